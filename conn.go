@@ -1,0 +1,198 @@
+//go:build linux
+
+package quoit
+
+import (
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/quoit-go/quoit/engine"
+)
+
+// Conn is a stream conn on the ring, made by a [Listener] or a [Dialer]. It
+// has the methods of *net.TCPConn, and for unix sockets the stream part of
+// *net.UnixConn's; it behaves as they do. All methods may be called
+// concurrently. A Conn that becomes unreachable is closed.
+type Conn struct {
+	ec      *engine.Conn
+	network string
+	raddr   net.Addr
+	laddr   atomic.Pointer[localAddr] // asked for when first needed
+	cleanup runtime.Cleanup
+}
+
+type localAddr struct{ net.Addr }
+
+// collect has the collector close c once it is unreachable.
+func (c *Conn) collect() {
+	c.cleanup = runtime.AddCleanup(c, func(ec *engine.Conn) { ec.Close() }, c.ec)
+}
+
+func (c *Conn) ok() bool { return c != nil && c.ec != nil }
+
+// Read reads up to len(b) bytes. At the end of the stream it returns io.EOF.
+// b is not touched after Read has returned.
+func (c *Conn) Read(b []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.ec.Read(b)
+	runtime.KeepAlive(c)
+	if err != nil {
+		return n, c.opError("read", err)
+	}
+	return n, nil
+}
+
+// Write writes b and returns when the kernel has taken all of it. With an
+// error it returns how many bytes the kernel took. b is not used after Write
+// has returned. Concurrent Writes do not interleave.
+func (c *Conn) Write(b []byte) (int, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.ec.Write(b)
+	runtime.KeepAlive(c)
+	if err != nil {
+		return n, c.opError("write", err)
+	}
+	return n, nil
+}
+
+// Close closes the conn; parked calls return net.ErrClosed. A second Close
+// returns it too.
+func (c *Conn) Close() error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	c.LocalAddr() // errors after Close still name it
+	if err := c.ec.Close(); err != nil {
+		return c.opError("close", err)
+	}
+	c.cleanup.Stop()
+	return nil
+}
+
+// CloseRead shuts the reading side down. Most callers just use Close.
+func (c *Conn) CloseRead() error { return c.shutdown(syscall.SHUT_RD) }
+
+// CloseWrite shuts the writing side down: the peer reads what was written,
+// then io.EOF.
+func (c *Conn) CloseWrite() error { return c.shutdown(syscall.SHUT_WR) }
+
+func (c *Conn) shutdown(how int) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("close", c.ec.Shutdown(how))
+}
+
+// LocalAddr returns the local address. Do not modify it.
+func (c *Conn) LocalAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	if a := c.laddr.Load(); a != nil {
+		return a.Addr
+	}
+	c.laddr.CompareAndSwap(nil, &localAddr{c.ec.LocalAddr()})
+	return c.laddr.Load().Addr
+}
+
+// RemoteAddr returns the peer's address, or the unspecified one if the peer
+// had already reset an accepted conn before it could be asked for. Do not
+// modify it.
+func (c *Conn) RemoteAddr() net.Addr {
+	if !c.ok() {
+		return nil
+	}
+	return c.raddr
+}
+
+// SetDeadline sets both deadlines; see [net.Conn].
+func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
+
+// SetReadDeadline sets the deadline of Read calls, of one that is parked too.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
+
+// SetWriteDeadline sets the deadline of Write calls, of one that is parked
+// too.
+func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
+
+func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.setError("set", c.ec.SetDeadlines(t, read, write))
+}
+
+// File returns a copy of the socket, the caller's to close. It is independent
+// of c; bytes that the ring had received before stay with c.
+func (c *Conn) File() (*os.File, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	fd, err := c.ec.Dup()
+	if err != nil {
+		return nil, c.opError("file", err)
+	}
+	return os.NewFile(uintptr(fd), c.network+":"+c.LocalAddr().String()+"->"+c.raddr.String()), nil
+}
+
+// ReadFrom copies r to c until the end of file: from a file by sendfile(2),
+// from one of package net's stream conns by splice(2).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.readFrom(r)
+	if err != nil && err != io.EOF {
+		err = c.opError("readfrom", err)
+	}
+	return n, err
+}
+
+// WriteTo copies c to w until the end of file. Bytes that wait in receive
+// buffers are handed to w.Write in them, without a copy.
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, err := c.ec.WriteTo(w)
+	runtime.KeepAlive(c)
+	if err == nil || err == io.EOF { // of the writer, as io.Copy has it
+		return n, err
+	}
+	if re, ok := err.(*engine.ReadError); ok {
+		err = c.opError("read", re.Err)
+	}
+	return n, c.opError("writeto", err)
+}
+
+// SyscallConn gives access to the socket. While its Read runs the ring takes
+// nothing from the socket.
+func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+	if !c.ok() {
+		return nil, syscall.EINVAL
+	}
+	return rawConn{c}, nil
+}
+
+type rawConn struct{ c *Conn }
+
+func (r rawConn) Control(f func(uintptr)) error {
+	return r.c.setError("raw-control", r.c.ec.RawControl(f))
+}
+
+func (r rawConn) Read(f func(uintptr) bool) error {
+	return r.c.opError("raw-read", r.c.ec.RawRead(f))
+}
+
+func (r rawConn) Write(f func(uintptr) bool) error {
+	return r.c.opError("raw-write", r.c.ec.RawWrite(f))
+}

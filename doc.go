@@ -1,0 +1,28 @@
+// Package quoit gives net.Listener and net.Conn on Linux io_uring.
+//
+// A server replaces net.Listen by [Listen]; net/http, crypto/tls, gRPC and
+// WebSocket libraries run on the result unchanged. A client replaces
+// net.Dialer by [Dialer]. Networks other than tcp, tcp4, tcp6 and unix go to
+// package net as they are.
+//
+// # Engine
+//
+// Connections belong to an [Engine]: one io_uring and one operating system
+// thread. The package-level calls use [Default], which starts on first use.
+//
+// # When package net serves instead
+//
+// Where io_uring cannot be set up (an older kernel, a sysctl, a container's
+// seccomp filter, a memory limit, another operating system) the same calls
+// return package net's own listeners and conns. [Engine.Stats] and [Probe]
+// say so, and why; [Config.Require] makes it an [UnsupportedError] instead.
+//
+// # Differences from package net
+//
+//   - The dynamic types are *[Listener] and *[Conn], not *net.TCPListener and
+//     *net.TCPConn; the method sets are the same.
+//   - net.Buffers cannot use writev on a foreign conn: it issues one Write
+//     per slice. Join small slices first.
+//   - Bytes that the ring received before a call of SyscallConn's Read or of
+//     File stay with the Conn and are returned by its next Read.
+package quoit

@@ -1,0 +1,148 @@
+package quoit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+)
+
+// ErrEngineClosed is returned by Listen and Dial on an [Engine] after Close.
+var ErrEngineClosed = errors.New("quoit: engine closed")
+
+// UnsupportedError reports that io_uring cannot serve here.
+// errors.Is(err, errors.ErrUnsupported) holds for it.
+type UnsupportedError struct {
+	Feature   string // what is missing
+	MinKernel string // first kernel that has it, "" if not a matter of age
+	Err       error  // what the kernel said, may be nil
+}
+
+func (e *UnsupportedError) Error() string {
+	s := "quoit: " + e.Feature + " not available"
+	if e.MinKernel != "" {
+		s += " (needs Linux " + e.MinKernel + ")"
+	}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
+}
+
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+// Is makes every UnsupportedError an errors.ErrUnsupported.
+func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// Engine owns a ring, its thread and the connections on them. All methods
+// are safe for concurrent use.
+type Engine struct {
+	t      *transport // nil: package net serves
+	reason error      // why t is nil
+	closed atomic.Bool
+}
+
+// New starts an engine. A nil cfg means the defaults. Where io_uring is not
+// available the engine is served by package net, unless cfg.Require is set.
+// It fails with a [*ConfigError] or an [*UnsupportedError] only.
+func New(cfg *Config) (*Engine, error) {
+	c, err := cfg.resolved()
+	if err != nil {
+		return nil, err
+	}
+	t, err := startTransport(&c)
+	if err == nil {
+		return &Engine{t: t}, nil
+	}
+	if c.Require {
+		return nil, unsupported(err)
+	}
+	return &Engine{reason: unsupported(err)}, nil
+}
+
+func unsupported(err error) error {
+	if ue, ok := errors.AsType[*UnsupportedError](err); ok {
+		return ue
+	}
+	return &UnsupportedError{Feature: "io_uring", Err: err}
+}
+
+var defaultEngine = sync.OnceValue(func() *Engine {
+	e, err := New(nil)
+	if err != nil {
+		panic(fmt.Sprintf("quoit: default engine: %v", err)) // New(nil) cannot fail
+	}
+	return e
+})
+
+// Default returns the engine of the package-level calls, starting it on
+// first use. Closing it is allowed and final.
+func Default() *Engine { return defaultEngine() }
+
+func engineOr(e *Engine) *Engine {
+	if e == nil {
+		return Default()
+	}
+	return e
+}
+
+// Listen is [ListenConfig.Listen] with the defaults on this engine.
+func (e *Engine) Listen(network, address string) (net.Listener, error) {
+	lc := ListenConfig{Engine: e}
+	return lc.Listen(context.Background(), network, address)
+}
+
+// Dialer returns a Dialer with default options on this engine.
+func (e *Engine) Dialer() *Dialer { return &Dialer{Engine: e} }
+
+// Close closes every listener and conn of the engine, waits until the kernel
+// has let go of them and ends the thread. Further Listen and Dial calls fail
+// with [ErrEngineClosed]. A second Close returns ErrEngineClosed. On an
+// engine that package net serves, conns and listeners are not tracked: Close
+// only refuses new ones.
+func (e *Engine) Close() error {
+	if e.closed.Swap(true) {
+		return ErrEngineClosed
+	}
+	if e.t != nil {
+		return e.t.close()
+	}
+	return nil
+}
+
+// Stats is a snapshot of an engine's counters. Counters only grow.
+type Stats struct {
+	Transport string // "io_uring" or "net"
+	Reason    error  // why Transport is "net"; nil on io_uring
+
+	Conns     int    // open now
+	Listeners int    // open now
+	Accepted  uint64 // conns accepted
+	Adopted   uint64 // conns dialed or taken over from a file
+
+	Enters      uint64 // io_uring_enter calls
+	Completions uint64 // completion queue entries handled
+	Wakeups     uint64 // times another thread woke the engine
+	Overflows   uint64 // times the completion queue overflowed
+
+	BytesReceived  uint64 // received through the ring's buffers
+	DirectReads    uint64 // Reads served by recv without the ring
+	BuffersOut     int    // receive buffers lent now
+	BufferCount    int    // receive buffers in all
+	BuffersCopied  uint64 // receives copied out at once because buffers ran low
+	OutOfBuffers   uint64 // receives that found no buffer and waited by poll
+	SendsParked    uint64 // Writes that met a full socket and waited
+	AcceptFailures uint64 // accepts that failed: descriptor limits and the like
+}
+
+// Stats returns the engine's counters.
+func (e *Engine) Stats() Stats {
+	if e.t == nil {
+		return Stats{Transport: "net", Reason: e.reason}
+	}
+	s := Stats{Transport: "io_uring"}
+	e.t.stats(&s)
+	return s
+}

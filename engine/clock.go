@@ -1,0 +1,101 @@
+//go:build linux
+
+package engine
+
+import (
+	"runtime"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The clocks of a testing/synctest bubble are fake and its goroutines and
+// channels closed to the outside, while sockets go on in real time outside.
+// What the engine's thread shares with callers must therefore be made
+// outside, and timed by the real clock.
+
+// bubbleHorizon tells a bubble's clock, which starts at 2000-01-01, from a
+// real one, in Unix seconds (2015-01-01). A machine whose real clock is
+// behind it takes the slow ways below and is served as well.
+const bubbleHorizon = 1420070400
+
+func inBubble() bool { return time.Now().Unix() < bubbleHorizon }
+
+var (
+	clockBase   = time.Now()
+	clockOffset = sysMonotonic()
+)
+
+func sysMonotonic() int64 {
+	var ts unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+		panic(err) // cannot fail
+	}
+	return ts.Nano()
+}
+
+// monotonic is CLOCK_MONOTONIC in nanoseconds, by the vDSO where it can.
+func monotonic() int64 {
+	t := time.Now()
+	if t.Unix() < bubbleHorizon {
+		return sysMonotonic()
+	}
+	return int64(t.Sub(clockBase)) + clockOffset
+}
+
+// deadline turns a caller's deadline into engine time: 0 none, 1 past.
+// Like package net it measures the time left on the caller's clock.
+func deadline(now int64, t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	left := time.Until(t)
+	if left <= 0 {
+		return 1
+	}
+	d := now + int64(left)
+	if d < now { // overflow: so far off that it never comes
+		return 0
+	}
+	return d
+}
+
+var (
+	outsideMu    sync.Mutex
+	outsideStart sync.Once
+	outsideCalls = make(chan func()) // made at init, so of no bubble
+	outsideDone  = make(chan struct{})
+)
+
+// outside runs f, on a goroutine that is in no bubble, and returns when it
+// has. f must not block.
+func outside(f func()) {
+	if !inBubble() {
+		f()
+		return
+	}
+	outsideMu.Lock()
+	defer outsideMu.Unlock()
+	outsideStart.Do(func() {
+		// A bubble's goroutine can only start goroutines of the bubble, but
+		// finalizers run in none.
+		runtime.SetFinalizer(&struct{ p, q *int }{}, func(any) { go serveOutside() })
+		runtime.GC()
+	})
+	outsideCalls <- f
+	<-outsideDone
+}
+
+func serveOutside() {
+	for f := range outsideCalls {
+		f()
+		outsideDone <- struct{}{}
+	}
+}
+
+// newToken makes the channel on which a caller parks.
+func newToken() (ch chan struct{}) {
+	outside(func() { ch = make(chan struct{}, 1) })
+	return ch
+}

@@ -1,0 +1,220 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"runtime"
+
+	"sync"
+	"sync/atomic"
+
+	"github.com/quoit-go/quoit/engine/pbuf"
+)
+
+// Config sizes an engine. All fields must be set.
+type Config struct {
+	Entries     int // submission queue, requests, a power of two
+	Buffers     int // shared receive buffers, a power of two
+	BufferBytes int
+	ReadWindow  int // received and unread bytes a conn, roughly
+}
+
+// ErrClosed is returned for a new conn or listener on a closed engine.
+var ErrClosed = errors.New("engine: closed")
+
+var errStopped = ErrClosed
+
+// Engine is one ring with its thread.
+type Engine struct {
+	cfg     Config
+	k       kernel
+	group   *pbuf.Group
+	optLen  bool // a receive can be bounded in bytes (Linux 6.17)
+	stopped chan struct{}
+
+	posted  atomic.Pointer[node] // stack of nodes with wants
+	asleep  atomic.Bool          // the thread waits, or is about to
+	rousing atomic.Int32         // callers that may be writing to the eventfd
+	dead    atomic.Pointer[error]
+	timers  timers
+	control node // posted to stop the loop
+
+	mu        sync.Mutex
+	closed    bool
+	conns     list[Conn]
+	listeners list[Listener]
+
+	stats counters
+}
+
+// counters are read by Stats at any time.
+type counters struct {
+	enters, completions, wakeups, overflows atomic.Uint64
+	accepted, adopted, acceptFailures       atomic.Uint64
+	bytesReceived, directReads              atomic.Uint64
+	buffersCopied, outOfBuffers             atomic.Uint64
+	sendsParked                             atomic.Uint64
+}
+
+// New starts an engine, with a smaller ring than cfg's where the memory limit
+// asks for one.
+func New(cfg Config) (*Engine, error) {
+	e := &Engine{cfg: cfg}
+	var ready chan error
+	outside(func() {
+		e.stopped = make(chan struct{})
+		ready = make(chan error, 1)
+		go e.setupAndRun(ready)
+	})
+	if err := <-ready; err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// setupAndRun runs on the engine's thread, for a ring belongs to the thread
+// that sets it up.
+func (e *Engine) setupAndRun(ready chan<- error) {
+	runtime.LockOSThread() // for life; the thread ends with the goroutine
+	l, err := e.setup()
+	if err != nil {
+		ready <- err
+		return
+	}
+	ready <- nil
+	l.run()
+}
+
+func (e *Engine) setup() (*loop, error) {
+	r, err := setupRing(e.cfg.Entries)
+	if err != nil {
+		return nil, err
+	}
+	g, err := setupGroup(r, e.cfg)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	k, err := newOSKernel(r)
+	if err != nil {
+		g.Close()
+		r.Close()
+		return nil, err
+	}
+	e.optLen = hasOptLen(r, g.ID())
+	return e.attach(k, g), nil
+}
+
+// attach makes the loop of an engine on k.
+func (e *Engine) attach(k kernel, g *pbuf.Group) *loop {
+	e.k, e.group = k, g
+	l := &loop{e: e, k: k, group: g}
+	l.armWake()
+	return l
+}
+
+// post asks the engine for w on behalf of n.
+func (e *Engine) post(n *node, w want) {
+	e.postQuietly(n, w)
+	if e.asleep.Load() {
+		e.rouse()
+	}
+}
+
+// postQuietly is post for requests that can wait until the engine wakes for
+// another reason.
+func (e *Engine) postQuietly(n *node, w want) {
+	if want(n.wants.Or(uint32(w|queued)))&queued == 0 {
+		for {
+			top := e.posted.Load()
+			n.next = top
+			if e.posted.CompareAndSwap(top, n) {
+				break
+			}
+		}
+	}
+	if e.dead.Load() != nil {
+		e.failPosted()
+	}
+}
+
+// rouse wakes a sleeping engine, once.
+func (e *Engine) rouse() {
+	e.rousing.Add(1)
+	if e.asleep.CompareAndSwap(true, false) {
+		_ = e.k.Wake() // an eventfd whose reader is awake in time cannot fail
+	}
+	e.rousing.Add(-1)
+}
+
+// failPosted fails everyone posted to a dead engine.
+func (e *Engine) failPosted() {
+	err := *e.dead.Load()
+	for n := e.posted.Swap(nil); n != nil; {
+		next := n.next
+		n.next = nil
+		n.wants.Store(wantNothing)
+		if n != &e.control {
+			n.h.fail(err)
+		}
+		n = next
+	}
+}
+
+// arm sets a timer for a waiter that parks until when.
+func (e *Engine) arm(t *timer, when int64) {
+	if e.timers.arm(t, when) && e.asleep.Load() {
+		e.rouse()
+	}
+}
+
+// Close closes all listeners and conns, waits until nothing is in flight and
+// ends the thread.
+func (e *Engine) Close() error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return ErrClosed
+	}
+	e.closed = true
+	listeners, conns := all[Listener](&e.listeners), all[Conn](&e.conns)
+	e.mu.Unlock()
+	for _, l := range listeners {
+		l.Close()
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+	e.post(&e.control, wantEnd)
+	<-e.stopped
+	return nil
+}
+
+// Stats is a snapshot; see quoit.Stats for the fields.
+type Stats struct {
+	Conns, Listeners                        int
+	Accepted, Adopted, AcceptFailures       uint64
+	Enters, Completions, Wakeups, Overflows uint64
+	BytesReceived, DirectReads              uint64
+	BuffersOut, BufferCount                 int
+	BuffersCopied, OutOfBuffers             uint64
+	SendsParked                             uint64
+}
+
+// Stats may be called at any time.
+func (e *Engine) Stats() Stats {
+	e.mu.Lock()
+	conns, listeners := e.conns.n, e.listeners.n
+	e.mu.Unlock()
+	c := &e.stats
+	return Stats{
+		Conns: conns, Listeners: listeners,
+		Accepted: c.accepted.Load(), Adopted: c.adopted.Load(), AcceptFailures: c.acceptFailures.Load(),
+		Enters: c.enters.Load(), Completions: c.completions.Load(), Wakeups: c.wakeups.Load(), Overflows: c.overflows.Load(),
+		BytesReceived: c.bytesReceived.Load(), DirectReads: c.directReads.Load(),
+		BuffersOut: e.group.Out(), BufferCount: e.group.Entries(),
+		BuffersCopied: c.buffersCopied.Load(), OutOfBuffers: c.outOfBuffers.Load(),
+		SendsParked: c.sendsParked.Load(),
+	}
+}

@@ -1,0 +1,89 @@
+//go:build linux
+
+package engine
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// kernel is all that the engine asks of the operating system, so that a test
+// can take its place, completions and time included.
+type kernel interface {
+	// The ring. Engine thread only; see package ring.
+	NextSQE() *ring.SQE
+	SQPending() uint32
+	SubmitAndGet() (int, error)
+	SubmitAndWait(n uint32, timeout time.Duration) (int, error)
+	PeekCQEs(dst []ring.CQE) int
+	CQReady() uint32
+	CQOverflowed() bool
+	TaskrunPending() bool
+	Close() error
+
+	// WakeFD is readable after Wake. Wake may be called by any thread.
+	WakeFD() int32
+	Wake() error
+
+	// Calls on nonblocking sockets, by any thread.
+	Read(fd int, p []byte) (int, error)
+	Write(fd int, p []byte) (int, error)
+	Accept(fd int) (int, unix.Sockaddr, error)
+	Peer(fd int) (unix.Sockaddr, error)
+	Unread(fd int) (int, error) // bytes in the socket's receive queue
+	Shutdown(fd, how int) error
+	ResetOnClose(fd int) error // SO_LINGER 0
+	CloseFD(fd int) error
+
+	// Now is a clock that never jumps, in nanoseconds, above 1.
+	Now() int64
+}
+
+// osKernel is the real one.
+type osKernel struct {
+	*ring.Ring
+	wake int // eventfd
+}
+
+func newOSKernel(r *ring.Ring) (*osKernel, error) {
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	if err != nil {
+		return nil, os.NewSyscallError("eventfd", err)
+	}
+	return &osKernel{Ring: r, wake: fd}, nil
+}
+
+func (k *osKernel) WakeFD() int32 { return int32(k.wake) }
+
+var one = []byte{1, 0, 0, 0, 0, 0, 0, 0} // addend; both supported machines are little-endian
+
+func (k *osKernel) Wake() error {
+	_, err := unix.Write(k.wake, one)
+	return err
+}
+
+func (k *osKernel) Close() error {
+	err := k.Ring.Close()
+	if cerr := unix.Close(k.wake); err == nil {
+		err = cerr
+	}
+	return err
+}
+
+func (*osKernel) Read(fd int, p []byte) (int, error)  { return unix.Read(fd, p) }
+func (*osKernel) Write(fd int, p []byte) (int, error) { return unix.Write(fd, p) }
+func (*osKernel) Accept(fd int) (int, unix.Sockaddr, error) {
+	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}
+func (*osKernel) Peer(fd int) (unix.Sockaddr, error) { return unix.Getpeername(fd) }
+func (*osKernel) Unread(fd int) (int, error)         { return unix.IoctlGetInt(fd, unix.TIOCINQ) }
+func (*osKernel) Shutdown(fd, how int) error         { return unix.Shutdown(fd, how) }
+func (*osKernel) ResetOnClose(fd int) error {
+	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+}
+func (*osKernel) CloseFD(fd int) error { return unix.Close(fd) }
+func (*osKernel) Now() int64           { return monotonic() }

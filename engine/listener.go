@@ -1,0 +1,320 @@
+//go:build linux
+
+package engine
+
+import (
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// acceptAhead bounds the conns that a listener has accepted and Accept has
+// not returned; the rest waits in the kernel's backlog.
+const acceptAhead = 128
+
+// Listener accepts on a listening stream socket. Like the read half of a
+// Conn it is idle, and Accept calls accept4(2) itself, or armed with a
+// multishot accept. What ends that (EMFILE, a full completion queue, a long
+// queue) leaves it idle, so that the next Accept meets the cause as it would
+// with package net, and re-arms only when accept4(2) finds nothing: a lack of
+// descriptors makes nobody spin.
+type Listener struct {
+	e    *Engine
+	fd   int
+	tcp  bool
+	shut func() error // closes fd; called once nothing is in flight
+	node node
+	links[Listener]
+
+	limit atomic.Int64 // deadline in engine time; 0 none
+	amu   sync.Mutex   // held by an accepter, parked or not
+
+	mu     sync.Mutex
+	closed bool
+	dead   error
+	linger bool // accepted conns may inherit SO_LINGER
+	queue  []accepted
+	armed  bool
+	full   bool // the accept in flight is being cancelled for a long queue
+	w      waiter
+	closer waiter // the Close that awaits the end of what is in flight
+	ended  bool   // engine thread only
+}
+
+// accepted is a conn that waits for Accept.
+type accepted struct {
+	fd   int
+	peer unix.Sockaddr // nil if it was gone before it could be asked
+}
+
+// NewListener serves fd, a nonblocking listening socket. shut closes it. On
+// an error shut has been called.
+func (e *Engine) NewListener(fd int, tcp bool, shut func() error) (*Listener, error) {
+	l := &Listener{e: e, fd: fd, tcp: tcp, shut: shut}
+	l.node.h = l
+	e.mu.Lock()
+	if !e.closed {
+		push(&e.listeners, l)
+		e.mu.Unlock()
+		return l, nil
+	}
+	e.mu.Unlock()
+	_ = shut()
+	return nil, ErrClosed
+}
+
+func (l *Listener) place() *links[Listener] { return &l.links }
+
+// MayLinger notes that SO_LINGER may be set on the listening socket.
+func (l *Listener) MayLinger() {
+	l.mu.Lock()
+	l.linger = true
+	l.mu.Unlock()
+}
+
+// SetDeadline bounds Accept, the call under way too.
+func (l *Listener) SetDeadline(t time.Time) error {
+	d := deadline(l.e.k.Now(), t)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	l.limit.Store(d)
+	switch {
+	case !l.w.waiting || d == 0:
+	case d == 1:
+		l.w.wake(0, os.ErrDeadlineExceeded)
+	default:
+		l.armTimer(d)
+	}
+	return nil
+}
+
+func (l *Listener) armTimer(d int64) {
+	if l.w.timer.fire == nil {
+		l.w.timer.fire = l.timeout
+	}
+	l.e.arm(&l.w.timer, d)
+}
+
+// state is why Accept cannot go on. Called with mu held.
+func (l *Listener) state() error {
+	d := l.limit.Load()
+	switch {
+	case l.closed:
+		return net.ErrClosed
+	case d != 0 && d <= l.e.k.Now():
+		return os.ErrDeadlineExceeded
+	}
+	return l.dead
+}
+
+// Accept returns the next conn and its peer's address, in package net's form.
+func (l *Listener) Accept() (*Conn, net.Addr, error) {
+	l.amu.Lock()
+	a, err := l.next()
+	l.amu.Unlock()
+	if err != nil {
+		return nil, nil, err
+	}
+	l.mu.Lock()
+	linger := l.linger
+	l.mu.Unlock()
+	c := &Conn{e: l.e, fd: a.fd, tcp: l.tcp, linger: linger}
+	if err := l.e.open(c); err != nil {
+		return nil, nil, err
+	}
+	l.e.stats.accepted.Add(1)
+	return c, netAddr(a.peer, l.tcp), nil
+}
+
+// next waits for an accepted conn. Called with amu held.
+func (l *Listener) next() (accepted, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for {
+		if err := l.state(); err != nil {
+			return accepted{}, err
+		}
+		if len(l.queue) > 0 {
+			a := l.queue[0]
+			l.queue = append(l.queue[:0], l.queue[1:]...)
+			return a, nil
+		}
+		if !l.armed {
+			// closed is only set with mu held, so fd is open.
+			fd, peer, err := l.acceptSocket()
+			if err != unix.EAGAIN {
+				return accepted{fd, peer}, err
+			}
+		}
+		ask := want(wantNothing)
+		if !l.armed {
+			l.armed, ask = true, wantAccept
+		}
+		l.park(ask)
+		if err := l.w.err; err != nil {
+			return accepted{}, err
+		}
+	}
+}
+
+// park waits on w. Called with mu held, which it gives up meanwhile.
+func (l *Listener) park(ask want) {
+	l.w.park(waitRead, nil)
+	if d := l.limit.Load(); d != 0 {
+		l.armTimer(d)
+	}
+	l.mu.Unlock()
+	if ask != wantNothing {
+		l.e.post(&l.node, ask)
+	}
+	<-l.w.ch
+	l.mu.Lock()
+}
+
+func (l *Listener) timeout(now int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch d := l.limit.Load(); {
+	case d == 0 || !l.w.waiting:
+	case d <= now:
+		l.w.wake(0, os.ErrDeadlineExceeded)
+	default:
+		l.armTimer(d)
+	}
+}
+
+// acceptSocket is accept4(2), for when the listener is idle. It returns a
+// bare EAGAIN if there is nothing.
+func (l *Listener) acceptSocket() (int, unix.Sockaddr, error) {
+	for {
+		fd, peer, err := l.e.k.Accept(l.fd)
+		switch err {
+		case nil, unix.EAGAIN:
+			return fd, peer, err
+		case unix.EINTR, unix.ECONNABORTED:
+		default:
+			l.e.stats.acceptFailures.Add(1)
+			return -1, nil, os.NewSyscallError("accept4", err)
+		}
+	}
+}
+
+// serve takes Accept's and Close's wishes. Engine thread.
+func (l *Listener) serve(lp *loop, w want) {
+	if w&wantEnd != 0 {
+		l.ended = true
+		lp.cancelAll(&l.node)
+		l.settle(lp)
+	}
+	if w&wantAccept != 0 && !l.ended && !l.node.isFlying(kindAccept) {
+		s, ud := lp.start(&l.node, kindAccept)
+		s.PrepAcceptMultishot(int32(l.fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, ud)
+	}
+}
+
+// complete takes an accepted conn, or the end of the accept. Engine thread.
+func (l *Listener) complete(lp *loop, _ kind, cqe *ring.CQE) {
+	l.mu.Lock()
+	if cqe.Res >= 0 {
+		l.take(int(cqe.Res))
+	} else if errno := unix.Errno(-cqe.Res); errno != unix.ECANCELED && errno != unix.ECONNABORTED {
+		l.e.stats.acceptFailures.Add(1) // Accept will meet it again and report it
+	}
+	switch {
+	case !cqe.More():
+		l.armed, l.full = false, false
+	case len(l.queue) >= acceptAhead && !l.full:
+		l.full = true
+		lp.cancel(&l.node, kindAccept)
+	}
+	lp.readied = l.w.wake(0, nil) || lp.readied
+	l.mu.Unlock()
+	if !cqe.More() {
+		l.settle(lp)
+	}
+}
+
+// take queues an accepted conn, asking for its peer at once: after an early
+// reset the kernel forgets it. Called with mu held.
+func (l *Listener) take(fd int) {
+	if l.closed {
+		l.e.cutOff(fd)
+		return
+	}
+	peer, err := l.e.k.Peer(fd)
+	if err != nil {
+		peer = nil
+	}
+	l.queue = append(l.queue, accepted{fd, peer})
+}
+
+// cutOff resets a conn that nobody accepted, as the kernel does when the
+// listening socket closes.
+func (e *Engine) cutOff(fd int) {
+	_ = e.k.ResetOnClose(fd)
+	_ = e.k.CloseFD(fd)
+}
+
+// settle lets Close go on when nothing is in flight. Engine thread.
+func (l *Listener) settle(lp *loop) {
+	if l.node.flying != 0 {
+		return
+	}
+	if l.ended {
+		lp.slots.vacate(&l.node)
+		l.mu.Lock()
+		lp.readied = l.closer.wake(0, nil) || lp.readied
+		l.mu.Unlock()
+	}
+}
+
+func (l *Listener) fail(err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.armed, l.dead = false, err
+	l.w.wake(0, err)
+	l.closer.wake(0, nil)
+}
+
+// Close ends the listener and returns when its address is free. Conns that
+// Accept has not returned are reset. A second Close returns net.ErrClosed.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	if l.closed {
+		l.mu.Unlock()
+		return net.ErrClosed
+	}
+	l.closed = true
+	l.w.wake(0, net.ErrClosed)
+	queue := l.queue
+	l.queue = nil
+	armed := l.armed && l.dead == nil
+	if armed {
+		l.closer.park(waitIdle, nil)
+	}
+	l.mu.Unlock()
+
+	l.e.timers.drop(&l.w.timer)
+	for _, a := range queue {
+		l.e.cutOff(a.fd)
+	}
+	if armed {
+		l.e.post(&l.node, wantEnd)
+		<-l.closer.ch
+	} else {
+		l.e.postQuietly(&l.node, wantEnd)
+	}
+	l.e.mu.Lock()
+	remove(&l.e.listeners, l)
+	l.e.mu.Unlock()
+	return l.shut()
+}

@@ -1,0 +1,326 @@
+//go:build linux
+
+package engine
+
+import (
+	"fmt"
+	"math"
+	"runtime"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/pbuf"
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// loop is the engine's thread: it alone touches the ring, the slots and the
+// buffer group's publishing side.
+type loop struct {
+	e     *Engine
+	k     kernel
+	group *pbuf.Group
+	slots slots
+
+	wake     node // the multishot poll on the eventfd
+	backlog  []ring.CQE
+	batch    [128]ring.CQE
+	readied  bool // a goroutine was woken since the last yield
+	stopping bool
+
+	enters, completions, wakeups, overflows, bytesReceived uint64 // see publish
+}
+
+// run is the life of the engine's thread.
+func (l *loop) run() {
+	defer close(l.e.stopped)
+	err := l.guard(func() {
+		for !l.done() {
+			l.turn()
+		}
+	})
+	if err != nil {
+		l.die(err)
+	}
+	l.publish()
+	l.release()
+}
+
+// guard runs f and turns a panic, or the fatal errors that turn raises, into
+// an error, so that the conns fail instead of hanging.
+func (l *loop) guard(f func()) (err error) {
+	defer func() {
+		switch r := recover().(type) {
+		case nil:
+		case fatal:
+			err = r.err
+		default:
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	f()
+	return nil
+}
+
+// PanicError is what the conns of an engine get whose thread panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("engine: panic: %v", e.Value) }
+
+// fatal carries an error of the ring that it cannot go on after.
+type fatal struct{ err error }
+
+// turn is one round: requests in, completions out, then submit, and wait if
+// there is nothing else to do.
+func (l *loop) turn() {
+	l.serve()
+	l.reap()
+	l.expire()
+	l.group.Refill()
+	if l.readied {
+		// What was readied sits in this thread's run queue; blocking on top
+		// of it would strand it until the scheduler notices.
+		l.readied = false
+		runtime.Gosched()
+	}
+	l.enter()
+}
+
+// serve takes all posted nodes, oldest first.
+func (l *loop) serve() {
+	n := l.e.posted.Swap(nil)
+	var first *node
+	for n != nil {
+		n, n.next, first = n.next, first, n
+	}
+	for n = first; n != nil; {
+		next := n.next
+		n.next = nil
+		w := want(n.wants.Swap(0)) &^ queued // n may be posted again from here
+		if n == &l.e.control {
+			l.stopping = true
+		} else {
+			n.h.serve(l, w)
+		}
+		n = next
+	}
+}
+
+// reap handles all completions there are, in their order.
+func (l *loop) reap() {
+	for {
+		for len(l.backlog) > 0 {
+			b := l.backlog
+			l.backlog = nil
+			for i := range b {
+				l.complete(&b[i])
+			}
+		}
+		n := l.k.PeekCQEs(l.batch[:])
+		if n == 0 {
+			return
+		}
+		for i := range l.batch[:n] {
+			l.complete(&l.batch[i])
+		}
+	}
+}
+
+func (l *loop) complete(cqe *ring.CQE) {
+	l.completions++
+	n := l.slots.find(cqe.UserData)
+	if n == nil {
+		return
+	}
+	k := kind(cqe.UserData.Kind())
+	if k&cancelOf != 0 {
+		// Only failed cancels report. A target that was between two states
+		// is not found, and has not ended either: ask again.
+		if k &^= cancelOf; n.isFlying(k) && cqe.Res != 0 {
+			l.cancel(n, k)
+		}
+		return
+	}
+	if !n.isFlying(k) {
+		return
+	}
+	if !cqe.More() {
+		n.flying &^= 1 << k
+	}
+	if n == &l.wake {
+		l.wakeups++
+		if !cqe.More() && !l.stopping {
+			l.armWake()
+		}
+		return
+	}
+	n.h.complete(l, k, cqe)
+}
+
+// expire fires what is due.
+func (l *loop) expire() {
+	if l.e.timers.next() == math.MaxInt64 {
+		return
+	}
+	now := l.k.Now()
+	for t := l.e.timers.due(now); t != nil; t = l.e.timers.due(now) {
+		t.fire(now)
+		l.readied = true
+	}
+}
+
+// enter submits, and waits for a completion unless there is something to do.
+func (l *loop) enter() {
+	e := l.e
+	if e.posted.Load() != nil || l.k.CQReady() > 0 || len(l.backlog) > 0 || l.done() {
+		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
+			l.submit()
+		}
+		return
+	}
+	l.publish()
+	// A caller first posts, then looks at asleep; the engine the other way
+	// round. One of them sees the other.
+	e.asleep.Store(true)
+	timeout := time.Duration(-1)
+	if when := e.timers.next(); when != math.MaxInt64 {
+		timeout = max(0, time.Duration(when-l.k.Now()))
+	}
+	if e.posted.Load() != nil {
+		e.asleep.Store(false)
+		return
+	}
+	l.enters++
+	_, err := l.k.SubmitAndWait(1, timeout)
+	e.asleep.Store(false)
+	l.check(err)
+}
+
+// submit hands queued requests to the kernel and lets it post completions.
+func (l *loop) submit() {
+	l.enters++
+	_, err := l.k.SubmitAndGet()
+	l.check(err)
+}
+
+// check sorts the errors of enter: those that pass, and those that do not.
+func (l *loop) check(err error) {
+	if l.k.CQOverflowed() {
+		l.overflows++
+	}
+	switch err {
+	case nil, unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY:
+		return
+	}
+	panic(fatal{fmt.Errorf("engine: %w", err)})
+}
+
+// sqe returns an entry, submitting when the queue is full.
+func (l *loop) sqe() *ring.SQE {
+	for range 1000 {
+		if s := l.k.NextSQE(); s != nil {
+			return s
+		}
+		l.submit()
+		// A full completion queue blocks submission: set it aside, for the
+		// caller may be in the middle of a completion.
+		var aside [64]ring.CQE
+		for n := len(aside); n == len(aside); {
+			n = l.k.PeekCQEs(aside[:])
+			l.backlog = append(l.backlog, aside[:n]...)
+		}
+	}
+	panic(fatal{fmt.Errorf("engine: submission queue stays full")})
+}
+
+// start puts request k of n in flight; prep fills the entry.
+func (l *loop) start(n *node, k kind) (*ring.SQE, ring.UserData) {
+	l.slots.assign(n)
+	n.flying |= 1 << k
+	return l.sqe(), l.slots.userData(n, k)
+}
+
+// cancel asks for the end of request k of n. Its terminal completion comes
+// anyway.
+func (l *loop) cancel(n *node, k kind) {
+	s := l.sqe()
+	s.PrepCancel(l.slots.userData(n, k), 0, l.slots.userData(n, k|cancelOf))
+	s.SetFlags(ring.SQECQESkipSuccess)
+}
+
+// cancelAll cancels whatever n has in flight.
+func (l *loop) cancelAll(n *node) {
+	for k := kindNone + 1; k < numKinds; k++ {
+		if n.isFlying(k) {
+			l.cancel(n, k)
+		}
+	}
+}
+
+func (l *loop) armWake() {
+	s, ud := l.start(&l.wake, kindWake)
+	// Multishot polls are edge-triggered: every write reports, no one reads.
+	s.PrepPollMultishot(l.k.WakeFD(), unix.POLLIN, ud)
+}
+
+// done reports whether the engine is stopping and nobody else is left.
+func (l *loop) done() bool {
+	if !l.stopping {
+		return false
+	}
+	if l.wake.flying != 0 && l.slots.used() == 1 {
+		l.wake.flying = 0 // ends with the ring
+	}
+	return l.slots.used() <= 1
+}
+
+// die fails everyone: who is in a slot, who is posted, who will be.
+func (l *loop) die(err error) {
+	e := l.e
+	e.dead.Store(&err)
+	for i := range l.slots.all {
+		if n := l.slots.all[i].n; n != nil && n != &l.wake {
+			n.flying = 0
+			n.h.fail(err)
+			n.h.settle(l)
+		}
+	}
+	e.failPosted()
+}
+
+// publish makes the loop's own counters readable.
+func (l *loop) publish() {
+	st := &l.e.stats
+	st.enters.Store(l.enters)
+	st.completions.Store(l.completions)
+	st.wakeups.Store(l.wakeups)
+	st.overflows.Store(l.overflows)
+	st.bytesReceived.Store(l.bytesReceived)
+}
+
+// release gives the ring and, once no reader holds a buffer, the buffers
+// back to the kernel.
+func (l *loop) release() {
+	l.e.dead.CompareAndSwap(nil, &errStopped)
+	l.e.failPosted()
+	for l.e.rousing.Load() > 0 { // or it might write to a stranger's descriptor
+		runtime.Gosched()
+	}
+	l.k.Close()
+	l.group.Refill()
+	if l.group.Out() == 0 {
+		l.group.Close()
+		return
+	}
+	go func() { // a WriteTo may still be writing from a buffer
+		for l.group.Out() > 0 {
+			time.Sleep(50 * time.Millisecond)
+			l.group.Refill()
+		}
+		l.group.Close()
+	}()
+}

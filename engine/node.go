@@ -1,0 +1,126 @@
+//go:build linux
+
+package engine
+
+import (
+	"sync/atomic"
+
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// kind says which of a node's requests a completion belongs to. A node has at
+// most one request of each kind in flight.
+type kind uint8
+
+const (
+	kindNone kind = iota
+	kindWake
+	kindAccept
+	kindRecv
+	kindPollIn
+	kindPollOut
+	kindSend
+	kindConnect
+	numKinds
+
+	cancelOf kind = 0x80 // kindCancel of k is k|cancelOf
+)
+
+// want is a request of a caller to the engine.
+type want uint32
+
+const (
+	wantRecv    want = 1 << iota // arm the read half
+	wantPollIn                   // arm a one-shot poll for reading
+	wantPollOut                  // arm a one-shot poll for writing
+	wantSend                     // send the parked Write's slice
+	wantAccept
+	wantConnect
+	wantIdle    // cancel what is armed on the read half
+	wantUnsend  // cancel the send
+	wantEnd     // closed: cancel everything, then free the slot
+	wantNothing = 0
+	queued      = 1 << 31 // the node is on the posted stack
+)
+
+// handler is what a node belongs to. The engine's thread calls all methods.
+type handler interface {
+	serve(l *loop, w want)
+	complete(l *loop, k kind, cqe *ring.CQE)
+	fail(err error) // the engine died; any thread
+	settle(l *loop) // nothing is in flight any more
+}
+
+// node ties a handler to the engine.
+type node struct {
+	h handler
+
+	// Callers and the engine.
+	wants atomic.Uint32
+	next  *node // owned by whoever set queued, then by the engine
+
+	// Engine thread only.
+	slot   uint32 // index plus one; 0: none
+	flying uint32 // bit per kind in flight
+}
+
+func (n *node) isFlying(k kind) bool { return n.flying&(1<<k) != 0 }
+
+// slots maps user_data to nodes. Engine thread only.
+type slots struct {
+	all  []slot
+	free []uint32
+}
+
+type slot struct {
+	n   *node
+	gen uint32
+}
+
+// assign gives n a slot if it has none.
+func (s *slots) assign(n *node) {
+	if n.slot != 0 {
+		return
+	}
+	if k := len(s.free); k > 0 {
+		n.slot = s.free[k-1] + 1
+		s.free = s.free[:k-1]
+	} else {
+		s.all = append(s.all, slot{})
+		n.slot = uint32(len(s.all))
+	}
+	s.all[n.slot-1].n = n
+}
+
+// vacate takes n's slot, which must have nothing in flight. The generation
+// moves on, so that a late completion finds no one.
+func (s *slots) vacate(n *node) {
+	if n.slot == 0 {
+		return
+	}
+	i := n.slot - 1
+	n.slot = 0
+	s.all[i].n = nil
+	s.all[i].gen++
+	s.free = append(s.free, i)
+}
+
+// find returns the node that ud belongs to, or nil.
+func (s *slots) find(ud ring.UserData) *node {
+	i := ud.Slot()
+	if int(i) >= len(s.all) {
+		return nil
+	}
+	if e := &s.all[i]; e.gen&(1<<24-1) == ud.Gen() {
+		return e.n
+	}
+	return nil
+}
+
+// userData names request k of n.
+func (s *slots) userData(n *node, k kind) ring.UserData {
+	return ring.NewUserData(ring.Kind(k), s.all[n.slot-1].gen, n.slot-1)
+}
+
+// used is the number of nodes that hold a slot.
+func (s *slots) used() int { return len(s.all) - len(s.free) }

@@ -1,0 +1,92 @@
+//go:build linux
+
+package quoit
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+	"time"
+
+	"github.com/quoit-go/quoit/engine"
+)
+
+// netListener is a *net.TCPListener or *net.UnixListener.
+type netListener interface {
+	net.Listener
+	File() (*os.File, error)
+	SyscallConn() (syscall.RawConn, error)
+}
+
+// Listener accepts conns on the ring. It is made by [Listen] and the like and
+// has the methods of *net.TCPListener. All may be called concurrently. A
+// Listener that becomes unreachable is closed.
+type Listener struct {
+	t       *transport
+	el      *engine.Listener
+	nl      netListener // owns the socket and, for unix, its file
+	addr    net.Addr
+	network string
+	cleanup runtime.Cleanup
+}
+
+// Accept waits for a conn. Errors are *net.OpError: net.ErrClosed after
+// Close, os.ErrDeadlineExceeded, or a temporary one such as EMFILE.
+func (l *Listener) Accept() (net.Conn, error) {
+	ec, peer, err := l.el.Accept()
+	runtime.KeepAlive(l)
+	if err != nil {
+		return nil, l.opError("accept", err)
+	}
+	c := &Conn{ec: ec, network: l.network, raddr: peer}
+	if l.network == "unix" {
+		c.laddr.Store(&localAddr{l.addr})
+	}
+	c.collect()
+	return c, nil
+}
+
+// Close stops listening and frees the address before it returns. Conns that
+// Accept has not returned are reset; a unix socket's file is removed.
+func (l *Listener) Close() error {
+	err := l.el.Close()
+	if errors.Is(err, net.ErrClosed) {
+		return l.opError("close", err)
+	}
+	l.cleanup.Stop()
+	return err // nl's own, an *net.OpError already
+}
+
+// Addr returns the address listened on. Do not modify it.
+func (l *Listener) Addr() net.Addr { return l.addr }
+
+// SetDeadline bounds Accept; a zero time lifts the bound.
+func (l *Listener) SetDeadline(t time.Time) error {
+	if err := l.el.SetDeadline(t); err != nil {
+		return l.opError("set", err)
+	}
+	return nil
+}
+
+// File returns a copy of the listening socket, the caller's to close.
+func (l *Listener) File() (*os.File, error) {
+	l.el.MayLinger()
+	return l.nl.File()
+}
+
+// SyscallConn gives access to the listening socket. Read and Write of the
+// result fail, as net's do.
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	l.el.MayLinger()
+	return l.nl.SyscallConn()
+}
+
+func (l *Listener) opError(op string, err error) error {
+	if err == io.EOF {
+		return err
+	}
+	return &net.OpError{Op: op, Net: l.network, Addr: l.addr, Err: engineError(err)}
+}

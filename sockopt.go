@@ -1,0 +1,150 @@
+//go:build linux
+
+package quoit
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// Options of a socket, set as package net sets them.
+
+const (
+	solMPTCP     = 284
+	mptcpInfo    = 1
+	ipprotoMPTCP = 262
+	soProtocol   = 38
+
+	keepAliveIdle     = 15 * time.Second
+	keepAliveInterval = 15 * time.Second
+	keepAliveCount    = 9
+)
+
+func setInt(fd, level, name, value int) error {
+	return os.NewSyscallError("setsockopt", syscall.SetsockoptInt(fd, level, name, value))
+}
+
+func bit(on bool) int {
+	if on {
+		return 1
+	}
+	return 0
+}
+
+// setSeconds sets an option in whole seconds, rounded up. Zero means def, a
+// negative d leaves the option alone.
+func setSeconds(fd, name int, d, def time.Duration) error {
+	if d < 0 {
+		return nil
+	}
+	if d == 0 {
+		d = def
+	}
+	return setInt(fd, syscall.IPPROTO_TCP, name, int((d+time.Second-1)/time.Second))
+}
+
+func setKeepAliveConfig(fd int, ka net.KeepAliveConfig) error {
+	if err := setInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, bit(ka.Enable)); err != nil {
+		return err
+	}
+	if err := setSeconds(fd, syscall.TCP_KEEPIDLE, ka.Idle, keepAliveIdle); err != nil {
+		return err
+	}
+	if err := setSeconds(fd, syscall.TCP_KEEPINTVL, ka.Interval, keepAliveInterval); err != nil {
+		return err
+	}
+	if ka.Count < 0 {
+		return nil
+	}
+	n := ka.Count
+	if n == 0 {
+		n = keepAliveCount
+	}
+	return setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, n)
+}
+
+// option runs set on c's socket.
+func (c *Conn) option(set func(fd int) error) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	var serr error
+	if err := c.ec.Control(func(fd uintptr) { serr = set(int(fd)) }); err != nil {
+		return err
+	}
+	return serr
+}
+
+// SetNoDelay sets whether small writes go out at once (TCP_NODELAY), which is
+// the default.
+func (c *Conn) SetNoDelay(noDelay bool) error {
+	return c.opError("set", c.option(func(fd int) error {
+		return setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, bit(noDelay))
+	}))
+}
+
+// SetKeepAlive switches keep-alive probes on or off.
+func (c *Conn) SetKeepAlive(keepalive bool) error {
+	return c.opError("set", c.option(func(fd int) error {
+		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, bit(keepalive))
+	}))
+}
+
+// SetKeepAlivePeriod sets how long the conn is idle before the first
+// keep-alive probe.
+func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
+	return c.opError("set", c.option(func(fd int) error {
+		return setSeconds(fd, syscall.TCP_KEEPIDLE, d, keepAliveIdle)
+	}))
+}
+
+// SetKeepAliveConfig sets the keep-alive probes; see [net.KeepAliveConfig].
+func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
+	return c.opError("set", c.option(func(fd int) error { return setKeepAliveConfig(fd, config) }))
+}
+
+// SetReadBuffer sets the size of the kernel's receive buffer, in bytes.
+func (c *Conn) SetReadBuffer(bytes int) error {
+	return c.setError("set", c.option(func(fd int) error {
+		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes)
+	}))
+}
+
+// SetWriteBuffer sets the size of the kernel's send buffer, in bytes.
+func (c *Conn) SetWriteBuffer(bytes int) error {
+	return c.setError("set", c.option(func(fd int) error {
+		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, bytes)
+	}))
+}
+
+// SetLinger sets what Close does with bytes the peer has not confirmed: send
+// them in the background (sec < 0, the default), discard them and reset
+// (sec == 0), or wait for up to sec seconds.
+func (c *Conn) SetLinger(sec int) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.ec.SetLinger(sec))
+}
+
+// MultipathTCP reports whether the conn uses MPTCP and has not fallen back
+// to TCP.
+func (c *Conn) MultipathTCP() (bool, error) {
+	if !c.ok() {
+		return false, syscall.EINVAL
+	}
+	var uses bool
+	_ = c.option(func(fd int) error {
+		proto, _ := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, soProtocol)
+		if uses = proto == ipprotoMPTCP; uses {
+			// A conn that fell back has no MPTCP_INFO.
+			_, err := syscall.GetsockoptInt(fd, solMPTCP, mptcpInfo)
+			uses = !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOPROTOOPT)
+		}
+		return nil
+	})
+	return uses, nil
+}

@@ -1,0 +1,38 @@
+//go:build !linux
+
+package quoit
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+)
+
+// Conn is the conn that the ring serves on Linux. Elsewhere it is never made.
+type Conn struct{ *net.TCPConn }
+
+// Listener is the listener that the ring serves on Linux. Elsewhere it is
+// never made.
+type Listener struct{ *net.TCPListener }
+
+// transport is never made off Linux.
+type transport struct{}
+
+func startTransport(*Config) (*transport, error) {
+	return nil, &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}
+}
+
+func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig) (net.Listener, error) {
+	return ln, nil
+}
+func (*transport) conn(_ string, c net.Conn) (net.Conn, error) { return c, nil }
+func (*transport) connect(context.Context, string, string, syscall.RawConn) error {
+	return errors.ErrUnsupported
+}
+func (*transport) stats(*Stats) {}
+func (*transport) close() error { return nil }
+
+func probe() Support {
+	return Support{Err: &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}}
+}
