@@ -14,11 +14,17 @@ import (
 	"github.com/quoit-go/quoit/engine"
 )
 
-// Conn is a stream conn on the ring, made by a [Listener] or a [Dialer]. It
-// has the methods of *net.TCPConn, and for unix sockets the stream part of
-// *net.UnixConn's; it behaves as they do. All methods may be called
+// Conn is a TCP conn on the ring, made by a [Listener] or a [Dialer]. It has
+// the methods of *net.TCPConn and behaves as it does. All may be called
 // concurrently. A Conn that becomes unreachable is closed.
-type Conn struct {
+type Conn struct{ conn }
+
+// UnixConn is a conn of network "unix" on the ring. It has the methods of
+// *net.UnixConn that concern streams; otherwise it is like [Conn].
+type UnixConn struct{ conn }
+
+// conn is what the two have in common.
+type conn struct {
 	ec      *engine.Conn
 	network string
 	raddr   net.Addr
@@ -26,18 +32,32 @@ type Conn struct {
 	cleanup runtime.Cleanup
 }
 
-type localAddr struct{ net.Addr }
-
-// collect has the collector close c once it is unreachable.
-func (c *Conn) collect() {
-	c.cleanup = runtime.AddCleanup(c, func(ec *engine.Conn) { ec.Close() }, c.ec)
+// newConn makes the conn that ec needs. laddr may be nil, to be asked for.
+func newConn(ec *engine.Conn, network string, laddr, raddr net.Addr) net.Conn {
+	var c *conn
+	var out net.Conn
+	if network == "unix" {
+		u := new(UnixConn)
+		c, out = &u.conn, u
+	} else {
+		t := new(Conn)
+		c, out = &t.conn, t
+	}
+	c.ec, c.network, c.raddr = ec, network, raddr
+	if laddr != nil {
+		c.laddr.Store(&localAddr{laddr})
+	}
+	c.cleanup = runtime.AddCleanup(c, func(ec *engine.Conn) { ec.Close() }, ec)
+	return out
 }
 
-func (c *Conn) ok() bool { return c != nil && c.ec != nil }
+type localAddr struct{ net.Addr }
+
+func (c *conn) ok() bool { return c != nil && c.ec != nil }
 
 // Read reads up to len(b) bytes. At the end of the stream it returns io.EOF.
 // b is not touched after Read has returned.
-func (c *Conn) Read(b []byte) (int, error) {
+func (c *conn) Read(b []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
@@ -52,7 +72,7 @@ func (c *Conn) Read(b []byte) (int, error) {
 // Write writes b and returns when the kernel has taken all of it. With an
 // error it returns how many bytes the kernel took. b is not used after Write
 // has returned. Concurrent Writes do not interleave.
-func (c *Conn) Write(b []byte) (int, error) {
+func (c *conn) Write(b []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
@@ -66,7 +86,7 @@ func (c *Conn) Write(b []byte) (int, error) {
 
 // Close closes the conn; parked calls return net.ErrClosed. A second Close
 // returns it too.
-func (c *Conn) Close() error {
+func (c *conn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
@@ -79,13 +99,13 @@ func (c *Conn) Close() error {
 }
 
 // CloseRead shuts the reading side down. Most callers just use Close.
-func (c *Conn) CloseRead() error { return c.shutdown(syscall.SHUT_RD) }
+func (c *conn) CloseRead() error { return c.shutdown(syscall.SHUT_RD) }
 
 // CloseWrite shuts the writing side down: the peer reads what was written,
 // then io.EOF.
-func (c *Conn) CloseWrite() error { return c.shutdown(syscall.SHUT_WR) }
+func (c *conn) CloseWrite() error { return c.shutdown(syscall.SHUT_WR) }
 
-func (c *Conn) shutdown(how int) error {
+func (c *conn) shutdown(how int) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
@@ -93,7 +113,7 @@ func (c *Conn) shutdown(how int) error {
 }
 
 // LocalAddr returns the local address. Do not modify it.
-func (c *Conn) LocalAddr() net.Addr {
+func (c *conn) LocalAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
@@ -107,7 +127,7 @@ func (c *Conn) LocalAddr() net.Addr {
 // RemoteAddr returns the peer's address, or the unspecified one if the peer
 // had already reset an accepted conn before it could be asked for. Do not
 // modify it.
-func (c *Conn) RemoteAddr() net.Addr {
+func (c *conn) RemoteAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
@@ -115,16 +135,16 @@ func (c *Conn) RemoteAddr() net.Addr {
 }
 
 // SetDeadline sets both deadlines; see [net.Conn].
-func (c *Conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
+func (c *conn) SetDeadline(t time.Time) error { return c.setDeadlines(t, true, true) }
 
 // SetReadDeadline sets the deadline of Read calls, of one that is parked too.
-func (c *Conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
+func (c *conn) SetReadDeadline(t time.Time) error { return c.setDeadlines(t, true, false) }
 
 // SetWriteDeadline sets the deadline of Write calls, of one that is parked
 // too.
-func (c *Conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
+func (c *conn) SetWriteDeadline(t time.Time) error { return c.setDeadlines(t, false, true) }
 
-func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
+func (c *conn) setDeadlines(t time.Time, read, write bool) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
@@ -133,7 +153,7 @@ func (c *Conn) setDeadlines(t time.Time, read, write bool) error {
 
 // File returns a copy of the socket, the caller's to close. It is independent
 // of c; bytes that the ring had received before stay with c.
-func (c *Conn) File() (*os.File, error) {
+func (c *conn) File() (*os.File, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
@@ -150,11 +170,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
 	}
-	n, err := c.readFrom(r)
-	if err != nil && err != io.EOF {
-		err = c.opError("readfrom", err)
-	}
-	return n, err
+	return c.readFrom(r)
 }
 
 // WriteTo copies c to w until the end of file. Bytes that wait in receive
@@ -176,14 +192,14 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 
 // SyscallConn gives access to the socket. While its Read runs the ring takes
 // nothing from the socket.
-func (c *Conn) SyscallConn() (syscall.RawConn, error) {
+func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
 	return rawConn{c}, nil
 }
 
-type rawConn struct{ c *Conn }
+type rawConn struct{ c *conn }
 
 func (r rawConn) Control(f func(uintptr)) error {
 	return r.c.setError("raw-control", r.c.ec.RawControl(f))

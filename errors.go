@@ -11,7 +11,7 @@ import (
 )
 
 // opError returns what a *net.TCPConn would. io.EOF stays bare.
-func (c *Conn) opError(op string, err error) error {
+func (c *conn) opError(op string, err error) error {
 	if err == nil || err == io.EOF {
 		return err
 	}
@@ -19,7 +19,7 @@ func (c *Conn) opError(op string, err error) error {
 }
 
 // setError is opError for the calls where net names the local address only.
-func (c *Conn) setError(op string, err error) error {
+func (c *conn) setError(op string, err error) error {
 	if err == nil {
 		return nil
 	}

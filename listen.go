@@ -80,12 +80,13 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	if e.closed.Load() {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: ErrEngineClosed}
 	}
+	if e.t == nil {
+		return nlc.Listen(ctx, network, address)
+	}
+	nlc.Control = e.t.control(lc)
 	ln, err := nlc.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
-	}
-	if e.t == nil {
-		return ln, nil
 	}
 	return e.t.listener(network, ln, lc)
 }
@@ -94,7 +95,7 @@ func (e *Engine) adoptListener(ln net.Listener) (net.Listener, error) {
 	if e.t == nil {
 		return ln, nil
 	}
-	return e.t.listener(ln.Addr().Network(), ln, &ListenConfig{})
+	return e.t.adopt(ln)
 }
 
 // ours reports whether network is one that the ring serves.

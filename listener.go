@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,7 +31,14 @@ type Listener struct {
 	nl      netListener // owns the socket and, for unix, its file
 	addr    net.Addr
 	network string
+	local   net.Addr // of every accepted conn, nil if that depends on the conn
 	cleanup runtime.Cleanup
+
+	// Conns that were established before the socket had the options that
+	// accepted ones inherit.
+	backlog         atomic.Int64
+	keepAlive       time.Duration
+	keepAliveConfig net.KeepAliveConfig
 }
 
 // Accept waits for a conn. Errors are *net.OpError: net.ErrClosed after
@@ -41,12 +49,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, l.opError("accept", err)
 	}
-	c := &Conn{ec: ec, network: l.network, raddr: peer}
-	if l.network == "unix" {
-		c.laddr.Store(&localAddr{l.addr})
+	if l.backlog.Load() > 0 && l.backlog.Add(-1) >= 0 {
+		_ = ec.Control(func(fd uintptr) { setOptions(int(fd), l.keepAlive, l.keepAliveConfig) })
 	}
-	c.collect()
-	return c, nil
+	return newConn(ec, l.network, l.local, peer), nil
 }
 
 // Close stops listening and frees the address before it returns. Conns that
@@ -65,10 +71,15 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 
 // SetDeadline bounds Accept; a zero time lifts the bound.
 func (l *Listener) SetDeadline(t time.Time) error {
-	if err := l.el.SetDeadline(t); err != nil {
-		return l.opError("set", err)
+	return l.el.SetDeadline(t) // net does not wrap the error here either
+}
+
+// SetUnlinkOnClose sets whether Close removes the file of a unix socket. It
+// does by default if Listen made the file. For TCP it means nothing.
+func (l *Listener) SetUnlinkOnClose(unlink bool) {
+	if u, ok := l.nl.(*net.UnixListener); ok {
+		u.SetUnlinkOnClose(unlink)
 	}
-	return nil
 }
 
 // File returns a copy of the listening socket, the caller's to close.

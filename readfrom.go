@@ -4,6 +4,7 @@ package quoit
 
 import (
 	"io"
+	"io/fs"
 	"math"
 	"net"
 	"os"
@@ -25,10 +26,29 @@ func (c *Conn) readFrom(r io.Reader) (int64, error) {
 	if limited {
 		lr.N -= n
 	}
-	if handled {
-		return n, err
+	if !handled {
+		n, err = io.Copy(writerOnly{c}, r)
 	}
-	return io.Copy(writerOnly{c}, r)
+	if err != nil && err != io.EOF {
+		err = c.opError("readfrom", err)
+		if f, ok := src.(interface{ Name() string }); ok && handled && !limited && hidesWriteTo(src) {
+			// It is os.File's WriteTo that called, which for a conn of package
+			// net would have sent the file itself, with errors of its own.
+			err = &fs.PathError{Op: "read", Path: f.Name(), Err: err.(*net.OpError).Err}
+		}
+	}
+	return n, err
+}
+
+// hidesWriteTo reports whether r is one of the wrappers by which net and os
+// keep io.Copy from calling WriteTo again.
+func hidesWriteTo(r io.Reader) bool {
+	switch reflect.TypeOf(r).String() {
+	case "os.fileWithoutWriteTo", "*os.fileWithoutWriteTo",
+		"net.tcpConnWithoutWriteTo", "*net.tcpConnWithoutWriteTo":
+		return true
+	}
+	return false
 }
 
 // readFromKernel moves up to remain bytes (0: all) from src without bringing
@@ -36,21 +56,18 @@ func (c *Conn) readFrom(r io.Reader) (int64, error) {
 func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled bool, err error) {
 	defer runtime.KeepAlive(c)
 	sc, ok := src.(syscall.Conn)
-	if !ok || c.network == "unix" {
+	if !ok {
 		return 0, false, nil
 	}
-	// net and os hand ReadFrom wrappers of their own types that hide WriteTo.
 	// Any other type with a SyscallConn may have a Read that does more.
 	_, file := src.(*os.File)
 	_, socket := src.(*net.TCPConn)
 	if uc, ok := src.(*net.UnixConn); ok {
 		socket = uc.LocalAddr().Network() == "unix"
 	}
-	switch reflect.TypeOf(src).String() {
-	case "os.fileWithoutWriteTo", "*os.fileWithoutWriteTo":
-		file = true
-	case "net.tcpConnWithoutWriteTo", "*net.tcpConnWithoutWriteTo":
-		socket = true
+	if hidesWriteTo(src) {
+		_, file = src.(interface{ Name() string }) // of a file, not of a conn
+		socket = !file
 	}
 	if !file && !socket {
 		return 0, false, nil

@@ -3,7 +3,6 @@
 package quoit
 
 import (
-	"errors"
 	"net"
 	"os"
 	"syscall"
@@ -13,10 +12,8 @@ import (
 // Options of a socket, set as package net sets them.
 
 const (
-	solMPTCP     = 284
-	mptcpInfo    = 1
-	ipprotoMPTCP = 262
-	soProtocol   = 38
+	solMPTCP  = 284
+	mptcpInfo = 1
 
 	keepAliveIdle     = 15 * time.Second
 	keepAliveInterval = 15 * time.Second
@@ -67,7 +64,7 @@ func setKeepAliveConfig(fd int, ka net.KeepAliveConfig) error {
 }
 
 // option runs set on c's socket.
-func (c *Conn) option(set func(fd int) error) error {
+func (c *conn) option(set func(fd int) error) error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
@@ -107,14 +104,14 @@ func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 }
 
 // SetReadBuffer sets the size of the kernel's receive buffer, in bytes.
-func (c *Conn) SetReadBuffer(bytes int) error {
+func (c *conn) SetReadBuffer(bytes int) error {
 	return c.setError("set", c.option(func(fd int) error {
 		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes)
 	}))
 }
 
 // SetWriteBuffer sets the size of the kernel's send buffer, in bytes.
-func (c *Conn) SetWriteBuffer(bytes int) error {
+func (c *conn) SetWriteBuffer(bytes int) error {
 	return c.setError("set", c.option(func(fd int) error {
 		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, bytes)
 	}))
@@ -136,15 +133,10 @@ func (c *Conn) MultipathTCP() (bool, error) {
 	if !c.ok() {
 		return false, syscall.EINVAL
 	}
-	var uses bool
-	_ = c.option(func(fd int) error {
-		proto, _ := syscall.GetsockoptInt(fd, syscall.SOL_SOCKET, soProtocol)
-		if uses = proto == ipprotoMPTCP; uses {
-			// A conn that fell back has no MPTCP_INFO.
-			_, err := syscall.GetsockoptInt(fd, solMPTCP, mptcpInfo)
-			uses = !errors.Is(err, syscall.EOPNOTSUPP) && !errors.Is(err, syscall.ENOPROTOOPT)
-		}
-		return nil
+	// A conn that fell back, or never was one, has no MPTCP_INFO.
+	err := c.option(func(fd int) error {
+		_, err := syscall.GetsockoptInt(fd, solMPTCP, mptcpInfo)
+		return err
 	})
-	return uses, nil
+	return err != syscall.EOPNOTSUPP && err != syscall.ENOPROTOOPT, nil
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -54,58 +55,111 @@ func (t *transport) stats(s *Stats) {
 	s.SendsParked = es.SendsParked
 }
 
-// netSocket is what package net's stream conns and listeners have in common.
-type netSocket interface {
-	syscall.Conn
-	Close() error
+// control returns the hook that gives a socket, before it listens, the options
+// that net sets on every conn it accepts. Accepted conns inherit them.
+func (t *transport) control(lc *ListenConfig) func(network, address string, rc syscall.RawConn) error {
+	return func(network, address string, rc syscall.RawConn) error {
+		if lc.Control != nil {
+			if err := lc.Control(network, address, rc); err != nil {
+				return err
+			}
+		}
+		if network == "unix" {
+			return nil
+		}
+		return rc.Control(func(fd uintptr) { setOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig) })
+	}
 }
 
 // listener takes over ln, or returns it where it is not a stream listener of
-// package net. Socket options set on it are inherited by what it accepts.
+// package net. Its socket has been through control.
 func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) (net.Listener, error) {
-	_, tcp := ln.(*net.TCPListener)
-	if u, ok := ln.(*net.UnixListener); !tcp && (!ok || u.Addr().Network() != "unix") {
+	if !streamListener(ln) {
 		return ln, nil
 	}
-	nl := ln.(netListener)
-	rc, err := nl.SyscallConn()
+	l := &Listener{nl: ln.(netListener), addr: ln.Addr(), network: network}
+	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() {
+		l.local = l.addr
+	}
+	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
+	rc, err := l.nl.SyscallConn()
 	if err != nil {
+		l.nl.Close()
 		return nil, err
 	}
-	l := &Listener{t: t, nl: nl, addr: ln.Addr(), network: network}
 	cerr := rc.Control(func(fd uintptr) {
-		if tcp {
-			err = inheritOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig)
-		}
-		if err == nil {
-			// nl keeps fd open until the engine calls nl.Close.
-			l.el, err = t.eng.NewListener(int(fd), tcp, nl.Close)
-		}
+		// nl keeps fd open until the engine calls nl.Close.
+		l.el, err = t.eng.NewListener(int(fd), network != "unix", l.nl.Close)
 	})
 	if err = errors.Join(cerr, err); err != nil {
-		nl.Close()
+		l.nl.Close()
 		return nil, &net.OpError{Op: "listen", Net: l.network, Addr: l.addr, Err: engineError(err)}
 	}
 	if lc.Control != nil {
 		l.el.MayLinger()
 	}
-	l.cleanup = runtime.AddCleanup(l, func(el *engine.Listener) { el.Close() }, l.el)
+	nl := l.nl
+	l.cleanup = runtime.AddCleanup(l, func(el *engine.Listener) {
+		if u, ok := nl.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false) // package net's collector leaves the file, too
+		}
+		el.Close()
+	}, l.el)
 	return l, nil
 }
 
-// inheritOptions sets on a listening socket what net sets on every conn that
-// it accepts.
-func inheritOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) error {
-	if err := setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
-		return err
+// adopt takes over a listener that has been listening before.
+func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
+	if !streamListener(ln) {
+		return ln, nil
 	}
+	network := ln.Addr().Network()
+	if f, err := ln.(netListener).File(); err == nil {
+		network, _, _ = strings.Cut(f.Name(), ":") // "tcp4", where Addr says "tcp"
+		f.Close()
+	}
+	out, err := t.listener(network, ln, &ListenConfig{})
+	if err != nil {
+		return nil, err
+	}
+	l := out.(*Listener)
+	l.el.MayLinger()
+	if network != "unix" {
+		rc, err := l.nl.SyscallConn()
+		if err == nil {
+			err = rc.Control(func(fd uintptr) {
+				setOptions(int(fd), 0, net.KeepAliveConfig{})
+				l.backlog.Store(int64(engine.Backlog(int(fd))))
+			})
+		}
+		if err != nil {
+			l.Close()
+			return nil, err
+		}
+	}
+	return l, nil
+}
+
+func streamListener(ln net.Listener) bool {
+	switch ln := ln.(type) {
+	case *net.TCPListener:
+		return true
+	case *net.UnixListener:
+		return ln.Addr().Network() == "unix"
+	}
+	return false
+}
+
+// setOptions sets what net sets on an accepted conn, which does not care
+// about errors either.
+func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) {
+	_ = setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	if !ka.Enable && idle >= 0 {
 		ka = net.KeepAliveConfig{Enable: true, Idle: idle}
 	}
-	if !ka.Enable {
-		return nil
+	if ka.Enable {
+		_ = setKeepAliveConfig(fd, ka)
 	}
-	return setKeepAliveConfig(fd, ka)
 }
 
 // conn takes over c, or returns it where it is not a stream conn of package
@@ -116,9 +170,7 @@ func (t *transport) conn(network string, c net.Conn) (net.Conn, error) {
 		return c, nil
 	}
 	defer c.Close()
-	q := &Conn{network: network, raddr: c.RemoteAddr()}
-	q.laddr.Store(&localAddr{c.LocalAddr()})
-	rc, err := c.(netSocket).SyscallConn()
+	rc, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return nil, err
 	}
@@ -126,14 +178,14 @@ func (t *transport) conn(network string, c net.Conn) (net.Conn, error) {
 	if cerr := rc.Control(func(fd uintptr) { dup, err = dupCloexec(fd) }); cerr != nil {
 		err = cerr
 	}
+	var ec *engine.Conn
 	if err == nil {
-		q.ec, err = t.eng.NewConn(dup, tcp)
+		ec, err = t.eng.NewConn(dup, tcp)
 	}
 	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: q.network, Source: c.LocalAddr(), Addr: q.raddr, Err: engineError(err)}
+		return nil, &net.OpError{Op: "dial", Net: network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: engineError(err)}
 	}
-	q.collect()
-	return q, nil
+	return newConn(ec, network, c.LocalAddr(), c.RemoteAddr()), nil
 }
 
 func dupCloexec(fd uintptr) (int, error) {
@@ -157,11 +209,8 @@ func (t *transport) connect(ctx context.Context, network, address string, rc sys
 	if cerr != nil {
 		return cerr
 	}
-	switch err {
-	case context.Canceled:
-		return canceledError{}
-	case context.DeadlineExceeded:
-		return timeoutError{}
+	if err != nil && err == ctx.Err() {
+		return nil // net's own connect meets it next, and has the words for it
 	}
 	return engineError(err)
 }
@@ -199,20 +248,6 @@ func sockaddr(network, address string) (*engine.Sockaddr, error) {
 	}
 	return nil, nil
 }
-
-// canceledError and timeoutError read and match as net's errors of a dial
-// that its context ended.
-type canceledError struct{}
-
-func (canceledError) Error() string        { return "operation was canceled" }
-func (canceledError) Is(target error) bool { return target == context.Canceled }
-
-type timeoutError struct{}
-
-func (timeoutError) Error() string        { return "i/o timeout" }
-func (timeoutError) Timeout() bool        { return true }
-func (timeoutError) Temporary() bool      { return true }
-func (timeoutError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 func probe() Support {
 	c, _ := (*Config)(nil).resolved()

@@ -12,6 +12,10 @@ import (
 // Conn is the conn that the ring serves on Linux. Elsewhere it is never made.
 type Conn struct{ *net.TCPConn }
 
+// UnixConn is the conn of network "unix" that the ring serves on Linux.
+// Elsewhere it is never made.
+type UnixConn struct{ *net.UnixConn }
+
 // Listener is the listener that the ring serves on Linux. Elsewhere it is
 // never made.
 type Listener struct{ *net.TCPListener }
@@ -25,6 +29,10 @@ func startTransport(*Config) (*transport, error) {
 
 func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig) (net.Listener, error) {
 	return ln, nil
+}
+func (*transport) adopt(ln net.Listener) (net.Listener, error) { return ln, nil }
+func (*transport) control(*ListenConfig) func(string, string, syscall.RawConn) error {
+	return nil
 }
 func (*transport) conn(_ string, c net.Conn) (net.Conn, error) { return c, nil }
 func (*transport) connect(context.Context, string, string, syscall.RawConn) error {

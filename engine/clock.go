@@ -62,8 +62,8 @@ func deadline(now int64, t time.Time) int64 {
 }
 
 var (
-	outsideMu    sync.Mutex
-	outsideStart sync.Once
+	outsideMu    sync.Mutex          // held during a call
+	outsideOn    bool                // serveOutside runs; guarded by outsideMu
 	outsideCalls = make(chan func()) // made at init, so of no bubble
 	outsideDone  = make(chan struct{})
 )
@@ -77,20 +77,31 @@ func outside(f func()) {
 	}
 	outsideMu.Lock()
 	defer outsideMu.Unlock()
-	outsideStart.Do(func() {
+	if !outsideOn {
+		outsideOn = true
 		// A bubble's goroutine can only start goroutines of the bubble, but
 		// finalizers run in none.
 		runtime.SetFinalizer(&struct{ p, q *int }{}, func(any) { go serveOutside() })
 		runtime.GC()
-	})
+	}
 	outsideCalls <- f
 	<-outsideDone
 }
 
+// serveOutside runs calls until there is none for a while.
 func serveOutside() {
-	for f := range outsideCalls {
-		f()
-		outsideDone <- struct{}{}
+	for {
+		select {
+		case f := <-outsideCalls:
+			f()
+			outsideDone <- struct{}{}
+		case <-time.After(100 * time.Millisecond):
+			if outsideMu.TryLock() {
+				outsideOn = false
+				outsideMu.Unlock()
+				return
+			}
+		}
 	}
 }
 

@@ -38,10 +38,10 @@
 // # The write half
 //
 // Write calls write(2) itself. When the socket is full, the rest of the
-// caller's slice goes to the ring as one send that completes when all of it
-// is sent; Write stays parked until its completion, so the slice is the
-// kernel's only while Write runs. A deadline or Close cancels the send, whose
-// completion tells how much was sent.
+// caller's slice goes to the ring as a send; Write stays parked until its
+// completion, so the slice is the kernel's only while Write runs, and goes on
+// with what is left. A deadline or Close cancels the send, whose completion
+// tells how much was sent.
 //
 // # Close
 //

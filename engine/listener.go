@@ -318,3 +318,13 @@ func (l *Listener) Close() error {
 	l.e.mu.Unlock()
 	return l.shut()
 }
+
+// Backlog returns how many established conns wait in the backlog of the
+// listening TCP socket fd.
+func Backlog(fd int) int {
+	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+	if err != nil {
+		return 0
+	}
+	return int(info.Unacked)
+}

@@ -130,7 +130,9 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 		if len(b) > 0 {
 			k, werr := w.Write(b)
 			if k < 0 || k > len(b) {
-				k, werr = 0, errInvalidWrite
+				if k = 0; werr == nil {
+					werr = errInvalidWrite
+				}
 			}
 			if werr == nil && k < len(b) {
 				werr = io.ErrShortWrite
@@ -192,7 +194,7 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 		return true
 	})
 	if werr != nil {
-		return sent, true, werr
+		return sent, sent > 0 || werr != net.ErrClosed, werr
 	}
 	if sent == 0 && (serr == syscall.EINVAL || serr == syscall.ENOSYS || serr == syscall.EOPNOTSUPP || serr == syscall.EIO) {
 		return 0, false, nil

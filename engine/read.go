@@ -170,7 +170,6 @@ func (c *Conn) armRead(l *loop, poll bool) {
 	}
 	s, ud := l.start(&c.node, kindRecv)
 	s.PrepRecvMultishot(int32(c.fd), l.group.ID(), maxBytes, ud)
-	s.SetPollFirst() // the socket was empty a moment ago
 }
 
 // received takes a completion of the armed receive. Engine thread, with mu

@@ -101,8 +101,8 @@ func (c *Conn) startSend(l *loop) {
 		return
 	}
 	s, ud := l.start(&c.node, kindSend)
-	// Complete only with all of it; w.buf keeps the slice reachable.
-	s.PrepSend(int32(c.fd), c.w.buf, unix.MSG_NOSIGNAL|unix.MSG_WAITALL, ud)
+	// Not MSG_WAITALL: a send that gets stuck half-way would swallow its error.
+	s.PrepSend(int32(c.fd), c.w.buf, unix.MSG_NOSIGNAL, ud) // w.buf keeps it reachable
 }
 
 // sent takes the completion of a send. Engine thread, with mu held.

@@ -55,6 +55,7 @@ func (r *Ring) SubmitAndGet() (int, error) {
 // kernel says so only if the call consumed nothing and the queue is empty;
 // otherwise a wait cut short looks like a full one, so count completions
 // instead of trusting a nil error.
+//
 // Only the ring's owner may call it. A timeout needs Linux 5.11.
 func (r *Ring) SubmitAndWait(n uint32, timeout time.Duration) (int, error) {
 	var arg unsafe.Pointer
