@@ -4,15 +4,16 @@ package engine
 
 import (
 	"context"
-	"net"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
 // Connect connects fd, a nonblocking socket, to sa by a request on the ring.
 // fd must stay open until it returns, which a cancelled ctx makes it do. The
-// error is an os.SyscallError, net.ErrClosed or ctx.Err().
+// error is an os.SyscallError, ErrClosed or ctx.Err().
 func (e *Engine) Connect(ctx context.Context, fd int, sa *ring.Sockaddr) error {
 	c := &connect{e: e, fd: int32(fd), sa: sa, done: newToken()}
 	c.node.h = c
@@ -43,8 +44,8 @@ type connect struct {
 
 func (c *connect) serve(l *loop, w want) {
 	switch {
-	case w&wantConnect != 0 && w&wantEnd != 0:
-		c.report(net.ErrClosed)
+	case w&wantConnect != 0 && (w&wantEnd != 0 || l.stopping):
+		c.report(ErrClosed)
 	case w&wantConnect != 0:
 		s, ud := l.start(&c.node, kindConnect)
 		s.PrepConnect(c.fd, c.sa, ud)
@@ -58,6 +59,10 @@ func (c *connect) settle(l *loop) { l.slots.vacate(&c.node) }
 func (c *connect) complete(l *loop, _ kind, cqe *ring.CQE) {
 	c.settle(l)
 	l.readied = true
+	if cqe.Res == -int32(unix.ECANCELED) {
+		c.report(ErrClosed) // or nobody listens: ctx ended
+		return
+	}
 	c.report(sysError("connect", cqe.Res))
 }
 

@@ -102,11 +102,22 @@ func (l *loop) serve() {
 		n.next = nil
 		w := want(n.wants.Swap(0)) &^ queued // n may be posted again from here
 		if n == &l.e.control {
-			l.stopping = true
+			l.stop()
 		} else {
 			n.h.serve(l, w)
 		}
 		n = next
+	}
+}
+
+// stop begins the end: conns and listeners are closed already, so what is
+// left in flight is ours and whoever is dialing.
+func (l *loop) stop() {
+	l.stopping = true
+	for i := range l.slots.all {
+		if n := l.slots.all[i].n; n != nil && n != &l.wake {
+			l.cancelAll(n)
+		}
 	}
 }
 

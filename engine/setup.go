@@ -52,9 +52,9 @@ func setupRing(entries int) (*ring.Ring, error) {
 		}
 		switch {
 		case err == nil:
-			if missing := neededFeatures &^ r.Features(); missing != 0 {
+			if err := usable(r); err != nil {
 				r.Close()
-				return nil, &MissingError{missing.String(), "6.1", errors.ErrUnsupported}
+				return nil, err
 			}
 			return r, nil
 		case errors.Is(err, unix.EINVAL):
@@ -64,6 +64,16 @@ func setupRing(entries int) (*ring.Ring, error) {
 		}
 		entries /= 2
 	}
+}
+
+// usable looks for what setup alone does not tell: a filter may let it pass
+// and refuse the rest.
+func usable(r *ring.Ring) error {
+	if missing := neededFeatures &^ r.Features(); missing != 0 {
+		return &MissingError{missing.String(), "6.1", errors.ErrUnsupported}
+	}
+	_, err := r.SubmitAndGet()
+	return err
 }
 
 func newRing(entries int, flags ring.SetupFlags) (*ring.Ring, error) {

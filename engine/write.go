@@ -111,6 +111,8 @@ func (c *Conn) sent(l *loop, cqe *ring.CQE) {
 	switch errno := unix.Errno(-cqe.Res); {
 	case cqe.Res >= 0:
 		c.w.wake(int(cqe.Res), nil)
+	case c.closed: // the error is that of our own shutdown
+		c.w.wake(0, nil)
 	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
 		c.w.wake(0, nil)
 	default:
