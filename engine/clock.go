@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"math"
 	"runtime"
 	"sync"
 	"time"
@@ -44,21 +45,30 @@ func monotonic() int64 {
 	return int64(t.Sub(clockBase)) + clockOffset
 }
 
-// deadline turns a caller's deadline into engine time: 0 none, 1 past.
-// Like package net it measures the time left on the caller's clock.
-func deadline(now int64, t time.Time) int64 {
-	if t.IsZero() {
+// deadline turns a caller's deadline into engine time, with as few looks at
+// the clock as can be: net/http sets several for each request. 0 is none, 1
+// long past.
+func deadline(k kernel, t time.Time) int64 {
+	sec := t.Unix()
+	switch {
+	case t.IsZero():
 		return 0
-	}
-	left := time.Until(t)
-	if left <= 0 {
+	case sec < 24*60*60: // time.Unix(1, 0) and the like, by any clock
 		return 1
+	case sec >= bubbleHorizon && t != t.Round(0):
+		// A reading of the monotonic clock needs no second one.
+		return clampDeadline(int64(t.Sub(clockBase)), clockOffset)
 	}
-	d := now + int64(left)
-	if d < now { // overflow: so far off that it never comes
+	return clampDeadline(int64(time.Until(t)), k.Now())
+}
+
+// clampDeadline adds, keeping what is past above 0; what is too far off to
+// count never comes.
+func clampDeadline(d, base int64) int64 {
+	if d > math.MaxInt64-base {
 		return 0
 	}
-	return d
+	return max(1, d+base)
 }
 
 var (

@@ -105,7 +105,7 @@ func (c *Conn) state(limit *atomic.Int64) error {
 
 // SetDeadlines sets the read and write deadline as asked.
 func (c *Conn) SetDeadlines(t time.Time, read, write bool) error {
-	d := deadline(c.e.k.Now(), t)
+	d := deadline(c.e.k, t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -126,7 +126,7 @@ func (c *Conn) SetDeadlines(t time.Time, read, write bool) error {
 func (c *Conn) moved(w *waiter, limit *atomic.Int64, d int64) {
 	switch {
 	case !w.waiting || d == 0:
-	case d == 1:
+	case d == 1 || d <= c.e.k.Now():
 		c.interrupt(w, os.ErrDeadlineExceeded)
 	default:
 		c.armTimer(w, limit, d)

@@ -80,7 +80,7 @@ func (l *Listener) MayLinger() {
 
 // SetDeadline bounds Accept, the call under way too.
 func (l *Listener) SetDeadline(t time.Time) error {
-	d := deadline(l.e.k.Now(), t)
+	d := deadline(l.e.k, t)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -89,7 +89,7 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	l.limit.Store(d)
 	switch {
 	case !l.w.waiting || d == 0:
-	case d == 1:
+	case d <= l.e.k.Now():
 		l.w.wake(0, os.ErrDeadlineExceeded)
 	default:
 		l.armTimer(d)
