@@ -19,8 +19,9 @@
 //
 // # Differences from package net
 //
-//   - The dynamic types are *[Listener] and *[Conn], not *net.TCPListener and
-//     *net.TCPConn; the method sets are the same.
+//   - The dynamic types are *[Listener], *[Conn] and *[UnixConn], not
+//     *net.TCPListener, *net.TCPConn and so on; they have the same methods, but
+//     for AcceptTCP, AcceptUnix and the datagram calls of *net.UnixConn.
 //   - net.Buffers cannot use writev on a foreign conn: it issues one Write
 //     per slice. Join small slices first.
 //   - Bytes that the ring received before a call of SyscallConn's Read or of

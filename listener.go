@@ -26,7 +26,6 @@ type netListener interface {
 // has the methods of *net.TCPListener. All may be called concurrently. A
 // Listener that becomes unreachable is closed.
 type Listener struct {
-	t       *transport
 	el      *engine.Listener
 	nl      netListener // owns the socket and, for unix, its file
 	addr    net.Addr

@@ -87,13 +87,8 @@ func (e *Engine) setupAndRun(ready chan<- error) {
 }
 
 func (e *Engine) setup() (*loop, error) {
-	r, err := setupRing(e.cfg.Entries)
+	r, g, err := setupMemory(e.cfg)
 	if err != nil {
-		return nil, err
-	}
-	g, err := setupGroup(r, e.cfg)
-	if err != nil {
-		r.Close()
 		return nil, err
 	}
 	k, err := newOSKernel(r)

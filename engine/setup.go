@@ -43,27 +43,60 @@ func (e *MissingError) Error() string {
 
 func (e *MissingError) Unwrap() error { return e.Err }
 
-// setupRing sets up the largest ring that the limits allow, up to entries.
-func setupRing(entries int) (*ring.Ring, error) {
+// setupMemory sets up a ring and a buffer group, as large as cfg asks for or
+// as the memory limit allows.
+func setupMemory(cfg Config) (*ring.Ring, *pbuf.Group, error) {
+	entries, buffers := fit(cfg.Entries, cfg.Buffers)
 	for {
-		r, err := newRing(entries, setupFlags|ring.SetupNoSQArray)
-		if errors.Is(err, unix.EINVAL) { // NO_SQARRAY is Linux 6.6
-			r, err = newRing(entries, setupFlags)
-		}
-		switch {
-		case err == nil:
-			if err := usable(r); err != nil {
-				r.Close()
-				return nil, err
+		r, err := setupRing(entries)
+		if err == nil {
+			var g *pbuf.Group
+			if g, err = pbuf.New(r, bufferGroup, buffers, cfg.BufferBytes); err == nil {
+				return r, g, nil
 			}
-			return r, nil
-		case errors.Is(err, unix.EINVAL):
-			return nil, &MissingError{"IORING_SETUP_DEFER_TASKRUN", "6.1", err}
-		case !errors.Is(err, unix.ENOMEM) || entries <= minEntries:
-			return nil, err
+			r.Close()
 		}
-		entries /= 2
+		if !errors.Is(err, unix.ENOMEM) || entries <= minEntries && buffers <= minEntries {
+			return nil, nil, err
+		}
+		entries, buffers = smaller(entries), smaller(buffers)
+		time.Sleep(5 * time.Millisecond) // the kernel gives memory back after a while
 	}
+}
+
+// fit shrinks a ring and a group to half of RLIMIT_MEMLOCK, which all rings
+// of a user share. Who is exempt from the limit has no need of one that small.
+func fit(entries, buffers int) (int, int) {
+	var lim unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim) != nil {
+		return entries, buffers
+	}
+	const perEntry, perBuffer = 64 + 16*cqPerSQ, 16 // bytes
+	for uint64(entries*perEntry+buffers*perBuffer) > lim.Cur/2 && (entries > minEntries || buffers > minEntries) {
+		entries, buffers = smaller(entries), smaller(buffers)
+	}
+	return entries, buffers
+}
+
+// smaller halves n, but not below what the engine shrinks to.
+func smaller(n int) int { return min(n, max(n/2, minEntries)) }
+
+func setupRing(entries int) (*ring.Ring, error) {
+	r, err := newRing(entries, setupFlags|ring.SetupNoSQArray)
+	if errors.Is(err, unix.EINVAL) { // NO_SQARRAY is Linux 6.6
+		r, err = newRing(entries, setupFlags)
+	}
+	switch {
+	case errors.Is(err, unix.EINVAL):
+		return nil, &MissingError{"IORING_SETUP_DEFER_TASKRUN", "6.1", err}
+	case err != nil:
+		return nil, err
+	}
+	if err := usable(r); err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
 }
 
 // usable looks for what setup alone does not tell: a filter may let it pass
@@ -79,16 +112,6 @@ func usable(r *ring.Ring) error {
 func newRing(entries int, flags ring.SetupFlags) (*ring.Ring, error) {
 	cq := min(uint32(entries)*cqPerSQ, 65536)
 	return ring.New(&ring.Params{Entries: uint32(entries), CQEntries: cq, Flags: flags})
-}
-
-// setupGroup registers the largest buffer group that the limits allow.
-func setupGroup(r *ring.Ring, cfg Config) (*pbuf.Group, error) {
-	for n := cfg.Buffers; ; n /= 2 {
-		g, err := pbuf.New(r, bufferGroup, n, cfg.BufferBytes)
-		if err == nil || !errors.Is(err, unix.ENOMEM) || n <= minEntries {
-			return g, err
-		}
-	}
 }
 
 // hasOptLen reports whether a multishot receive can be bounded in bytes
@@ -132,19 +155,14 @@ func Probe(cfg Config) Support {
 
 func probe(cfg Config) (s Support) {
 	s.Kernel = release()
-	r, err := setupRing(cfg.Entries)
+	r, g, err := setupMemory(cfg)
 	if err != nil {
 		s.Err = err
 		return s
 	}
 	defer r.Close()
-	s.Ring, s.Features = r.Flags(), r.Features()
-	g, err := setupGroup(r, cfg)
-	if err != nil {
-		s.Err = err
-		return s
-	}
 	defer g.Close()
+	s.Ring, s.Features = r.Flags(), r.Features()
 	s.OptLen = hasOptLen(r, g.ID())
 	s.Limited = int(r.SQEntries()) < cfg.Entries || g.Entries() < cfg.Buffers
 	return s

@@ -1,0 +1,53 @@
+MODULES := . conformance
+PLATFORMS := linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
+
+TESTFLAGS ?=
+SOAK ?= 10m
+
+.PHONY: all test lint cross soak
+
+all: lint cross test
+
+# Where the kernel offers io_uring, tests fail if package net serves. The file
+# and the seccomp mode are asked before our own probe, which may be what broke.
+test:
+	@require=$${QUOIT_TEST_REQUIRE-unset}; \
+	if [ "$$require" = unset ]; then \
+		require=; \
+		if [ "$$(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null)" = 0 ] && \
+			grep -q '^Seccomp:[[:space:]]*0$$' /proc/self/status; then \
+			require=1; \
+		elif go run ./cmd/quoit doctor >/dev/null 2>&1; then \
+			require=1; \
+		fi; \
+	fi; \
+	export QUOIT_TEST_REQUIRE=$$require; \
+	rc=0; \
+	for m in $(MODULES); do \
+		echo "== go test -race, module $$m, QUOIT_TEST_REQUIRE=$$require"; \
+		(cd $$m && go test -race $(TESTFLAGS) ./...) || rc=1; \
+	done; \
+	exit $$rc
+
+lint:
+	@command -v staticcheck >/dev/null || { \
+		echo "staticcheck is missing: see CONTRIBUTING.md" >&2; exit 1; }
+	@files=$$(gofmt -l .); if [ -n "$$files" ]; then \
+		echo "gofmt: not formatted:" >&2; echo "$$files" >&2; exit 1; fi
+	@rc=0; \
+	for m in $(MODULES); do \
+		echo "== go vet and staticcheck, module $$m"; \
+		(cd $$m && go vet ./... && staticcheck ./...) || rc=1; \
+	done; \
+	exit $$rc
+
+# Vet type-checks the tests too.
+cross:
+	@for p in $(PLATFORMS); do \
+		echo "== build and vet, $$p"; \
+		export GOOS=$${p%/*} GOARCH=$${p#*/}; \
+		go build ./... && go vet ./... || exit 1; \
+	done
+
+soak:
+	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 .

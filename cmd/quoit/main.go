@@ -1,0 +1,62 @@
+// Command quoit tells what package quoit finds on this machine.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"runtime/debug"
+)
+
+const usage = `usage: quoit COMMAND
+
+  doctor    say whether io_uring is usable here, and if not, why and what to do
+  version   print the version
+
+Exit codes of doctor: 0 io_uring is usable, 1 it is not and package net serves.
+`
+
+// Exit codes.
+const (
+	exitOK       = 0
+	exitUnusable = 1
+	exitUsage    = 2
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], hostMachine(), os.Stdout, os.Stderr))
+}
+
+func run(args []string, m machine, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		fmt.Fprint(stderr, usage)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		fmt.Fprint(stdout, usage)
+		return exitOK
+	case "doctor", "version":
+	default:
+		fmt.Fprintf(stderr, "quoit: unknown command %q\n%s", args[0], usage)
+		return exitUsage
+	}
+	if len(args) > 1 {
+		fmt.Fprintf(stderr, "quoit: %s takes no arguments, got %q\n%s", args[0], args[1:], usage)
+		return exitUsage
+	}
+	if args[0] == "version" {
+		fmt.Fprintln(stdout, version())
+		return exitOK
+	}
+	return doctor(m, stdout)
+}
+
+func version() string {
+	v := "(unknown)"
+	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" {
+		v = bi.Main.Version
+	}
+	return fmt.Sprintf("quoit %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

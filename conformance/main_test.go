@@ -1,0 +1,168 @@
+package conformance
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	mrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit"
+)
+
+// patience bounds what should take milliseconds, on a busy machine.
+const patience = 30 * time.Second
+
+func TestMain(m *testing.M) {
+	st := quoit.Default().Stats()
+	if os.Getenv("QUOIT_TEST_REQUIRE") == "1" && st.Transport != "io_uring" {
+		fmt.Fprintf(os.Stderr, "QUOIT_TEST_REQUIRE=1 and transport %q: %v\n", st.Transport, st.Reason)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := settled(); code == 0 && err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// settled waits until the engine has let go of everything. Closing is
+// asynchronous to it and has no event to wait for.
+func settled() error {
+	deadline := time.After(patience)
+	for tick := time.Tick(10 * time.Millisecond); ; {
+		st := quoit.Default().Stats()
+		if st.Conns == 0 && st.Listeners == 0 && st.BuffersOut == 0 {
+			return nil
+		}
+		select {
+		case <-tick:
+		case <-deadline:
+			return fmt.Errorf("after the tests: %d conns, %d listeners, %d buffers still out",
+				st.Conns, st.Listeners, st.BuffersOut)
+		}
+	}
+}
+
+// callContext bounds one call. Unlike t.Context it serves clean-ups too.
+func callContext(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// wait returns what ch delivers, and fails the test instead of hanging.
+func wait[T any](t testing.TB, what string, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("%s: nothing in %v", what, patience)
+		panic("unreachable")
+	}
+}
+
+// stack is who serves one end of a conn.
+type stack struct {
+	name   string
+	listen func(network, address string) (net.Listener, error)
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+var (
+	stdStack   = stack{"net", net.Listen, new(net.Dialer).DialContext}
+	quoitStack = stack{"quoit", quoit.Listen, quoit.DialContext}
+)
+
+// onRing checks that what quoit returned is on the ring whenever the engine is.
+func onRing(t testing.TB, v any) {
+	t.Helper()
+	st := quoit.Default().Stats()
+	t.Logf("transport %s, %T", st.Transport, v)
+	if st.Transport != "io_uring" {
+		if os.Getenv("QUOIT_TEST_REQUIRE") == "1" {
+			t.Errorf("QUOIT_TEST_REQUIRE=1 and transport %q: %v", st.Transport, st.Reason)
+		}
+		return
+	}
+	if pkg := reflect.TypeOf(v).Elem().PkgPath(); pkg != "github.com/quoit-go/quoit" {
+		t.Errorf("transport is io_uring, but got a %T", v)
+	}
+}
+
+// newListener listens on loopback or on a fresh path until the test ends.
+func newListener(t testing.TB, s stack, network string) net.Listener {
+	t.Helper()
+	ln, err := s.listen(network, newAddress(t, network))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	if s.name == quoitStack.name {
+		onRing(t, ln)
+	}
+	return ln
+}
+
+func newAddress(t testing.TB, network string) string {
+	t.Helper()
+	switch network {
+	case "tcp", "tcp4":
+		return "127.0.0.1:0"
+	case "tcp6":
+		return "[::1]:0"
+	}
+	dir, err := os.MkdirTemp("", "quoit") // t.TempDir is too long for sun_path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return filepath.Join(dir, "s")
+}
+
+// payload returns n bytes that only seed decides.
+func payload(seed uint64, n int) []byte {
+	var key [32]byte
+	for i := range 8 {
+		key[i] = byte(seed >> (8 * i))
+	}
+	b := make([]byte, n)
+	mrand.NewChaCha8(key).Read(b)
+	return b
+}
+
+// tlsConfigs returns a server's configuration and one of clients that trust
+// it under the name localhost.
+var tlsConfigs = sync.OnceValues(func() (server, client *tls.Config) {
+	must := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(err)
+	tmpl := &x509.Certificate{
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		DNSNames: []string{"localhost"}, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
+	must(err)
+	leaf, err := x509.ParseCertificate(der)
+	must(err)
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}},
+		&tls.Config{RootCAs: pool, ServerName: "localhost"}
+})

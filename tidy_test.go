@@ -1,0 +1,313 @@
+package quoit_test
+
+import (
+	"bytes"
+	"go/ast"
+	"go/build"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/quoit-go/quoit"
+
+// importRules says what a package may import besides the standard library.
+// A package that is not listed here may not exist: decide its place first.
+var importRules = map[string][]string{
+	".":                   {module + "/engine"}, // in Linux-only files
+	"engine":              {module + "/engine/ring", module + "/engine/pbuf", "golang.org/x/sys"},
+	"engine/ring":         {"golang.org/x/sys"},
+	"engine/pbuf":         {module + "/engine/ring", "golang.org/x/sys"},
+	"engine/steering":     {"github.com/cilium/ebpf", "golang.org/x/sys"},
+	"cmd/quoit":           {module},
+	"examples/httpserver": {module},
+}
+
+// testImports may be imported by every test of the module in addition.
+var testImports = []string{module, "golang.org/x/sys"}
+
+var unsafePackages = []string{"engine/ring", "engine/pbuf"}
+
+const (
+	maxFileLines = 600
+	maxFuncLines = 70
+)
+
+// sizeExceptions holds "file.go" or "file.go:Func" and the reason why it is
+// larger than the limits.
+var sizeExceptions = map[string]string{}
+
+type goFile struct {
+	path, dir string // slash-separated, relative to the root
+	nested    bool   // belongs to a nested module
+	fset      *token.FileSet
+	ast       *ast.File
+}
+
+func (f goFile) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+
+// walk calls fn for each file of the repository.
+func walk(t *testing.T, fn func(path string)) {
+	t.Helper()
+	err := fs.WalkDir(os.DirFS("."), ".", func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == ".git" || d.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if d.Type().IsRegular() {
+			fn(p)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func parseAll(t *testing.T) []goFile {
+	t.Helper()
+	var files []goFile
+	var nested []string
+	fset := token.NewFileSet()
+	walk(t, func(p string) {
+		if path.Base(p) == "go.mod" && p != "go.mod" {
+			nested = append(nested, path.Dir(p)+"/")
+		}
+		if path.Ext(p) != ".go" {
+			return
+		}
+		f, err := parser.ParseFile(fset, p, nil, parser.ParseComments)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		files = append(files, goFile{path: p, dir: path.Dir(p), fset: fset, ast: f})
+	})
+	for i := range files {
+		files[i].nested = slices.ContainsFunc(nested, func(dir string) bool {
+			return strings.HasPrefix(files[i].path, dir)
+		})
+	}
+	return files
+}
+
+func (f goFile) imports() []string {
+	var out []string
+	for _, spec := range f.ast.Imports {
+		p, _ := strconv.Unquote(spec.Path.Value) // the parser has checked it
+		out = append(out, p)
+	}
+	return out
+}
+
+// within reports whether pkg is one of roots or below one.
+func within(pkg string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(r string) bool {
+		return pkg == r || strings.HasPrefix(pkg, r+"/")
+	})
+}
+
+func isStd(pkg string) bool {
+	first, _, _ := strings.Cut(pkg, "/")
+	return !strings.Contains(first, ".")
+}
+
+func TestTidyImports(t *testing.T) {
+	for _, f := range parseAll(t) {
+		for _, imp := range f.imports() {
+			if imp == "unsafe" && !slices.Contains(unsafePackages, f.dir) {
+				t.Errorf("%s: unsafe is for %v only", f.path, unsafePackages)
+			}
+		}
+		if f.nested {
+			continue
+		}
+		rule, ok := importRules[f.dir]
+		if !ok {
+			t.Errorf("%s: package %s has no entry in importRules", f.path, f.dir)
+			continue
+		}
+		for _, imp := range f.imports() {
+			switch {
+			case isStd(imp), slices.Contains(rule, imp):
+			case within(imp, rule) && !strings.HasPrefix(imp, module): // x/sys/unix, ebpf/asm
+			case f.isTest() && within(imp, testImports):
+			default:
+				t.Errorf("%s: must not import %s", f.path, imp)
+			}
+		}
+	}
+}
+
+// The root builds on every system, engine does not.
+func TestTidyEngineOnLinuxOnly(t *testing.T) {
+	for _, f := range parseAll(t) {
+		usesEngine := slices.ContainsFunc(f.imports(), func(p string) bool {
+			return within(p, []string{module + "/engine", "golang.org/x/sys/unix"})
+		})
+		if f.dir != "." || !usesEngine {
+			continue
+		}
+		for _, goos := range []string{"darwin", "windows"} {
+			ctx := build.Default
+			ctx.GOOS = goos
+			if match, err := ctx.MatchFile(f.dir, f.path); err != nil {
+				t.Error(err)
+			} else if match {
+				t.Errorf("%s: imports engine and is built for %s", f.path, goos)
+			}
+		}
+	}
+}
+
+// What applications link stays small: no net/http, by whatever way.
+func TestTidyNoHTTP(t *testing.T) {
+	for goos, pkgs := range map[string][]string{
+		"linux":   {".", "./engine/..."},
+		"darwin":  {"."},
+		"windows": {"."},
+	} {
+		cmd := exec.Command("go", append([]string{"list", "-deps"}, pkgs...)...)
+		cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+		var stderr bytes.Buffer
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Errorf("GOOS=%s go list: %v\n%s", goos, err, &stderr)
+			continue
+		}
+		deps := strings.Fields(string(out))
+		if !slices.Contains(deps, module) {
+			t.Errorf("GOOS=%s: the list of dependencies lacks %s", goos, module)
+		}
+		for _, dep := range deps {
+			if within(dep, []string{"net/http"}) {
+				t.Errorf("GOOS=%s: %v depend on %s", goos, pkgs, dep)
+			}
+		}
+	}
+}
+
+func TestTidySizes(t *testing.T) {
+	used := map[string]bool{}
+	check := func(key string, lines, limit int) {
+		if lines <= limit {
+			return
+		}
+		used[key] = true
+		if sizeExceptions[key] == "" {
+			t.Errorf("%s: %d lines, over %d: split it, or give the reason in sizeExceptions", key, lines, limit)
+		}
+	}
+	for _, f := range parseAll(t) {
+		if ast.IsGenerated(f.ast) {
+			continue
+		}
+		check(f.path, f.fset.File(f.ast.FileStart).LineCount(), maxFileLines)
+		for _, d := range f.ast.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok {
+				lines := f.fset.Position(fn.End()).Line - f.fset.Position(fn.Pos()).Line + 1
+				check(f.path+":"+fn.Name.Name, lines, maxFuncLines)
+			}
+		}
+	}
+	for key := range sizeExceptions {
+		if !used[key] {
+			t.Errorf("sizeExceptions: %s is within the limits, or gone", key)
+		}
+	}
+}
+
+func TestTidyTrailingSpace(t *testing.T) {
+	hasTrailing := func(s string) bool { return s != strings.TrimRight(s, " \t\r") }
+	for _, f := range parseAll(t) {
+		for _, group := range f.ast.Comments {
+			for _, c := range group.List {
+				for line := range strings.SplitSeq(c.Text, "\n") {
+					if hasTrailing(line) {
+						t.Errorf("%s: trailing space in a comment", f.fset.Position(c.Pos()))
+						break
+					}
+				}
+			}
+		}
+	}
+	walk(t, func(p string) {
+		switch base := path.Base(p); {
+		case path.Ext(p) == ".md", path.Ext(p) == ".yml", path.Ext(p) == ".sh":
+		case base == "Makefile", base == ".gitignore", p == ".ci/run":
+		default:
+			return
+		}
+		b, err := os.ReadFile(filepath.FromSlash(p))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		n := 0
+		for line := range strings.SplitSeq(string(b), "\n") {
+			if n++; hasTrailing(line) {
+				t.Errorf("%s:%d: trailing space", p, n)
+			}
+		}
+		if len(b) == 0 || b[len(b)-1] != '\n' {
+			t.Errorf("%s: does not end in a newline", p)
+		}
+	})
+}
+
+func TestTidyChangelog(t *testing.T) {
+	b, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry := regexp.MustCompile(`^- (New API|Bug fix|Improvement): \S`)
+	n := 0
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if strings.HasPrefix(line, "- ") {
+			if n++; !entry.MatchString(line) {
+				t.Errorf("CHANGELOG.md: %q starts with none of New API, Bug fix, Improvement", line)
+			}
+		}
+	}
+	if n == 0 {
+		t.Error("CHANGELOG.md has no entries")
+	}
+}
+
+// Programs in the README compile.
+func TestTidyReadme(t *testing.T) {
+	b, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for block := range strings.SplitSeq(string(b), "```go\n") {
+		src, _, ok := strings.Cut(block, "```")
+		if !ok || !strings.HasPrefix(src, "package main\n") {
+			continue
+		}
+		n++
+		file := filepath.Join(t.TempDir(), "main.go")
+		if err := os.WriteFile(file, []byte(src), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
+			t.Errorf("README.md, program %d: %v\n%s", n, err, out)
+		}
+	}
+	if n == 0 {
+		t.Error("README.md has no program")
+	}
+}
