@@ -165,10 +165,13 @@ const maxSendfile = 4 << 20
 
 // SendFile sends from the file descriptor src, at its offset, up to remain
 // bytes, or to the end of file if remain is 0. handled is false if nothing was
-// sent because the kernel cannot do it for src.
+// sent because the kernel cannot do it for src or the conn cannot be written.
 func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
+	if c.refs.closed() || c.writable() != nil {
+		return 0, false, nil
+	}
 	toEOF := remain == 0
 	var serr error
 	werr := c.whenWritable(func(fd uintptr) bool {
@@ -194,12 +197,15 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 		return true
 	})
 	if werr != nil {
-		return sent, sent > 0 || werr != net.ErrClosed, werr
+		return sent, true, werr
 	}
 	if sent == 0 && (serr == syscall.EINVAL || serr == syscall.ENOSYS || serr == syscall.EOPNOTSUPP || serr == syscall.EIO) {
 		return 0, false, nil
 	}
-	return sent, true, os.NewSyscallError("sendfile", serr)
+	if serr != nil {
+		serr = c.writeError("sendfile", serr)
+	}
+	return sent, true, serr
 }
 
 // Splice moves up to remain bytes from the socket behind src to c through a
@@ -263,8 +269,8 @@ func (c *Conn) drainPipe(pipe int, n int64) (moved int64, err error) {
 		}
 		return true
 	})
-	if werr != nil {
-		return moved, werr
+	if werr == nil && serr != nil {
+		werr = c.writeError("splice", serr)
 	}
-	return moved, os.NewSyscallError("splice", serr)
+	return moved, werr
 }

@@ -131,6 +131,9 @@ func (c *Conn) readSocket(p []byte) (int, error) {
 	defer c.drop()
 	for {
 		n, err := c.e.k.Read(c.fd, p)
+		if n <= 0 && c.refs.closed() {
+			return 0, net.ErrClosed // and the rest is due to our own shutdown
+		}
 		switch err {
 		case nil:
 			c.e.stats.directReads.Add(1)

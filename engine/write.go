@@ -53,9 +53,26 @@ func (c *Conn) write(p []byte) (int, error) {
 			}
 		case unix.EINTR:
 		default:
-			return done, os.NewSyscallError("write", err)
+			return done, c.writeError("write", err)
 		}
 	}
+}
+
+// writeError is the error of a failed system call that writes. A reset is
+// reported once by the kernel, to whoever comes first: where that was the
+// ring, and no Read has returned it yet, it is the writer's.
+func (c *Conn) writeError(call string, err error) error {
+	if c.refs.closed() {
+		return net.ErrClosed // and err is due to our own shutdown
+	}
+	if err == unix.EPIPE {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if reset, ok := c.rerr.(*os.SyscallError); ok {
+			c.rerr, err = nil, reset.Err
+		}
+	}
+	return os.NewSyscallError(call, err)
 }
 
 // writable is why a write cannot begin.
