@@ -24,6 +24,8 @@
 //     for AcceptTCP, AcceptUnix and the datagram calls of *net.UnixConn.
 //   - net.Buffers cannot use writev on a foreign conn: it issues one Write
 //     per slice. Join small slices first.
-//   - Bytes that the ring received before a call of SyscallConn's Read or of
-//     File stay with the Conn and are returned by its next Read.
+//   - Bytes, or a reset, that the ring received before a call of SyscallConn's
+//     Read or of File stay with the Conn and are returned by its next Read.
+//   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
+//     where net sets them on each accepted conn.
 package quoit
