@@ -356,11 +356,11 @@ func (c *Conn) Close() error {
 	}
 	done := c.destroyed
 	c.mu.Unlock()
-	c.dropCur()
 	c.e.timers.drop(&c.r.timer)
 	c.e.timers.drop(&c.w.timer)
 
 	c.refs.close()
+	c.dropCur() // after refs.close: of Close and a reader one sees the other
 	if unread && c.tcp {
 		_ = c.e.k.ResetOnClose(c.fd) // as the kernel does for what it holds itself
 	}
