@@ -1,0 +1,383 @@
+package quoit_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit"
+)
+
+func TestHTTPKeepAlive(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		var opened atomic.Int32
+		addr := htServe(t, tr, &http.Server{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprintf(w, "%s %s", r.URL.Path, r.RemoteAddr)
+			}),
+			ConnState: func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					opened.Add(1)
+				}
+			},
+		})
+		client, _ := htClient(t, htNet, nil)
+		remote := ""
+		for i := range 200 {
+			path := fmt.Sprintf("/n%d", i)
+			body, err := htGet(client, "http://"+addr+path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, from, _ := strings.Cut(body, " ")
+			if remote == "" {
+				remote = from
+			}
+			if got != path || from != remote {
+				t.Fatalf("request %d: got %q from %q, want %q from %q", i, got, from, path, remote)
+			}
+		}
+		if n := opened.Load(); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
+func TestHTTPPipelining(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(htEcho)})
+		const n = 300
+		var reqs bytes.Buffer
+		for i := range n {
+			body := strings.Repeat(strconv.Itoa(i%10), i)
+			fmt.Fprintf(&reqs, "POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, len(body), body)
+		}
+		c := htDial(t, addr)
+		sent := make(chan error, 1)
+		go func() {
+			_, err := c.Write(reqs.Bytes())
+			sent <- err
+		}()
+		br := bufio.NewReader(c)
+		for i := range n {
+			resp, err := http.ReadResponse(br, nil)
+			if err != nil {
+				t.Fatalf("response %d: %v", i, err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if err != nil || string(body) != strings.Repeat(strconv.Itoa(i%10), i) {
+				t.Fatalf("response %d: %q, %v", i, body, err)
+			}
+		}
+		if err := htRecv(t, sent, "write of the requests"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// htEcho answers with the body as it comes in.
+func htEcho(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/octet-stream")
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && r.ProtoMajor == 1 {
+		panic(err)
+	}
+	if _, err := io.Copy(w, r.Body); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// htSum answers with length and checksum of the body it got.
+func htSum(w http.ResponseWriter, r *http.Request) {
+	h := sha256.New()
+	n, err := io.Copy(h, r.Body)
+	fmt.Fprintf(w, "%d %x %v %s", n, h.Sum(nil), err, r.Trailer.Get("Sum"))
+}
+
+func TestHTTPChunkedUpload(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(htSum)})
+		client, _ := htClient(t, htNet, nil)
+		for _, size := range []int64{0, 1, 4095, 4096, 4097, 1 << 20, 12<<20 + 7} {
+			h := sha256.New()
+			body := io.TeeReader(htStream(uint64(size), size), h)
+			req, err := http.NewRequest("POST", "http://"+addr, struct{ io.Reader }{body})
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = -1
+			req.Trailer = http.Header{"Sum": nil}
+			req.Body = &htTrailer{Reader: body, at: func() { req.Trailer.Set("Sum", "end") }}
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatalf("size %d: %v", size, err)
+			}
+			got, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			want := fmt.Sprintf("%d %x <nil> end", size, h.Sum(nil))
+			if err != nil || string(got) != want {
+				t.Errorf("size %d: got %q, %v, want %q", size, got, err, want)
+			}
+		}
+	})
+}
+
+// htTrailer calls at when its reader has ended.
+type htTrailer struct {
+	io.Reader
+	at func()
+}
+
+func (r *htTrailer) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err == io.EOF {
+		r.at()
+	}
+	return n, err
+}
+
+func (*htTrailer) Close() error { return nil }
+
+func TestHTTPServeFile(t *testing.T) {
+	const size = 64 << 20
+	path := filepath.Join(t.TempDir(), "big")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := sha256.New()
+	_, err = io.Copy(io.MultiWriter(f, h), htStream(64, size))
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want := h.Sum(nil)
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.ServeFile(w, r, path)
+		})})
+		for _, from := range []htTransport{htNet, tr} {
+			client, _ := htClient(t, from, nil)
+			resp, err := client.Get("http://" + addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h := sha256.New()
+			n, err := io.Copy(h, resp.Body)
+			resp.Body.Close()
+			if err != nil || n != size || !bytes.Equal(h.Sum(nil), want) {
+				t.Errorf("client on %s: %d bytes, %v, sum right: %v", from.name, n, err, bytes.Equal(h.Sum(nil), want))
+			}
+			for _, r := range []struct{ off, n int64 }{{0, 1}, {0, 4096}, {12345, 1 << 20}, {size - 10, 10}, {size / 2, size / 8}} {
+				htRange(t, client, addr, r.off, r.n)
+			}
+		}
+	})
+}
+
+// htRange fetches n bytes at off of the stream 64.
+func htRange(t *testing.T, client *http.Client, addr string, off, n int64) {
+	t.Helper()
+	req, err := http.NewRequest("GET", "http://"+addr, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", off, off+n-1))
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	sink := htSink{seed: 64, off: off}
+	got, err := io.Copy(&sink, resp.Body)
+	if err != nil || got != n || resp.StatusCode != http.StatusPartialContent {
+		t.Errorf("range %d+%d: %d bytes, %s, %v", off, n, got, resp.Status, err)
+	}
+}
+
+// TestHTTPShortConns runs thousands of conns of one short request each. A
+// server that loses what Close must flush, or closes too early, shows here.
+func TestHTTPShortConns(t *testing.T) {
+	heads := []string{
+		"GET /%d HTTP/1.0\r\n\r\n",
+		"GET /%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+	}
+	n := 2000
+	if testing.Short() {
+		n = 300
+	}
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprintf(w, "hello from %s", r.URL.Path)
+		})})
+		var wg sync.WaitGroup
+		var next, failed atomic.Int64
+		for range 8 {
+			wg.Go(func() {
+				for i := next.Add(1); i <= int64(n*len(heads)); i = next.Add(1) {
+					req := fmt.Sprintf(heads[i%2], i)
+					if err := htShort(addr, req, fmt.Sprintf("hello from /%d", i)); err != nil {
+						if failed.Add(1) < 10 {
+							t.Errorf("request %d: %v", i, err)
+						}
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if f := failed.Load(); f != 0 {
+			t.Errorf("%d of %d requests failed", f, n*len(heads))
+		}
+	})
+}
+
+// htShort sends one request and wants one whole response, then EOF.
+func htShort(addr, req, want string) error {
+	c, err := net.DialTimeout("tcp", addr, htBound)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(htBound)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(c, req); err != nil {
+		return err
+	}
+	b, err := io.ReadAll(c)
+	if err != nil {
+		return fmt.Errorf("after %q: %w", b, err)
+	}
+	head, body, _ := bytes.Cut(b, []byte("\r\n\r\n"))
+	if !bytes.Contains(head, []byte(" 200 OK")) || string(body) != want {
+		return fmt.Errorf("got %q", b)
+	}
+	return nil
+}
+
+func TestHTTPExpectContinue(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/no" {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			htEcho(w, r)
+		})})
+		c := htDial(t, addr)
+		br := bufio.NewReader(c)
+		for i := range 3 { // 100 and the final answer, on one conn
+			fmt.Fprintf(c, "POST /yes HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n")
+			resp, err := http.ReadResponse(br, nil)
+			if err != nil || resp.StatusCode != http.StatusContinue {
+				t.Fatalf("round %d: %v, %v", i, resp, err)
+			}
+			io.WriteString(c, "sesame")
+			resp, err = http.ReadResponse(br, nil)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatalf("round %d: %v, %v", i, resp, err)
+			}
+			if b, err := io.ReadAll(resp.Body); err != nil || string(b) != "sesame" {
+				t.Fatalf("round %d: %q, %v", i, b, err)
+			}
+		}
+		fmt.Fprintf(c, "POST /no HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n")
+		resp, err := http.ReadResponse(br, nil)
+		if err != nil || resp.StatusCode != http.StatusUnauthorized || !resp.Close {
+			t.Fatalf("refused: %v, %v", resp, err)
+		}
+		io.Copy(io.Discard, resp.Body)
+		io.WriteString(c, "sesame") // net/http's discarding of the body waits for it
+		if _, err := br.ReadByte(); err != io.EOF {
+			t.Errorf("after the refusal: %v, want EOF", err)
+		}
+	})
+}
+
+// TestHTTPDisconnectCancels: net/http reads in the background while a handler
+// runs; the client's going must end that read and cancel the context.
+func TestHTTPDisconnectCancels(t *testing.T) {
+	leave := []struct {
+		name string
+		do   func(*net.TCPConn) error
+	}{
+		{"close", (*net.TCPConn).Close},
+		{"reset", func(c *net.TCPConn) error { return errors.Join(c.SetLinger(0), c.Close()) }},
+		{"half-close", (*net.TCPConn).CloseWrite},
+	}
+	htEach(t, func(t *testing.T, tr htTransport) {
+		entered, gone := make(chan bool), make(chan error)
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			io.Copy(io.Discard, r.Body)
+			entered <- true
+			select {
+			case <-r.Context().Done():
+				gone <- r.Context().Err()
+			case <-time.After(htBound):
+				gone <- errors.New("context not cancelled")
+			}
+		})})
+		for _, req := range []string{
+			"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
+		} {
+			for _, l := range leave {
+				c := htDial(t, addr)
+				io.WriteString(c, req)
+				htRecv(t, entered, "handler")
+				if err := l.do(c); err != nil {
+					t.Fatal(err)
+				}
+				if err := htRecv(t, gone, "cancelled context"); err == nil || err.Error() != "context canceled" {
+					t.Errorf("%s after %.4q: %v", l.name, req, err)
+				}
+				c.Close()
+			}
+		}
+	})
+}
+
+func TestHTTPTestServer(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tls=%v", secure), func(t *testing.T) {
+			htWatch(t, htBound)
+			ts := httptest.NewUnstartedServer(http.HandlerFunc(htEcho))
+			ln, err := quoit.NewListener(ts.Listener)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ts.Listener = ln
+			if secure {
+				ts.EnableHTTP2 = true
+				ts.StartTLS()
+			} else {
+				ts.Start()
+			}
+			defer ts.Close()
+			want := strings.Repeat("round and round ", 4096)
+			for range 20 {
+				resp, err := ts.Client().Post(ts.URL, "text/plain", strings.NewReader(want))
+				if err != nil {
+					t.Fatal(err)
+				}
+				b, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || string(b) != want || (resp.ProtoMajor == 2) != secure {
+					t.Fatalf("%d bytes of %d over %s, %v", len(b), len(want), resp.Proto, err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,274 @@
+package quoit_test
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit"
+)
+
+const htUpgrade = "GET /%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+// htHijacker answers 101 and hands the conn to serve.
+func htHijacker(t *testing.T, serve func(net.Conn, *bufio.ReadWriter) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		if err := c.SetDeadline(time.Now().Add(htBound)); err != nil {
+			t.Error(err)
+		}
+		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		if err := rw.Flush(); err != nil {
+			t.Error(err)
+		}
+		if err := serve(c, rw); err != nil {
+			t.Errorf("%s: %v", r.URL, err)
+		}
+	})
+}
+
+// htSwitched reads the 101.
+func htSwitched(br *bufio.Reader) error {
+	resp, err := http.ReadResponse(br, nil)
+	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
+		err = errors.New(resp.Status)
+	}
+	return err
+}
+
+// TestHTTPHijackEcho echoes as a WebSocket server does. The first frames come
+// together with the request, so that the hijack's reader holds them.
+func TestHTTPHijackEcho(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := rw.Read(buf)
+				if _, werr := c.Write(buf[:n]); werr != nil {
+					return werr
+				}
+				if err == io.EOF {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})})
+		for _, early := range []int{0, 1, 100, 4000, 40000, 400000} {
+			const total = 1 << 20
+			c := htDial(t, addr)
+			var head bytes.Buffer
+			fmt.Fprintf(&head, htUpgrade, fmt.Sprint(early))
+			io.Copy(&head, htStream(7, int64(early)))
+			sent := make(chan error, 1)
+			go func() {
+				_, err := c.Write(head.Bytes())
+				rest := htStreamReader{seed: 7, off: int64(early)}
+				_, cerr := io.Copy(c, io.LimitReader(&rest, total-int64(early)))
+				sent <- errors.Join(err, cerr, c.CloseWrite())
+			}()
+			br := bufio.NewReader(c)
+			if err := htSwitched(br); err != nil {
+				t.Fatal(err)
+			}
+			sink := htSink{seed: 7}
+			n, err := io.Copy(&sink, br)
+			if n != total || err != nil {
+				t.Errorf("%d bytes early: %d bytes back, %v", early, n, err)
+			}
+			if err := htRecv(t, sent, "writer"); err != nil {
+				t.Error(err)
+			}
+			c.Close()
+		}
+	})
+}
+
+// TestHTTPHijackBackgroundRead: when Hijack is called net/http is reading in
+// the background and ends that read by a deadline in the past. A byte that
+// arrives at that moment must be neither lost nor doubled.
+func TestHTTPHijackBackgroundRead(t *testing.T) {
+	rounds := 400
+	if testing.Short() {
+		rounds = 50
+	}
+	htEach(t, func(t *testing.T, tr htTransport) {
+		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			htPace(time.Duration(rand.IntN(200)) * time.Microsecond)
+			htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+				_, err := io.Copy(c, rw)
+				return err
+			}).ServeHTTP(w, r)
+		})})
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for i := range rounds / 4 {
+					if err := htHijackRound(addr); err != nil {
+						t.Errorf("round %d: %v", i, err)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+func htHijackRound(addr string) error {
+	c, err := net.DialTimeout("tcp", addr, htBound)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(htBound))
+	fmt.Fprintf(c, htUpgrade, "background")
+	htPace(time.Duration(rand.IntN(400)) * time.Microsecond)
+	want := "abcdefgh"[:1+rand.IntN(8)]
+	for i := range want {
+		if _, err := io.WriteString(c, want[i:i+1]); err != nil {
+			return err
+		}
+	}
+	if err := c.(*net.TCPConn).CloseWrite(); err != nil {
+		return err
+	}
+	br := bufio.NewReader(c)
+	if err := htSwitched(br); err != nil {
+		return err
+	}
+	if got, err := io.ReadAll(br); err != nil || string(got) != want {
+		return fmt.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	return nil
+}
+
+// TestHTTPHijackDeadlines sets deadlines on the hijacked conn, which must not
+// have kept those of the server, and uses it on after they have passed.
+func TestHTTPHijackDeadlines(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		serve := func(c net.Conn, rw *bufio.ReadWriter) error {
+			if tr.name == "quoit" && quoit.Default().Stats().Transport == "io_uring" {
+				if _, ok := c.(*quoit.Conn); !ok {
+					return fmt.Errorf("hijacked a %T", c)
+				}
+			}
+			var b [8]byte
+			for _, d := range []time.Duration{-time.Hour, 0, time.Millisecond, htShortTimeout} {
+				if err := c.SetReadDeadline(time.Now().Add(d)); err != nil {
+					return err
+				}
+				if n, err := c.Read(b[:]); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
+					return fmt.Errorf("deadline in %v: read %d, %w", d, n, err)
+				}
+			}
+			if err := c.SetDeadline(time.Time{}); err != nil {
+				return err
+			}
+			if _, err := io.WriteString(c, "go"); err != nil {
+				return err
+			}
+			if n, err := io.ReadFull(c, b[:]); err != nil {
+				return fmt.Errorf("after the deadlines: %d, %w", n, err)
+			}
+			_, err := c.Write(b[:])
+			return err
+		}
+		addr := htServe(t, tr, &http.Server{ReadTimeout: htShortTimeout, WriteTimeout: htShortTimeout, Handler: htHijacker(t, serve)})
+		c := htDial(t, addr)
+		fmt.Fprintf(c, htUpgrade, "deadlines")
+		br := bufio.NewReader(c)
+		if err := htSwitched(br); err != nil {
+			t.Fatal(err)
+		}
+		var b [8]byte
+		if _, err := io.ReadFull(br, b[:2]); err != nil || string(b[:2]) != "go" {
+			t.Fatalf("%q, %v", b[:2], err)
+		}
+		htPace(2 * htShortTimeout) // past what the server's timeouts would have been
+		io.WriteString(c, "octopus!")
+		if _, err := io.ReadFull(br, b[:]); err != nil || string(b[:]) != "octopus!" {
+			t.Errorf("%q, %v", b, err)
+		}
+	})
+}
+
+// TestHTTPHijackPipe couples two hijacked conns by io.Copy, the way proxies
+// tunnel CONNECT: ReadFrom and WriteTo run on both.
+func TestHTTPHijackPipe(t *testing.T) {
+	htEach(t, func(t *testing.T, tr htTransport) {
+		back := htServe(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+			_, err := io.Copy(c, rw)
+			return err
+		})})
+		front := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, rw, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if n := rw.Reader.Buffered(); n != 0 {
+				t.Errorf("%d bytes buffered", n)
+			}
+			defer c.Close()
+			up, err := tr.dial(t.Context(), "tcp", back)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer up.Close()
+			fmt.Fprintf(up, htUpgrade, "pipe")
+			var wg sync.WaitGroup
+			wg.Go(func() { htTunnel(t, up, c) })
+			wg.Go(func() { htTunnel(t, c, up) })
+			wg.Wait()
+		})})
+		c := htDial(t, front)
+		fmt.Fprintf(c, htUpgrade, "tunnel")
+		br := bufio.NewReader(c)
+		if err := htSwitched(br); err != nil {
+			t.Fatal(err)
+		}
+		const total = 8 << 20
+		sent := make(chan error, 1)
+		go func() {
+			_, err := io.Copy(c, htStream(9, total))
+			sent <- errors.Join(err, c.CloseWrite())
+		}()
+		sink := htSink{seed: 9}
+		if n, err := io.Copy(&sink, br); n != total || err != nil {
+			t.Errorf("%d bytes back, %v", n, err)
+		}
+		if err := htRecv(t, sent, "writer"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// htTunnel copies until EOF and passes it on.
+func htTunnel(t *testing.T, dst, src net.Conn) {
+	_, err := io.Copy(dst, src)
+	if cw, ok := dst.(interface{ CloseWrite() error }); ok {
+		err = errors.Join(err, cw.CloseWrite())
+	} else {
+		err = errors.Join(err, fmt.Errorf("%T has no CloseWrite", dst))
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}

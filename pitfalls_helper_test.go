@@ -1,0 +1,268 @@
+//go:build linux
+
+package quoit_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit"
+)
+
+// The TestPitfall tests look from outside for the mistakes that an io_uring
+// transport is prone to; the comment on each says what would break.
+
+// pfStream is what *net.TCPConn and *quoit.Conn have in common.
+type pfStream interface {
+	net.Conn
+	io.ReaderFrom
+	io.WriterTo
+	CloseRead() error
+	CloseWrite() error
+	SetLinger(sec int) error
+	SetReadBuffer(n int) error
+	SetWriteBuffer(n int) error
+	SyscallConn() (syscall.RawConn, error)
+	File() (*os.File, error)
+}
+
+// pfTiny makes an engine run out of everything all the time.
+var pfTiny = quoit.Config{Entries: 16, Buffers: 16, BufferBytes: 256, ReadWindow: 4096}
+
+// pfNeedRing skips a test that makes no sense where package net serves. It
+// fails if QUOIT_TEST_REQUIRE says that the ring must be there.
+func pfNeedRing(t *testing.T) {
+	t.Helper()
+	s := quoit.Probe()
+	switch {
+	case s.IOUring:
+	case os.Getenv("QUOIT_TEST_REQUIRE") == "1":
+		t.Fatalf("no io_uring here: %v", s.Err)
+	default:
+		t.Skipf("no io_uring here: %v", s.Err)
+	}
+}
+
+// pfEngine starts an engine for the test.
+func pfEngine(t *testing.T, cfg quoit.Config) *quoit.Engine {
+	t.Helper()
+	e, err := quoit.New(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil && !errors.Is(err, quoit.ErrEngineClosed) {
+			t.Errorf("closing the engine: %v", err)
+		}
+	})
+	return e
+}
+
+// pfOn listens and dials on e.
+func pfOn(e *quoit.Engine) htTransport {
+	return htTransport{"engine", e.Listen, e.Dialer().DialContext}
+}
+
+// pfEach runs f with quoit on the server's, on the client's, on both sides.
+func pfEach(t *testing.T, cfg quoit.Config, f func(t *testing.T, server, client htTransport)) {
+	t.Helper()
+	for _, name := range []string{"server", "client", "both"} {
+		t.Run(name, func(t *testing.T) {
+			htWatch(t, 2*htBound)
+			e := pfOn(pfEngine(t, cfg))
+			switch name {
+			case "server":
+				f(t, e, htNet)
+			case "client":
+				f(t, htNet, e)
+			default:
+				f(t, e, e)
+			}
+		})
+	}
+}
+
+// pfListen listens on a free port until the test ends.
+func pfListen(t *testing.T, tr htTransport) net.Listener {
+	t.Helper()
+	ln, err := tr.listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	return ln
+}
+
+// pfPair returns both ends of a conn. What blocks on them is bounded.
+func pfPair(t *testing.T, server, client htTransport) (s, c pfStream) {
+	t.Helper()
+	ln := pfListen(t, server)
+	c = pfDial(t, client, ln.Addr().String())
+	s = pfAccept(t, ln)
+	ln.Close()
+	return s, c
+}
+
+func pfDial(t *testing.T, tr htTransport, addr string) pfStream {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), htBound)
+	defer cancel()
+	c, err := tr.dial(ctx, "tcp", addr)
+	return pfBounded(t, c, err)
+}
+
+func pfAccept(t *testing.T, ln net.Listener) pfStream {
+	t.Helper()
+	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(htBound)); err != nil {
+		t.Fatal(err)
+	}
+	c, err := ln.Accept()
+	return pfBounded(t, c, err)
+}
+
+func pfBounded(t *testing.T, c net.Conn, err error) pfStream {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	if err := c.SetDeadline(time.Now().Add(htBound)); err != nil {
+		t.Fatal(err)
+	}
+	return c.(pfStream)
+}
+
+// pfGo runs f and returns a channel with its result.
+func pfGo(f func() error) <-chan error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	return done
+}
+
+// pfWait wants f, started by pfGo, to have ended well.
+func pfWait(t *testing.T, done <-chan error, what string) {
+	t.Helper()
+	if err := htRecv(t, done, what); err != nil {
+		t.Errorf("%s: %v", what, err)
+	}
+}
+
+// pfSend writes the first n bytes of a stream.
+func pfSend(w io.Writer, seed uint64, n int64) error {
+	b := make([]byte, 64<<10)
+	for off := int64(0); off < n; {
+		b := b[:min(int64(len(b)), n-off)]
+		htFill(b, seed, off)
+		m, err := w.Write(b)
+		off += int64(m)
+		if err != nil {
+			return fmt.Errorf("write at %d: %w", off, err)
+		}
+	}
+	return nil
+}
+
+// pfExpect reads until EOF and wants the first n bytes of a stream.
+func pfExpect(r io.Reader, seed uint64, n int64) error {
+	sink := htSink{seed: seed}
+	_, err := io.Copy(&sink, struct{ io.Reader }{r})
+	if err == nil && sink.off != n {
+		err = errors.New("EOF")
+	}
+	if err != nil {
+		return fmt.Errorf("after %d bytes of %d: %w", sink.off, n, err)
+	}
+	return nil
+}
+
+// pfCPU returns the processor time that the process has used.
+func pfCPU() time.Duration {
+	var ru unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
+		panic(err)
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
+
+// pfFDs returns what the process's descriptors refer to.
+func pfFDs() []string {
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		panic(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
+			out = append(out, target)
+		}
+	}
+	return out
+}
+
+// pfChildEnv names the function that this program is to run instead of the
+// tests, with its arguments.
+const pfChildEnv = "QUOIT_TEST_CHILD"
+
+// pfInherited is what the program started with.
+var pfInherited = pfFDs()
+
+// The children run before the tests' main function, whose checks are not for
+// them. They leave by os.Exit, as a return from main does.
+func init() {
+	args := strings.Fields(os.Getenv(pfChildEnv))
+	if len(args) == 0 {
+		return
+	}
+	children := map[string]func(args []string) error{
+		"exit-client": pfChildExitClient,
+		"exit-server": pfChildExitServer,
+		"files":       pfChildFiles,
+		"limits":      pfChildLimits,
+		"nofile":      pfChildNofile,
+		"seccomp":     pfChildSeccomp,
+		"serve":       pfChildServe,
+	}
+	// Not on this goroutine: it is bound to its thread until init is over.
+	if err := <-pfGo(func() error { return children[args[0]](args[1:]) }); err != nil {
+		fmt.Fprintf(os.Stderr, "child %q: %v\n", args, err)
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// pfChild prepares a child. It ends with the test.
+func pfChild(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*htBound)
+	t.Cleanup(cancel)
+	cmd = exec.CommandContext(ctx, "/proc/self/exe") // its directory may be closed to other users
+	cmd.Env = append(os.Environ(), pfChildEnv+"="+strings.Join(args, " "), "GORACE=atexit_sleep_ms=0")
+	cmd.Dir = "/"
+	cmd.WaitDelay = htBound
+	stderr = new(bytes.Buffer)
+	cmd.Stderr = stderr
+	return cmd, stderr
+}
+
+// pfRun runs a child to its end and returns what it printed.
+func pfRun(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd, stderr := pfChild(t, args...)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Errorf("%v\n%s", err, stderr)
+	}
+	return string(out)
+}

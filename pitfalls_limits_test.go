@@ -1,0 +1,204 @@
+//go:build linux
+
+package quoit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"reflect"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit"
+)
+
+// Rings are charged to RLIMIT_MEMLOCK, except root's: with the 64 KB of many
+// systems Listen must work, on a smaller ring or by package net.
+func TestPitfall26SmallLimits(t *testing.T) {
+	for _, uid := range []int{os.Getuid(), 65534} {
+		for _, memlock := range []string{"65536", "0"} {
+			t.Run(fmt.Sprintf("uid=%d/memlock=%s", uid, memlock), func(t *testing.T) {
+				htWatch(t, 2*htBound)
+				cmd, stderr := pfChild(t, "limits", memlock, "1024")
+				if uid != os.Getuid() {
+					if os.Getuid() != 0 {
+						t.Skip("only root can become another user")
+					}
+					cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+				}
+				out, err := cmd.Output()
+				if err != nil {
+					t.Errorf("%v\n%s", err, stderr)
+				}
+				t.Logf("%s", out)
+			})
+		}
+	}
+}
+
+// pfChildLimits lowers RLIMIT_MEMLOCK and RLIMIT_NOFILE and serves.
+func pfChildLimits(args []string) error {
+	for i, resource := range []int{unix.RLIMIT_MEMLOCK, unix.RLIMIT_NOFILE} {
+		n, err := strconv.ParseUint(args[i], 10, 64)
+		if err != nil {
+			return err
+		}
+		if err := pfLimit(resource, n); err != nil {
+			return err
+		}
+	}
+	for range 3 { // one after the other, then beside the default engine
+		e, err := quoit.New(nil)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(pfTraffic(e), e.Close()); err != nil {
+			return err
+		}
+	}
+	e, err := quoit.New(nil)
+	if err != nil {
+		return err
+	}
+	for _, e := range []*quoit.Engine{quoit.Default(), e} {
+		s := e.Stats()
+		fmt.Printf("served by %s, reason: %v\n", s.Transport, s.Reason)
+		if (s.Transport == "net") != (s.Reason != nil) {
+			return fmt.Errorf("transport %q, reason %w", s.Transport, s.Reason)
+		}
+		if err := pfTraffic(e); err != nil {
+			return err
+		}
+	}
+	return e.Close()
+}
+
+// pfTraffic runs an echo over conns whose both ends are e's.
+func pfTraffic(e *quoit.Engine) error {
+	ln, err := e.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	var wg sync.WaitGroup
+	errs := make([]error, 20)
+	for i := range errs {
+		c, err := e.Dialer().DialContext(context.Background(), "tcp", ln.Addr().String())
+		if err != nil {
+			return err
+		}
+		s, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		wg.Go(func() {
+			const size = 100_000
+			sent := pfGo(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
+			errs[i] = errors.Join(pfExpect(s, 26, size), <-sent, c.Close(), s.Close())
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// Containers refuse io_uring's calls by EPERM or ENOSYS: all of them, or some
+// only. Package net serves then, and everybody says why.
+func TestPitfall26Seccomp(t *testing.T) {
+	for _, call := range []struct {
+		name string
+		nr   []uint32
+	}{
+		{"io_uring_setup", []uint32{unix.SYS_IO_URING_SETUP}},
+		{"io_uring_enter", []uint32{unix.SYS_IO_URING_ENTER}},
+		{"io_uring_register", []uint32{unix.SYS_IO_URING_REGISTER}},
+	} {
+		for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
+			t.Run(fmt.Sprintf("%s/%s", call.name, unix.ErrnoName(errno)), func(t *testing.T) {
+				htWatch(t, 2*htBound)
+				if call.name != "io_uring_setup" {
+					pfNeedRing(t) // or the reason is another
+				}
+				args := []string{"seccomp", fmt.Sprint(int(errno))}
+				for _, nr := range call.nr {
+					args = append(args, fmt.Sprint(nr))
+				}
+				t.Log(pfRun(t, args...))
+			})
+		}
+	}
+}
+
+// pfChildSeccomp refuses system calls (args[1:]) with an errno (args[0]).
+func pfChildSeccomp(args []string) error {
+	n, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	errno := syscall.Errno(n)
+	if err := pfRefuse(errno, args[1:]); err != nil {
+		return err
+	}
+	ln, err := quoit.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	if _, ok := ln.(*net.TCPListener); !ok {
+		return fmt.Errorf("listener is a %T", ln)
+	}
+	ln.Close()
+	s := quoit.Default().Stats()
+	fmt.Printf("served by %s, reason: %v\n", s.Transport, s.Reason)
+	if s.Transport != "net" || !errors.Is(s.Reason, errno) {
+		return fmt.Errorf("stats: %s, reason %w", s.Transport, s.Reason)
+	}
+	if p := quoit.Probe(); p.IOUring || !errors.Is(p.Err, errno) {
+		return fmt.Errorf("probe: %v, %w", p.IOUring, p.Err)
+	}
+	e, err := quoit.New(&quoit.Config{Require: true})
+	var ue *quoit.UnsupportedError
+	if e != nil || !errors.As(err, &ue) || !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, errno) {
+		return fmt.Errorf("with Require: %v, %w", e, err)
+	}
+	if slices.ContainsFunc(pfFDs(), func(f string) bool { return strings.Contains(f, "io_uring") }) {
+		return fmt.Errorf("a ring is left behind: %q", pfFDs())
+	}
+	return pfTraffic(quoit.Default())
+}
+
+// pfRefuse installs a filter for all threads of the process.
+func pfRefuse(errno syscall.Errno, calls []string) error {
+	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // seccomp_data.nr
+	for _, s := range calls {
+		nr, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return err
+		}
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(nr)},
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)})
+	}
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	prog := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return os.NewSyscallError("prctl", err)
+	}
+	// prog is on the heap, as reflect keeps it, and does not move.
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, reflect.ValueOf(prog).Pointer())
+	runtime.KeepAlive(prog)
+	if e != 0 {
+		return os.NewSyscallError("seccomp", e)
+	}
+	return nil
+}
