@@ -429,9 +429,11 @@ func TestPitfall05RawRead(t *testing.T) {
 				}
 			}
 			n := 0
-			if i%2 == 0 {
+			if i%2 == 0 { // a Read that waits, so that the ring has reason to receive
+				reading := pfGo(func() error { _, err := io.ReadFull(s, b[:len(want)]); return err })
+				htPace(time.Duration(rand.IntN(300)) * time.Microsecond)
 				send()
-				n, err = io.ReadFull(s, b[:len(want)])
+				n, err = len(want), htRecv(t, reading, "Read")
 			} else {
 				err = raw.Read(func(fd uintptr) bool {
 					var rerr error

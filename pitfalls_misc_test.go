@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/quoit-go/quoit"
 )
@@ -220,6 +221,18 @@ func TestPitfall29Children(t *testing.T) {
 	htWatch(t, 2*htBound)
 	e := pfOn(pfEngine(t, quoit.Config{}))
 	ln := pfListen(t, e)
+	for range 20 { // conns that stay, each from an Accept that waited
+		accepting := pfGo(func() error {
+			c, err := ln.Accept()
+			if err == nil {
+				t.Cleanup(func() { c.Close() })
+			}
+			return err
+		})
+		htPace(time.Millisecond)
+		pfDial(t, e, ln.Addr().String())
+		pfWait(t, accepting, "Accept")
+	}
 	var wg sync.WaitGroup
 	stop := make(chan bool)
 	wg.Go(func() { // conns are being made while children start

@@ -66,6 +66,10 @@ func (c *Conn) writeError(call string, err error) error {
 		return net.ErrClosed // and err is due to our own shutdown
 	}
 	if err == unix.EPIPE {
+		if c.rmu.TryLock() { // else there is a reader to have it
+			c.idle() // what the ring has seen is in rerr after that
+			c.unlockRead()
+		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if reset, ok := c.rerr.(*os.SyscallError); ok {
