@@ -2,7 +2,10 @@
 
 package ring
 
-import "structs"
+import (
+	"structs"
+	"time"
+)
 
 // The structures of <linux/io_uring.h>. abi_test.go compares sizes and
 // offsets with the C compiler's.
@@ -28,8 +31,17 @@ type SQE struct {
 	BufGroup    uint16 // also buf_index
 	Personality uint16
 	FileIndex   uint32 // also optlen, splice_fd_in
-	Addr3       uint64
-	_           uint64
+	Addr3       uint64 // also attr_ptr, optval, the start of a command
+	AttrMask    uint64 // attr_type_mask, the rest of a short command
+}
+
+// SQE128 is an entry of a SetupSQE128 ring: Ext is the rest of the 80 bytes
+// that a command has, of which the first 16 are Addr3 and AttrMask.
+type SQE128 struct {
+	_ structs.HostLayout
+
+	SQE
+	Ext [64]byte
 }
 
 // CQE is a completion queue entry, struct io_uring_cqe.
@@ -39,6 +51,14 @@ type CQE struct {
 	UserData UserData
 	Res      int32 // the result, or a negative errno
 	Flags    CQEFlags
+}
+
+// CQE32 is a wide completion, of a SetupCQE32 ring or a SetupCQEMixed one.
+type CQE32 struct {
+	_ structs.HostLayout
+
+	CQE
+	Extra [2]uint64
 }
 
 // sqOffsets is struct io_sqring_offsets.
@@ -73,11 +93,16 @@ type setupParams struct {
 	cqOff                     cqOffsets
 }
 
-// timespec is struct __kernel_timespec: 64 bits on every architecture.
-type timespec struct {
+// Timespec is struct __kernel_timespec: 64 bits on every architecture.
+type Timespec struct {
 	_ structs.HostLayout
 
-	sec, nsec int64
+	Sec, Nsec int64
+}
+
+// NewTimespec makes a Timespec of d.
+func NewTimespec(d time.Duration) Timespec {
+	return Timespec{Sec: int64(d / time.Second), Nsec: int64(d % time.Second)}
 }
 
 // geteventsArg is struct io_uring_getevents_arg.
@@ -131,50 +156,3 @@ type probe struct {
 	resv2  [3]uint32
 	ops    [256]probeOp
 }
-
-// Offsets for mmap on a ring's fd.
-const (
-	offSQRing = 0x0        // IORING_OFF_SQ_RING
-	offCQRing = 0x8000000  // IORING_OFF_CQ_RING
-	offSQEs   = 0x10000000 // IORING_OFF_SQES
-)
-
-// Flags of io_uring_enter.
-const (
-	enterGetevents      = 1 << 0 // IORING_ENTER_GETEVENTS
-	enterSQWakeup       = 1 << 1 // IORING_ENTER_SQ_WAKEUP
-	enterExtArg         = 1 << 3 // IORING_ENTER_EXT_ARG
-	enterRegisteredRing = 1 << 4 // IORING_ENTER_REGISTERED_RING
-	enterNoIowait       = 1 << 7 // IORING_ENTER_NO_IOWAIT
-)
-
-// Bits of the flags word in the submission ring.
-const (
-	sqNeedWakeup = 1 << 0 // IORING_SQ_NEED_WAKEUP
-	sqCQOverflow = 1 << 1 // IORING_SQ_CQ_OVERFLOW
-	sqTaskrun    = 1 << 2 // IORING_SQ_TASKRUN
-)
-
-// Operations of io_uring_register.
-const (
-	registerEventFD      = 4  // IORING_REGISTER_EVENTFD
-	unregisterEventFD    = 5  // IORING_UNREGISTER_EVENTFD
-	registerProbe        = 8  // IORING_REGISTER_PROBE
-	registerEnableRings  = 12 // IORING_REGISTER_ENABLE_RINGS
-	registerRingFDs      = 20 // IORING_REGISTER_RING_FDS
-	unregisterRingFDs    = 21 // IORING_UNREGISTER_RING_FDS
-	registerPbufRing     = 22 // IORING_REGISTER_PBUF_RING
-	unregisterPbufRing   = 23 // IORING_UNREGISTER_PBUF_RING
-	probeOpSupported     = 1  // IO_URING_OP_SUPPORTED
-	registerOffsetAny    = 1<<32 - 1
-	acceptMultishot      = 1 << 0 // IORING_ACCEPT_MULTISHOT
-	recvsendPollFirst    = 1 << 0 // IORING_RECVSEND_POLL_FIRST
-	recvMultishot        = 1 << 1 // IORING_RECV_MULTISHOT
-	pollAddMulti         = 1 << 0 // IORING_POLL_ADD_MULTI
-	msgData              = 0      // IORING_MSG_DATA
-	maxEntries           = 32768  // IORING_MAX_ENTRIES
-	maxCQEntries         = 2 * maxEntries
-	sizeofSQE, sizeofCQE = 64, 16
-	sizeofGeteventsArg   = 24
-	cqeBufferShift       = 16 // IORING_CQE_BUFFER_SHIFT
-)

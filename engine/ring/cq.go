@@ -2,24 +2,52 @@
 
 package ring
 
-import "syscall"
+import (
+	"iter"
+	"unsafe"
+)
 
-// completionQueue is the consumer's side of the completion ring.
+// completionQueue is the consumer's side of the completion ring. Entry i lives
+// at (i&mask)<<shift. In a mixed queue some completions take two entries.
 type completionQueue struct {
 	head     sharedIndex // what we consumed
 	tail     sharedIndex // the kernel produces
 	overflow sharedIndex // completions lost for ever; a counter
+	flags    sharedFlags // nil before Linux 5.8
 
-	next uint32 // equals *head, which only we store
-	mask uint32
-	cqes []CQE
+	next  uint32 // what we handed out: *head, which only we store, or ahead of it in CQEs
+	mask  uint32
+	shift uint8 // 1 for SetupCQE32
+	mixed bool  // SetupCQEMixed
+	cqes  []CQE
 }
 
-// ready counts completions to consume.
+// ready counts entries to consume.
 func (q *completionQueue) ready() uint32 { return q.tail.loadAcquire() - q.next }
+
+// peek returns the next completion and how many entries it takes, passing over
+// the filling of a mixed queue. It returns nil if end comes first.
+func (q *completionQueue) peek(end uint32) (c *CQE, n uint32) {
+	for q.next != end {
+		c := &q.cqes[(q.next&q.mask)<<q.shift]
+		switch {
+		case !q.mixed:
+			return c, 1
+		case c.Flags&CQE32Bytes != 0:
+			return c, 2
+		case c.Flags&CQESkip == 0:
+			return c, 1
+		}
+		q.next++
+	}
+	return nil, 0
+}
 
 // drain copies completions to dst and frees their places with one store.
 func (q *completionQueue) drain(dst []CQE) int {
+	if q.shift != 0 || q.mixed {
+		return q.drainWide(len(dst), func(i int, c *CQE) { dst[i] = *c })
+	}
 	n := int(min(uint64(q.ready()), uint64(len(dst))))
 	if n == 0 {
 		return 0
@@ -31,43 +59,129 @@ func (q *completionQueue) drain(dst []CQE) int {
 	return n
 }
 
-// CQReady returns how many completions PeekCQEs would find. It leaves out
-// those that overflowed and those whose task work has not run. Only the
-// ring's owner may call it.
+// drainWide gives up to limit completions to f, one by one.
+func (q *completionQueue) drainWide(limit int, f func(int, *CQE)) (i int) {
+	start, end := q.next, q.tail.loadAcquire()
+	for ; i < limit; i++ {
+		c, n := q.peek(end)
+		if c == nil {
+			break
+		}
+		f(i, c)
+		q.next += n
+	}
+	if q.next != start {
+		q.head.storeRelease(q.next)
+	}
+	return i
+}
+
+// extra returns the second half of a completion in the queue, nil if it has
+// none.
+func (q *completionQueue) extra(c *CQE) *[2]uint64 {
+	if q.shift != 0 || q.mixed && c.Flags&CQE32Bytes != 0 {
+		return (*[2]uint64)(unsafe.Add(unsafe.Pointer(c), sizeofCQE))
+	}
+	return nil
+}
+
+// CQReady returns how many completions PeekCQEs would find; in a SetupCQEMixed
+// ring, how many places they take. It leaves out those that overflowed and
+// those whose task work has not run. Only the ring's owner may call it.
 func (r *Ring) CQReady() uint32 { return r.cq.ready() }
 
 // PeekCQEs moves up to len(dst) completions from the queue to dst, oldest
 // first, and returns how many. It makes no system call: a SetupDeferTaskrun
-// ring has new completions only after SubmitAndGet or SubmitAndWait. Only the
+// ring has new completions only after SubmitAndGet or SubmitAndWait. The extra
+// halves of wide completions are lost. Only the ring's owner may call it.
+func (r *Ring) PeekCQEs(dst []CQE) int {
+	r.owner.use()
+	return r.cq.drain(dst)
+}
+
+// PeekCQE32s is PeekCQEs with the extra halves, zero where there is none. Only
+// the ring's owner may call it.
+func (r *Ring) PeekCQE32s(dst []CQE32) int {
+	r.owner.use()
+	return r.cq.drainWide(len(dst), func(i int, c *CQE) {
+		dst[i] = CQE32{CQE: *c}
+		if extra := r.cq.extra(c); extra != nil {
+			dst[i].Extra = *extra
+		}
+	})
+}
+
+// PeekCQE returns the oldest completion and leaves it in the queue, or nil if
+// there is none. It is valid until SeenCQEs. It makes no system call. Only the
 // ring's owner may call it.
-func (r *Ring) PeekCQEs(dst []CQE) int { return r.cq.drain(dst) }
+func (r *Ring) PeekCQE() *CQE {
+	r.owner.use()
+	c, _ := r.cq.peek(r.cq.tail.loadAcquire())
+	return c
+}
+
+// SeenCQEs removes the n oldest completions from the queue, or as many as
+// there are. Only the ring's owner may call it.
+func (r *Ring) SeenCQEs(n int) {
+	r.owner.use()
+	r.cq.drainWide(n, func(int, *CQE) {})
+}
+
+// CQEs iterates over the completions that are in the queue when the loop
+// starts, oldest first, without copying them. Each is removed by being
+// visited, but all stay valid until the loop ends, when their places are
+// freed. The body may add entries and submit; it must not call PeekCQEs,
+// SeenCQEs, ResizeRings or Close. Only the ring's owner may call it.
+func (r *Ring) CQEs() iter.Seq[*CQE] {
+	return func(yield func(*CQE) bool) {
+		r.owner.use()
+		q := &r.cq
+		defer func() { q.head.storeRelease(q.next) }()
+		for end := q.tail.loadAcquire(); ; {
+			c, n := q.peek(end)
+			if c == nil {
+				return
+			}
+			q.next += n
+			if !yield(c) {
+				return
+			}
+		}
+	}
+}
+
+// Extra returns the second half of a completion from PeekCQE or CQEs, as long
+// valid as that one; nil if it is not wide. Linux 5.19.
+func (r *Ring) Extra(c *CQE) *[2]uint64 { return r.cq.extra(c) }
 
 // CQOverflowCount returns how many completions the kernel has lost since
 // setup. With FeatNodrop that takes memory exhaustion.
 func (r *Ring) CQOverflowCount() uint32 { return r.cq.overflow.loadAcquire() }
 
-// More reports whether the request goes on and will post again.
-func (c *CQE) More() bool { return c.Flags&CQEMore != 0 }
-
-// Buffer returns the provided buffer that the request used, if it used one.
-// The buffer is the caller's until it is given back to its group.
-func (c *CQE) Buffer() (bid uint16, ok bool) {
-	return uint16(c.Flags >> cqeBufferShift), c.Flags&CQEBuffer != 0
-}
-
-// SockNonEmpty reports whether the socket held more data, or its end, when
-// the completion was posted. Linux 5.19.
-func (c *CQE) SockNonEmpty() bool { return c.Flags&CQESockNonEmpty != 0 }
-
-// Notif reports whether this is the second completion of a zero-copy send,
-// which says that the memory sent may be reused. Linux 6.0.
-func (c *CQE) Notif() bool { return c.Flags&CQENotif != 0 }
-
-// Err returns the request's error as a syscall.Errno, or nil if Res is not
-// negative. A notification's Res is no result, so its Err is nil.
-func (c *CQE) Err() error {
-	if c.Res >= 0 || c.Notif() {
+// FlushOverflow moves completions that overflowed into the queue, as far as
+// it has room, with one system call if there are any. Only the ring's owner may call it.
+// EBUSY means that some had no room: reap, then call it again. Linux 5.5.
+func (r *Ring) FlushOverflow() error {
+	r.owner.use()
+	if !r.CQOverflowed() {
 		return nil
 	}
-	return syscall.Errno(-c.Res)
+	_, err := r.enterNow(0, r.enterFlags|enterGetevents)
+	return err
+}
+
+// SetEventFDEnabled turns the signals of a registered eventfd off and on
+// again. It returns false before Linux 5.8, which cannot. Only the ring's
+// owner may call it.
+func (r *Ring) SetEventFDEnabled(on bool) bool {
+	r.owner.use()
+	if r.cq.flags.p == nil {
+		return false
+	}
+	if on {
+		r.cq.flags.p.And(^uint32(cqEventFDDisabled))
+	} else {
+		r.cq.flags.p.Or(cqEventFDDisabled)
+	}
+	return true
 }

@@ -20,6 +20,7 @@ import (
 // take. Only the ring's owner may call it. EAGAIN and EBUSY mean that the
 // kernel is short of memory or completion space: reap, then submit again.
 func (r *Ring) Submit() (int, error) {
+	r.owner.use()
 	n := r.sq.publish()
 	if n == 0 {
 		return 0, nil
@@ -31,19 +32,17 @@ func (r *Ring) Submit() (int, error) {
 		}
 		flags |= enterSQWakeup
 	}
-	consumed, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER,
-		r.enterFD, uintptr(n), 0, uintptr(flags), 0, 0)
-	return entered(consumed, errno)
+	return r.enterNow(n, flags)
 }
 
 // SubmitAndGet is Submit and also, always with one system call, runs deferred
-// task work and moves completions that overflowed into the queue. It does not
-// sleep and holds the P while it runs. Only the ring's owner may call it.
+// task work and moves completions that overflowed into the queue. On a
+// SetupIOPoll ring it polls for completions. It does not sleep and holds the P
+// while it runs. Only the ring's owner may call it.
 func (r *Ring) SubmitAndGet() (int, error) {
+	r.owner.use()
 	n := r.sq.publish()
-	consumed, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER,
-		r.enterFD, uintptr(n), 0, uintptr(r.getFlags()), 0, 0)
-	return entered(consumed, errno)
+	return r.enterNow(n, r.getFlags())
 }
 
 // SubmitAndWait is Submit and then sleeps until n completions are in the
@@ -58,6 +57,7 @@ func (r *Ring) SubmitAndGet() (int, error) {
 //
 // Only the ring's owner may call it. A timeout needs Linux 5.11.
 func (r *Ring) SubmitAndWait(n uint32, timeout time.Duration) (int, error) {
+	r.owner.use()
 	var arg unsafe.Pointer
 	var argBytes uintptr
 	var extArg uint32
@@ -65,12 +65,94 @@ func (r *Ring) SubmitAndWait(n uint32, timeout time.Duration) (int, error) {
 		if r.features&FeatExtArg == 0 {
 			return 0, &Error{Op: opEnter, Errno: syscall.ENOSYS, Hint: "a wait with a timeout needs Linux 5.11"}
 		}
-		r.ts.sec, r.ts.nsec = int64(timeout/time.Second), int64(timeout%time.Second)
+		r.ts = NewTimespec(timeout)
+		r.arg = geteventsArg{ts: uint64(uintptr(unsafe.Pointer(&r.ts)))}
 		arg, argBytes, extArg = unsafe.Pointer(&r.arg), sizeofGeteventsArg, enterExtArg
 	}
 	pending := r.sq.publish()
+	return r.enter(pending, n, r.getFlags()|r.waitFlags|extArg, arg, argBytes)
+}
+
+// WaitOptions say how SubmitAndWaitFor sleeps.
+type WaitOptions struct {
+	// N is how many completions end the wait.
+	N uint32
+
+	// Timeout ends it earlier; 0 means none.
+	Timeout time.Duration
+
+	// Deadline, if not nil, ends it at a time of the ring's clock instead, see
+	// RegisterClock. Linux 6.12.
+	Deadline *Timespec
+
+	// MinWait is how long it lasts even when a completion comes, so that more
+	// come: after it one is enough, after Timeout none is. In whole
+	// microseconds, 0 for none. Linux 6.12.
+	MinWait time.Duration
+
+	// Sigmask, if not nil, is the thread's signal mask for the time of the
+	// wait, as for epoll_pwait(2). Of it the first 64 signals count.
+	Sigmask *unix.Sigset_t
+}
+
+// SubmitAndWaitFor is SubmitAndWait with more choices. o and what it points to
+// is read before it returns. ENOSYS means that the kernel is too old for an
+// option. Only the ring's owner may call it. Linux 5.11.
+func (r *Ring) SubmitAndWaitFor(o *WaitOptions) (int, error) {
+	r.owner.use()
+	tooOld := func(why string) (int, error) {
+		return 0, &Error{Op: opEnter, Errno: syscall.ENOSYS, Hint: why}
+	}
+	minWait := o.MinWait.Microseconds()
+	switch {
+	case r.features&FeatExtArg == 0:
+		return tooOld("WaitOptions need Linux 5.11")
+	case o.MinWait != 0 && r.features&FeatMinTimeout == 0:
+		return tooOld("MinWait needs Linux 6.12")
+	case o.Deadline != nil && r.features&FeatMinTimeout == 0:
+		return tooOld("Deadline needs Linux 6.12")
+	case o.Deadline != nil && o.Timeout != 0:
+		return 0, refuse(opEnter, "both Timeout and Deadline")
+	case o.Timeout < 0 || minWait < 0 || minWait > 1<<32-1:
+		return 0, refuse(opEnter, "Timeout is negative, or MinWait not within 0 and 71 minutes")
+	}
+	flags := r.waitFlags | enterExtArg
+	r.arg = geteventsArg{minWaitUsec: uint32(minWait)}
+	switch {
+	case o.Deadline != nil:
+		r.ts = *o.Deadline
+		flags |= enterAbsTimer
+	case o.Timeout != 0:
+		r.ts = NewTimespec(o.Timeout)
+	}
+	if o.Deadline != nil || o.Timeout != 0 {
+		r.arg.ts = uint64(uintptr(unsafe.Pointer(&r.ts)))
+	}
+	if o.Sigmask != nil {
+		r.sigmask = uint64(o.Sigmask.Val[0])
+		if bitsPerWord < 64 {
+			r.sigmask |= uint64(o.Sigmask.Val[1]) << 32
+		}
+		r.arg.sigmask = uint64(uintptr(unsafe.Pointer(&r.sigmask)))
+		r.arg.sigmaskSz = sigsetBytes
+	}
+	pending := r.sq.publish()
+	return r.enter(pending, o.N, r.getFlags()|flags, unsafe.Pointer(&r.arg), sizeofGeteventsArg)
+}
+
+const bitsPerWord = 8 * unsafe.Sizeof(unix.Sigset_t{}.Val[0])
+
+// SubmitAndWaitReg is SubmitAndWait for n completions with a timeout that lies
+// in memory which the kernel has mapped: Wait(index), see RegisterWaits. Only
+// the ring's owner may call it. EFAULT means that there is no such index, or
+// none was registered. Linux 6.13.
+func (r *Ring) SubmitAndWaitReg(n uint32, index int) (int, error) {
+	r.owner.use()
+	pending := r.sq.publish()
+	flags := r.getFlags() | r.waitFlags | enterExtArg | enterExtArgReg
+	// The argument is an offset, which must not look like a pointer to Go.
 	consumed, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER,
-		r.enterFD, uintptr(pending), uintptr(n), uintptr(r.getFlags()|r.waitFlags|extArg), uintptr(arg), argBytes)
+		r.enterFD, uintptr(pending), uintptr(n), uintptr(flags), uintptr(index)*sizeofRegWait, sizeofRegWait)
 	return entered(consumed, errno)
 }
 
@@ -82,6 +164,21 @@ func (r *Ring) getFlags() uint32 {
 		flags |= enterSQWakeup
 	}
 	return flags
+}
+
+// enter is an io_uring_enter that may sleep. What arg points to is heap that r
+// or the caller keeps.
+func (r *Ring) enter(submit, wait, flags uint32, arg unsafe.Pointer, argBytes uintptr) (int, error) {
+	consumed, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER,
+		r.enterFD, uintptr(submit), uintptr(wait), uintptr(flags), uintptr(arg), argBytes)
+	return entered(consumed, errno)
+}
+
+// enterNow is an io_uring_enter that does not sleep.
+func (r *Ring) enterNow(submit, flags uint32) (int, error) {
+	consumed, _, errno := syscall.RawSyscall6(unix.SYS_IO_URING_ENTER,
+		r.enterFD, uintptr(submit), 0, uintptr(flags), 0, 0)
+	return entered(consumed, errno)
 }
 
 // The errors of a healthy ring, boxed once.

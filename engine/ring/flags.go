@@ -10,9 +10,7 @@ import (
 // SetupFlags choose how a ring works. See io_uring_setup(2).
 type SetupFlags uint32
 
-// IORING_SETUP_*. [New] refuses those that this package does not implement:
-// SetupSQAff, SetupAttachWQ, the wide and mixed entries, SetupNoMmap and
-// SetupRegisteredFDOnly.
+// IORING_SETUP_*, Linux 5.1 where no other is named.
 const (
 	SetupIOPoll           SetupFlags = 1 << iota // IORING_SETUP_IOPOLL
 	SetupSQPoll                                  // IORING_SETUP_SQPOLL
@@ -114,6 +112,9 @@ const (
 	CQENotif                             // IORING_CQE_F_NOTIF, Linux 6.0
 	CQEBufMore                           // IORING_CQE_F_BUF_MORE, Linux 6.12
 	CQESkip                              // IORING_CQE_F_SKIP, Linux 6.18
+
+	CQE32Bytes  CQEFlags = 1 << 15 // IORING_CQE_F_32, Linux 6.18
+	CQETstampHW CQEFlags = 1 << 16 // IORING_CQE_F_TSTAMP_HW, of PrepSocketTxTimestamp, Linux 6.17
 )
 
 var cqeNames = [...]string{"BUFFER", "MORE", "SOCK_NONEMPTY", "NOTIF", "BUF_MORE", "SKIP"}
@@ -146,6 +147,71 @@ var cancelNames = [...]string{"ALL", "FD", "ANY", "FD_FIXED", "USERDATA", "OP"}
 // String lists the flags by kernel name, without the prefix
 // IORING_ASYNC_CANCEL_.
 func (f CancelFlags) String() string { return flagString(uint32(f), cancelNames[:]) }
+
+// FsyncFlags qualify PrepFsync.
+type FsyncFlags uint32
+
+// FsyncDatasync makes a sync that of fdatasync(2): IORING_FSYNC_DATASYNC.
+const FsyncDatasync FsyncFlags = 1 << 0
+
+// TimeoutFlags qualify timeouts. Without a clock they use CLOCK_MONOTONIC.
+type TimeoutFlags uint32
+
+// IORING_TIMEOUT_*.
+const (
+	TimeoutAbs          TimeoutFlags = 1 << 0 // IORING_TIMEOUT_ABS: a point in time, not a span
+	TimeoutBoottime     TimeoutFlags = 1 << 2 // IORING_TIMEOUT_BOOTTIME, Linux 5.15
+	TimeoutRealtime     TimeoutFlags = 1 << 3 // IORING_TIMEOUT_REALTIME, Linux 5.15
+	TimeoutETimeSuccess TimeoutFlags = 1 << 5 // IORING_TIMEOUT_ETIME_SUCCESS, Linux 5.16
+	TimeoutMultishot    TimeoutFlags = 1 << 6 // IORING_TIMEOUT_MULTISHOT, Linux 6.4
+)
+
+// MsgRingFlags qualify messages to other rings.
+type MsgRingFlags uint32
+
+// IORING_MSG_RING_*.
+const (
+	MsgRingCQESkip   MsgRingFlags = 1 << 0 // IORING_MSG_RING_CQE_SKIP: no CQE on the target, for files only
+	MsgRingFlagsPass MsgRingFlags = 1 << 1 // IORING_MSG_RING_FLAGS_PASS, Linux 6.3
+)
+
+// InstallFlags qualify PrepFixedFDInstall.
+type InstallFlags uint32
+
+// InstallNoCloexec leaves close-on-exec unset: IORING_FIXED_FD_NO_CLOEXEC.
+const InstallNoCloexec InstallFlags = 1 << 0
+
+// NopFlags qualify PrepNopFlags.
+type NopFlags uint32
+
+// IORING_NOP_*.
+const (
+	NopInjectResult NopFlags = 1 << 0 // IORING_NOP_INJECT_RESULT, Linux 6.11
+	NopCQE32        NopFlags = 1 << 5 // IORING_NOP_CQE32: post a wide completion, Linux 6.18
+)
+
+// BufRingFlags qualify buffer rings.
+type BufRingFlags uint16
+
+// IOU_PBUF_RING_*.
+const (
+	bufRingMmap BufRingFlags = 1 << 0 // IOU_PBUF_RING_MMAP, Linux 6.4
+	BufRingInc  BufRingFlags = 1 << 1 // IOU_PBUF_RING_INC: buffers are used up in parts, Linux 6.12
+)
+
+// RegWaitFlags qualify a RegWait.
+type RegWaitFlags uint32
+
+// RegWaitTS makes TS count: IORING_REG_WAIT_TS.
+const RegWaitTS RegWaitFlags = 1 << 0
+
+// FileIndexAlloc, in place of an index into the registered files, has the
+// kernel choose a free one: IORING_FILE_INDEX_ALLOC. Linux 5.19.
+const FileIndexAlloc = 1<<32 - 1
+
+// FileSkip, in place of an fd in an update of registered files, leaves that
+// one as it is: IORING_REGISTER_FILES_SKIP. Linux 5.12.
+const FileSkip = -2
 
 // flagString joins the names of the bits set in v; bits without a name are
 // appended in hexadecimal.

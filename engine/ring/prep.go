@@ -5,10 +5,29 @@ package ring
 import (
 	"math"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
 
 // Each Prep is one whole-struct write, so no field of the entry's last use
 // survives. Only the ring's owner may call them.
+//
+// Slices and pointers given to a Prep must stay referenced, and unchanged if
+// the kernel reads them, until the request's last CQE, unless the comment says
+// that they are copied: with FeatSubmitStable, Linux 5.5, "read at submission"
+// means until the Submit call that consumed the entry has returned. Paths and
+// names are NUL-terminated, as of unix.BytePtrFromString; a relative path
+// starts at dirfd, or at the working directory for unix.AT_FDCWD.
+//
+// Res is 0 unless the comment says otherwise. A negative Res is an errno, see
+// CQE.Err: those of the system call that the request stands for, EINVAL if the
+// kernel is too old for it or one of its flags, EBADF for an fd that is not
+// open, ECANCELED for a request that was cancelled or linked behind one that
+// failed. fd is an index into the registered files with SQEFixedFile.
+
+// CurrentOffset, as a file offset, means the file's current one, which the
+// request then moves: FeatRWCurPos, Linux 5.6.
+const CurrentOffset = 1<<64 - 1
 
 // SetFlags adds to the entry's flags. Call it after the Prep.
 func (s *SQE) SetFlags(f SQEFlags) { s.Flags |= f }
@@ -23,106 +42,75 @@ func (s *SQE) SetFlags(f SQEFlags) { s.Flags |= f }
 // posts the data and then nothing. Armed without, it posts both.
 func (s *SQE) SetPollFirst() { s.Ioprio |= recvsendPollFirst }
 
+// SetBufferGroup has a request of read or receive with an empty slice take its
+// memory from buffer group bgid instead, when there is data; CQE.Buffer then
+// names it. Res is ENOBUFS if the group is empty. Call it after the Prep.
+// Linux 5.7; with a buffer ring 5.19.
+func (s *SQE) SetBufferGroup(bgid uint16) {
+	s.Flags |= SQEBufferSelect
+	s.BufGroup = bgid
+}
+
+// SetBundle makes a send or receive with a buffer group use as many buffers as
+// there are, or hold data, at once: Res is the bytes in all of them, the
+// completion names the first, the others follow it in the group's order. Call
+// it after the Prep. FeatRecvsendBundle, Linux 6.10.
+func (s *SQE) SetBundle() { s.Ioprio |= recvsendBundle }
+
+// SetReportUsage has a zero-copy send tell in its notification whether the
+// data was copied after all: CQE.Copied. Call it after the Prep. Linux 6.2.
+func (s *SQE) SetReportUsage() { s.Ioprio |= sendZCReportUsage }
+
+// SetFixedBuffer has a zero-copy send or a command use the registered buffer
+// with index buf, in which its memory lies. Call it after the Prep. Linux 6.0
+// for PrepSendZC, 6.15 for PrepSendMsgZC; PrepURingCmd has its own.
+func (s *SQE) SetFixedBuffer(buf uint16) {
+	s.BufGroup = buf
+	if s.Opcode == OpUringCmd {
+		s.OpFlags |= uringCmdFixed
+		return
+	}
+	s.Ioprio |= recvsendFixedBuf
+}
+
+// SetPersonality has the request act with the credentials that
+// RegisterPersonality kept as id. Call it after the Prep. EINVAL if there are
+// none. Linux 5.6.
+func (s *SQE) SetPersonality(id uint16) { s.Personality = id }
+
+// SetAttrPI gives a read or write protection information. pi is read at
+// submission. Call it after the Prep. Res is EOPNOTSUPP or EINVAL if the file
+// has none. FeatRWAttr, Linux 6.14.
+func (s *SQE) SetAttrPI(pi *AttrPI) {
+	s.Addr3, s.AttrMask = address(unsafe.Pointer(pi)), attrFlagPI
+}
+
 // PrepNop fills s with a request that completes at once with 0. No Go memory
 // reaches the kernel. Linux 5.1.
 func (s *SQE) PrepNop(ud UserData) {
 	*s = SQE{Opcode: OpNop, Fd: -1, UserData: ud}
 }
 
-// PrepAcceptMultishot fills s with an accept posting one CQE per connection,
-// its Res the new fd. flags are accept4's; without SOCK_CLOEXEC child
-// processes inherit the connection. No Go memory reaches the kernel.
-//
-// It stays armed until a CQE without F_MORE: EMFILE at the file limit, EINVAL
-// after shutdown of the listener, ECANCELED, a full completion queue. close(2)
-// does not end it. Linux 5.19.
-func (s *SQE) PrepAcceptMultishot(fd int32, flags uint32, ud UserData) {
-	*s = SQE{
-		Opcode: OpAccept, Ioprio: acceptMultishot,
-		Fd: fd, OpFlags: flags, UserData: ud,
+// PrepNopFlags is PrepNop that completes with res, if flags have
+// NopInjectResult, or with a wide completion. Linux 6.10.
+func (s *SQE) PrepNopFlags(res int32, flags NopFlags, ud UserData) {
+	*s = SQE{Opcode: OpNop, Fd: -1, Len: uint32(res), OpFlags: uint32(flags), UserData: ud}
+}
+
+// fileSlot is where a direct file goes, as entries say it: 0 is nowhere.
+func fileSlot(slot uint32) uint32 {
+	if slot == FileIndexAlloc {
+		return FileIndexAlloc
 	}
+	return slot + 1
 }
 
-// PrepRecvMultishot fills s with a receive posting one CQE per arrival, each
-// naming a buffer taken from group bgid. No Go memory reaches the kernel.
-//
-// It stays armed until a CQE without F_MORE, which may carry data; the caller
-// re-arms. An empty group ends it with ENOBUFS. maxBytes, if not 0, ends it
-// once that many bytes have come, or up to one buffer more. fd must stay open
-// until that CQE: close(2) alone neither ends the request nor sends FIN
-// (liburing#932). Linux 6.0; with maxBytes 6.17, EINVAL before.
-func (s *SQE) PrepRecvMultishot(fd int32, bgid uint16, maxBytes uint32, ud UserData) {
-	*s = SQE{
-		Opcode: OpRecv, Flags: SQEBufferSelect, Ioprio: recvMultishot,
-		Fd: fd, BufGroup: bgid, FileIndex: maxBytes, UserData: ud,
-	}
-}
+// bytesAt and bytesLen are b for an entry; requests are of up to 2 GiB.
+func bytesAt(b []byte) uint64 { return address(unsafe.Pointer(unsafe.SliceData(b))) }
 
-// PrepSend fills s with a send of b, or of its first 2 GiB. msgFlags are
-// send(2)'s. b must stay referenced and unchanged until the CQE. Res may be
-// short; a short send is one that the socket had no more room for. A send
-// with MSG_WAITALL that is cancelled completes with what it sent. Two sends
-// in flight on one stream have no order. Linux 5.6.
-func (s *SQE) PrepSend(fd int32, b []byte, msgFlags uint32, ud UserData) {
-	*s = SQE{
-		Opcode: OpSend, Fd: fd,
-		Addr: address(unsafe.Pointer(unsafe.SliceData(b))), Len: uint32(min(len(b), math.MaxInt32)),
-		OpFlags: msgFlags, UserData: ud,
-	}
-}
+func bytesLen(b []byte) uint32 { return uint32(min(len(b), math.MaxInt32)) }
 
-// PrepConnect fills s with a connect to sa, which must stay referenced and
-// unchanged until the CQE. Linux 5.5.
-func (s *SQE) PrepConnect(fd int32, sa *Sockaddr, ud UserData) {
-	*s = SQE{
-		Opcode: OpConnect, Fd: fd,
-		Addr: address(unsafe.Pointer(sa)), Off: uint64(sa.n), UserData: ud,
-	}
-}
-
-// PrepPollAdd fills s with a poll(2) for events, one CQE with the events that
-// came in Res. No Go memory reaches the kernel. Linux 5.1.
-func (s *SQE) PrepPollAdd(fd int32, events uint32, ud UserData) {
-	*s = SQE{Opcode: OpPollAdd, Fd: fd, OpFlags: events, UserData: ud}
-}
-
-// PrepPollMultishot fills s with a poll(2) that posts a CQE for each wake-up
-// of fd until one without F_MORE. It is edge-triggered. No Go memory reaches
-// the kernel. Linux 5.13.
-func (s *SQE) PrepPollMultishot(fd int32, events uint32, ud UserData) {
-	*s = SQE{Opcode: OpPollAdd, Fd: fd, Len: pollAddMulti, OpFlags: events, UserData: ud}
-}
-
-// PrepCancel fills s with a cancellation of the request whose user data is
-// target; CancelAll extends it to all of them, CancelAny to every request of
-// the ring. No Go memory reaches the kernel.
-//
-// Res is 0, or with CancelAll or CancelAny the number found; ENOENT if there
-// is none, EALREADY if it is already running. This CQE is not the target's,
-// which posts its own: usually ECANCELED, but possibly a result that was
-// faster. Linux 5.5; with flags 5.19.
-func (s *SQE) PrepCancel(target UserData, flags CancelFlags, ud UserData) {
-	*s = SQE{
-		Opcode: OpAsyncCancel, Fd: -1,
-		Addr: uint64(target), OpFlags: uint32(flags), UserData: ud,
-	}
-}
-
-// PrepCancelFD is PrepCancel for requests on fd. Linux 5.19.
-func (s *SQE) PrepCancelFD(fd int32, flags CancelFlags, ud UserData) {
-	*s = SQE{Opcode: OpAsyncCancel, Fd: fd, OpFlags: uint32(flags | CancelFD), UserData: ud}
-}
-
-// PrepMsgRing fills s with a message to the ring with fd ringFD: that ring
-// gets a CQE with UserData data and Res res, and its sleeper wakes. This ring
-// gets a CQE too; EBADFD says that the other is not enabled, EOVERFLOW that
-// its queue is full. No Go memory reaches the kernel. Linux 5.18.
-func (s *SQE) PrepMsgRing(ringFD int32, res uint32, data uint64, ud UserData) {
-	*s = SQE{
-		Opcode: OpMsgRing, Fd: ringFD, Off: data,
-		Addr: msgData, Len: res, UserData: ud,
-	}
-}
+func iovAt(iov []unix.Iovec) uint64 { return address(unsafe.Pointer(unsafe.SliceData(iov))) }
 
 // address returns p for the kernel. p's memory is forced to the heap, since a
 // stack may move while the kernel uses it; keeping it referenced is up to the

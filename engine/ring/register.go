@@ -10,35 +10,34 @@ import (
 )
 
 // register makes one io_uring_register call.
-func (r *Ring) register(op uint32, arg unsafe.Pointer, n uint32) error {
-	if r.fd < 0 { // which io_uring_register takes for "no ring"
-		return newError(opRegister, syscall.EBADF)
+func (r *Ring) register(op registerOp, arg unsafe.Pointer, n uint32) error {
+	_, err := r.registerRes(op, arg, n)
+	return err
+}
+
+// registerRes is register for operations whose result is more than 0.
+func (r *Ring) registerRes(op registerOp, arg unsafe.Pointer, n uint32) (int, error) {
+	r.owner.use()
+	if r.closed { // fd -1, which io_uring_register takes for "no ring"
+		return 0, newError(opRegister, syscall.EBADF)
 	}
-	_, _, errno := syscall.Syscall6(unix.SYS_IO_URING_REGISTER,
-		uintptr(r.fd), uintptr(op), uintptr(arg), uintptr(n), 0, 0)
+	fd := uintptr(r.fd)
+	if r.fd < 0 {
+		fd, op = r.enterFD, op|registerUseRegisteredRing
+	}
+	return sysRegister(fd, op, arg, n)
+}
+
+// noRing stands for the fd of operations that need none.
+const noRing = ^uintptr(0)
+
+func sysRegister(fd uintptr, op registerOp, arg unsafe.Pointer, n uint32) (int, error) {
+	address(arg) // what arg points to, such as a pinned buffer, may have to stay
+	res, _, errno := syscall.Syscall6(unix.SYS_IO_URING_REGISTER, fd, uintptr(op), uintptr(arg), uintptr(n), 0, 0)
 	if errno != 0 {
-		return newError(opRegister, errno)
+		return 0, newError(opRegister, errno)
 	}
-	return nil
-}
-
-// RegisterBufRing makes mem, page-aligned memory for entries descriptors of
-// 16 bytes, the ring of provided-buffer group bgid. entries is a power of two
-// up to 32768. mem must not be Go heap, and must stay mapped until
-// UnregisterBufRing or the ring's end; package pbuf does all this. EEXIST
-// means that bgid is taken, or that this is not the issuer's thread. Only the
-// ring's owner may call it. Linux 5.19.
-func (r *Ring) RegisterBufRing(mem unsafe.Pointer, entries uint32, bgid uint16) error {
-	reg := bufReg{ringAddr: uint64(uintptr(mem)), ringEntries: entries, bgid: bgid}
-	return r.register(registerPbufRing, unsafe.Pointer(&reg), 1)
-}
-
-// UnregisterBufRing ends group bgid: the kernel takes no more buffers from
-// it. Those whose completions are not reaped stay valid. Only the ring's
-// owner may call it. ENOENT means that there is no such group. Linux 5.19.
-func (r *Ring) UnregisterBufRing(bgid uint16) error {
-	reg := bufReg{bgid: bgid}
-	return r.register(unregisterPbufRing, unsafe.Pointer(&reg), 1)
+	return int(res), nil
 }
 
 // RegisterEventFD has the kernel add to eventfd fd for each completion. It
@@ -52,6 +51,13 @@ func (r *Ring) RegisterEventFD(fd int) error {
 // UnregisterEventFD undoes RegisterEventFD. ENXIO means that there is none.
 // Linux 5.2.
 func (r *Ring) UnregisterEventFD() error { return r.register(unregisterEventFD, nil, 0) }
+
+// RegisterEventFDAsync is RegisterEventFD for completions only that did not
+// come while their entry was submitted. Linux 5.6.
+func (r *Ring) RegisterEventFDAsync(fd int) error {
+	v := int32(fd)
+	return r.register(registerEventFDAsync, unsafe.Pointer(&v), 1)
+}
 
 // RegisterRingFD makes the Submit family name the ring by an index private to
 // the calling thread, which saves the look-up of the fd. After it only that
@@ -81,7 +87,7 @@ func (r *Ring) UnregisterRingFD() error {
 		return err
 	}
 	r.registered = false
-	r.enterFD = uintptr(r.fd)
+	r.enterFD = uintptr(r.fd) // none, if the ring had no other
 	r.enterFlags &^= enterRegisteredRing
 	return nil
 }

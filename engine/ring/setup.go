@@ -3,9 +3,8 @@
 package ring
 
 import (
-	"encoding/binary"
-	"math/bits"
 	"syscall"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,83 +22,58 @@ type Params struct {
 	CQEntries uint32
 
 	Flags SetupFlags
+
+	// SQThreadIdle is how long the kernel's thread of a SetupSQPoll ring looks
+	// for work before it sleeps, in whole milliseconds. 0 means the kernel's
+	// default of a second.
+	SQThreadIdle time.Duration
+
+	// SQThreadCPU is the CPU that SetupSQAff ties that thread to.
+	SQThreadCPU uint32
+
+	// AttachFD is the fd of the ring whose worker threads, and with
+	// SetupSQPoll whose submission thread, SetupAttachWQ shares.
+	AttachFD int
+
+	// Memory holds the queues of a SetupNoMmap ring: MemoryBytes bytes, mapped
+	// by the caller and aligned to a page. Before Linux 6.14 it has to be one
+	// page or one huge page. It must stay mapped until after Close, and a
+	// while longer: the kernel ends a ring some time after its fd is closed.
+	Memory []byte
 }
 
 // Ring is one io_uring instance. See the package comment for who may use it.
 type Ring struct {
 	// Immutable from New to Close.
-	fd       int
+	fd       int // -1 if REGISTERED_FD_ONLY, or closed
 	flags    SetupFlags
 	features Features
-	maps     []mapping
+	info     Info
+	maps     []mapping // replaced by ResizeRings
 
 	// The owner's.
+	owner      ownerCheck
+	closed     bool
 	sq         submissionQueue
 	cq         completionQueue
 	enterFD    uintptr // fd, or its registered index
 	enterFlags uint32  // on every enter
 	waitFlags  uint32  // on those that may sleep
-	registered bool
+	registered bool    // enterFD is an index
+	waits      []RegWait
+	waitMem    []byte
 
 	// Read by the kernel while SubmitAndWait runs. They are here because
 	// Ring is on the heap and does not move.
-	ts  timespec
-	arg geteventsArg
+	ts      Timespec
+	arg     geteventsArg
+	sigmask uint64
 }
 
 // mapping is memory shared with the kernel.
 type mapping struct {
 	addr unsafe.Pointer
 	size uintptr
-}
-
-// unsupported are flags that would change the shared memory's layout, or that
-// need parameters which Params does not have.
-const unsupported = SetupSQAff | SetupAttachWQ | SetupSQE128 | SetupCQE32 |
-	SetupNoMmap | SetupRegisteredFDOnly | SetupCQEMixed
-
-// check refuses by name what the kernel would answer with a bare EINVAL.
-func (p *Params) check() *Error {
-	f := p.Flags
-	no := func(why string) *Error { return refuse(opSetup, why) }
-	if p.CQEntries != 0 {
-		f |= SetupCQSize
-	}
-	switch {
-	case binary.NativeEndian.Uint16([]byte{1, 0}) != 1:
-		return &Error{Op: opSetup, Errno: syscall.ENOSYS, Hint: "big-endian machines are not supported"}
-	case p.Entries == 0:
-		return no("Entries is 0")
-	case f&unsupported != 0:
-		return no("not supported by this package: " + (f & unsupported).String())
-	case f>>len(setupNames) != 0:
-		return no("unknown flags in " + f.String())
-	case f&SetupCQSize != 0 && p.CQEntries == 0:
-		return no("CQSIZE needs CQEntries")
-	case f&SetupClamp == 0 && p.Entries > maxEntries:
-		return no("Entries is over 32768, and CLAMP is not set")
-	case f&SetupClamp == 0 && p.CQEntries > maxCQEntries:
-		return no("CQEntries is over 65536, and CLAMP is not set")
-	case f&SetupCQSize != 0 && roundUp(p.CQEntries, maxCQEntries) < roundUp(p.Entries, maxEntries):
-		return no("CQEntries is less than Entries")
-	case f&SetupDeferTaskrun != 0 && f&SetupSingleIssuer == 0:
-		return no("DEFER_TASKRUN needs SINGLE_ISSUER")
-	case f&SetupSQPoll != 0 && f&(SetupCoopTaskrun|SetupTaskrunFlag|SetupDeferTaskrun) != 0:
-		return no("SQPOLL excludes COOP_TASKRUN, TASKRUN_FLAG and DEFER_TASKRUN")
-	case f&SetupTaskrunFlag != 0 && f&(SetupCoopTaskrun|SetupDeferTaskrun) == 0:
-		return no("TASKRUN_FLAG needs COOP_TASKRUN or DEFER_TASKRUN")
-	case f&SetupHybridIOPoll != 0 && f&SetupIOPoll == 0:
-		return no("HYBRID_IOPOLL needs IOPOLL")
-	}
-	return nil
-}
-
-// roundUp returns the power of two that the kernel makes of n.
-func roundUp(n, limit uint32) uint32 {
-	if n >= limit {
-		return limit
-	}
-	return 1 << bits.Len32(n-1)
 }
 
 // New sets up a ring and maps its queues. p is not kept. The kernel makes the
@@ -115,86 +89,122 @@ func New(p *Params) (*Ring, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	sp := &setupParams{flags: p.Flags, cqEntries: p.CQEntries}
-	if p.CQEntries != 0 {
-		sp.flags |= SetupCQSize
-	}
+	sp := p.kernel()
 	fd, _, errno := syscall.Syscall(unix.SYS_IO_URING_SETUP,
 		uintptr(p.Entries), uintptr(unsafe.Pointer(sp)), 0)
 	if errno != 0 {
 		return nil, newError(opSetup, errno)
 	}
-	r := &Ring{fd: int(fd), enterFD: fd, flags: sp.flags, features: sp.features}
-	if err := r.mapQueues(sp); err != nil {
+	r := &Ring{fd: int(fd), enterFD: fd, flags: sp.flags, features: sp.features, info: newInfo(sp)}
+	if sp.flags&SetupRegisteredFDOnly != 0 {
+		r.fd = -1
+		r.registered = true
+		r.enterFlags = enterRegisteredRing
+	}
+	m, err := r.mapQueues(sp, p.Memory)
+	if err != nil {
 		r.Close()
 		return nil, err
 	}
-	r.arg.ts = uint64(uintptr(unsafe.Pointer(&r.ts)))
+	r.useQueues(sp, m)
 	if r.features&FeatNoIowait != 0 {
 		r.waitFlags = enterNoIowait
 	}
 	return r, nil
 }
 
-// mapQueues maps what setup allocated.
-func (r *Ring) mapQueues(sp *setupParams) error {
-	cqSize := uintptr(sp.cqOff.cqes) + uintptr(sp.cqEntries)*sizeofCQE
-	sqSize := uintptr(sp.sqOff.array) + uintptr(sp.sqEntries)*4
-	if r.features&FeatSingleMmap != 0 {
-		sqSize = max(sqSize, cqSize)
-	}
-	sq, err := r.mmap(offSQRing, sqSize)
-	if err != nil {
-		return err
-	}
-	cq := sq
-	if r.features&FeatSingleMmap == 0 {
-		if cq, err = r.mmap(offCQRing, cqSize); err != nil {
-			return err
-		}
-	}
-	sqes, err := r.mmap(offSQEs, uintptr(sp.sqEntries)*sizeofSQE)
-	if err != nil {
-		return err
-	}
-
-	r.sq = submissionQueue{
-		head:    indexAt(sq, sp.sqOff.head),
-		tail:    indexAt(sq, sp.sqOff.tail),
-		flags:   flagsAt(sq, sp.sqOff.flags),
-		mask:    sp.sqEntries - 1,
-		entries: sp.sqEntries,
-		sqes:    unsafe.Slice((*SQE)(sqes), sp.sqEntries),
-	}
-	r.cq = completionQueue{
-		head:     indexAt(cq, sp.cqOff.head),
-		tail:     indexAt(cq, sp.cqOff.tail),
-		overflow: indexAt(cq, sp.cqOff.overflow),
-		mask:     sp.cqEntries - 1,
-		cqes:     unsafe.Slice((*CQE)(unsafe.Add(cq, sp.cqOff.cqes)), sp.cqEntries),
-	}
-	if r.flags&SetupNoSQArray == 0 {
-		// Slot i of the ring is entry i, for good.
-		array := unsafe.Slice((*uint32)(unsafe.Add(sq, sp.sqOff.array)), sp.sqEntries)
-		for i := range array {
-			array[i] = uint32(i)
-		}
-	}
-	return nil
+// memory is where a ring's queues lie.
+type memory struct {
+	sq, cq, sqes unsafe.Pointer
+	maps         []mapping
 }
 
-// mmap maps part of the ring's fd; Close unmaps it.
-func (r *Ring) mmap(off int64, size uintptr) (unsafe.Pointer, error) {
-	p, err := unix.MmapPtr(r.fd, off, nil, size,
+// unmap undoes mapQueues.
+func (m memory) unmap() {
+	for _, mm := range m.maps {
+		_ = unix.MunmapPtr(mm.addr, mm.size)
+	}
+}
+
+// mapQueues maps what setup allocated, or finds it in the caller's memory.
+func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m memory, err error) {
+	if sp.flags&SetupNoMmap != 0 {
+		m.sqes = unsafe.Pointer(unsafe.SliceData(caller))
+		m.sq = unsafe.Add(m.sqes, sqeBytes(sp))
+		m.cq = m.sq
+		return m, nil
+	}
+	cqSize := uintptr(sp.cqOff.cqes) + cqeBytes(sp)
+	sqSize := uintptr(sp.sqOff.array) + uintptr(sp.sqEntries)*4
+	single := r.features&FeatSingleMmap != 0
+	if single {
+		sqSize = max(sqSize, cqSize)
+	}
+	if m.sq, err = m.add(r.fd, offSQRing, sqSize); err == nil {
+		if m.cq = m.sq; !single {
+			m.cq, err = m.add(r.fd, offCQRing, cqSize)
+		}
+	}
+	if err == nil {
+		m.sqes, err = m.add(r.fd, offSQEs, sqeBytes(sp))
+	}
+	if err != nil {
+		m.unmap()
+		return memory{}, err
+	}
+	return m, nil
+}
+
+// add maps part of the ring's fd.
+func (m *memory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
+	p, err := unix.MmapPtr(fd, off, nil, size,
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		return nil, wrapError(opMmap, err)
 	}
-	r.maps = append(r.maps, mapping{p, size})
+	m.maps = append(m.maps, mapping{p, size})
 	if err := unix.Madvise(unsafe.Slice((*byte)(p), size), unix.MADV_DONTFORK); err != nil {
 		return nil, wrapError("madvise", err)
 	}
 	return p, nil
+}
+
+// useQueues makes m's queues the ring's. Positions are kept, which ResizeRings
+// needs; they start at 0.
+func (r *Ring) useQueues(sp *setupParams, m memory) {
+	sqShift, cqShift := shiftSQ(sp.flags), shiftCQ(sp.flags)
+	r.maps = m.maps
+	r.sq = submissionQueue{
+		head:    indexAt(m.sq, sp.sqOff.head),
+		tail:    indexAt(m.sq, sp.sqOff.tail),
+		flags:   flagsAt(m.sq, sp.sqOff.flags),
+		dropped: indexAt(m.sq, sp.sqOff.dropped),
+		next:    r.sq.next,
+		mask:    sp.sqEntries - 1,
+		entries: sp.sqEntries,
+		shift:   sqShift,
+		sqes:    unsafe.Slice((*SQE)(m.sqes), sp.sqEntries<<sqShift),
+	}
+	r.cq = completionQueue{
+		head:     indexAt(m.cq, sp.cqOff.head),
+		tail:     indexAt(m.cq, sp.cqOff.tail),
+		overflow: indexAt(m.cq, sp.cqOff.overflow),
+		next:     r.cq.next,
+		mask:     sp.cqEntries - 1,
+		shift:    cqShift,
+		mixed:    sp.flags&SetupCQEMixed != 0,
+		cqes:     unsafe.Slice((*CQE)(unsafe.Add(m.cq, sp.cqOff.cqes)), sp.cqEntries<<cqShift),
+	}
+	if sp.cqOff.flags != 0 { // Linux 5.8
+		r.cq.flags = flagsAt(m.cq, sp.cqOff.flags)
+	}
+	if sp.flags&SetupNoSQArray == 0 {
+		// Slot i of the ring is entry i, for good.
+		array := unsafe.Slice((*uint32)(unsafe.Add(m.sq, sp.sqOff.array)), sp.sqEntries)
+		for i := range array {
+			array[i] = uint32(i)
+		}
+	}
 }
 
 // Close unmaps the queues and closes the fd; a second Close does nothing. The
@@ -203,30 +213,35 @@ func (r *Ring) mmap(off int64, size uintptr) (unsafe.Pointer, error) {
 // first. No completion can be seen after Close, and no other method may be
 // called. Only the ring's owner may call it, on any thread.
 func (r *Ring) Close() error {
-	if r.fd < 0 {
+	r.owner.use()
+	if r.closed {
 		return nil
 	}
+	var err error
 	if r.registered {
 		// A registration belongs to a thread. Another one's Close fails here,
 		// and the registration then ends with its thread.
-		_ = r.UnregisterRingFD()
+		err = r.UnregisterRingFD()
 	}
+	r.closed = true
 	r.sq, r.cq = submissionQueue{}, completionQueue{} // a late use panics
-	for _, m := range r.maps {
-		_ = unix.MunmapPtr(m.addr, m.size)
-	}
+	memory{maps: r.maps}.unmap()
+	r.unmapWaits()
 	r.maps = nil
 	fd := r.fd
 	r.fd, r.enterFD = -1, ^uintptr(0)
-	err := unix.Close(fd)
-	if err != nil {
+	if fd < 0 {
+		return err
+	}
+	if err := unix.Close(fd); err != nil {
 		return wrapError("close", err)
 	}
 	return nil
 }
 
-// FD returns the ring's file descriptor, -1 after Close. Other rings name it
-// in PrepMsgRing.
+// FD returns the ring's file descriptor, -1 after Close and of a
+// SetupRegisteredFDOnly ring. Other rings name it in PrepMsgRing. It polls as
+// readable while completions are queued.
 func (r *Ring) FD() int { return r.fd }
 
 // Flags returns the flags that the ring was set up with.
@@ -239,4 +254,4 @@ func (r *Ring) Features() Features { return r.features }
 func (r *Ring) SQEntries() uint32 { return r.sq.entries }
 
 // CQEntries returns the size of the completion queue.
-func (r *Ring) CQEntries() uint32 { return uint32(len(r.cq.cqes)) }
+func (r *Ring) CQEntries() uint32 { return uint32(len(r.cq.cqes)) >> r.cq.shift }

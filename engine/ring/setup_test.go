@@ -28,7 +28,16 @@ func TestNewRefuses(t *testing.T) {
 		{Params{Entries: 8, Flags: SetupSQPoll | SetupDeferTaskrun | SetupSingleIssuer}, "SQPOLL excludes"},
 		{Params{Entries: 8, Flags: SetupTaskrunFlag}, "TASKRUN_FLAG needs"},
 		{Params{Entries: 8, Flags: SetupHybridIOPoll}, "HYBRID_IOPOLL needs"},
-		{Params{Entries: 8, Flags: SetupSQE128 | SetupNoMmap}, "SQE128|NO_MMAP"},
+		{Params{Entries: 8, Flags: SetupSQAff}, "SQ_AFF needs SQPOLL"},
+		{Params{Entries: 8, Flags: SetupCQE32 | SetupCQEMixed}, "CQE32 excludes"},
+		{Params{Entries: 8, Flags: SetupRegisteredFDOnly}, "REGISTERED_FD_ONLY needs NO_MMAP"},
+		{Params{Entries: 8, Flags: SetupNoMmap}, "NO_MMAP needs Memory of 8192 bytes"},
+		{Params{Entries: 8, Flags: SetupNoMmap, Memory: make([]byte, 8191)}, "NO_MMAP needs Memory"},
+		{Params{Entries: 8, Memory: make([]byte, 8192)}, "Memory needs NO_MMAP"},
+		{Params{Entries: 8, SQThreadIdle: 1}, "SQThreadIdle needs SQPOLL"},
+		{Params{Entries: 8, Flags: SetupSQPoll, SQThreadIdle: -1}, "SQThreadIdle is negative"},
+		{Params{Entries: 8, Flags: SetupSQPoll, SQThreadCPU: 1}, "SQThreadCPU needs SQ_AFF"},
+		{Params{Entries: 8, AttachFD: 3}, "AttachFD needs ATTACH_WQ"},
 		{Params{Entries: 8, Flags: 1 << 31}, "unknown flags in 0x80000000"},
 	}
 	for _, tt := range tests {

@@ -22,7 +22,20 @@ type Sockaddr struct {
 }
 
 // Bytes returns the address in the kernel's form. It aliases sa.
-func (sa *Sockaddr) Bytes() []byte { return sa.raw[:sa.n] }
+func (sa *Sockaddr) Bytes() []byte { return sa.raw[:min(int(sa.n), len(sa.raw))] }
+
+// AddrPort returns an IP address and port, v4-mapped ones as IPv4 and without
+// a zone; false if sa is something else.
+func (sa *Sockaddr) AddrPort() (netip.AddrPort, bool) {
+	port := binary.BigEndian.Uint16(sa.raw[2:])
+	switch family := binary.NativeEndian.Uint16(sa.raw[:]); {
+	case family == unix.AF_INET && sa.n >= unix.SizeofSockaddrInet4:
+		return netip.AddrPortFrom(netip.AddrFrom4([4]byte(sa.raw[4:8])), port), true
+	case family == unix.AF_INET6 && sa.n >= unix.SizeofSockaddrInet6:
+		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(sa.raw[8:24])).Unmap(), port), true
+	}
+	return netip.AddrPort{}, false
+}
 
 // SetIP makes sa an IP address and port. On an IPv6 socket an IPv4 address
 // becomes a v4-mapped one, but 0.0.0.0 becomes :: as in package net; an

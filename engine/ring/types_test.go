@@ -75,16 +75,40 @@ func TestErrors(t *testing.T) {
 		hint  string
 	}{
 		{opSetup, syscall.EPERM, "denied|sysctl"},
-		{opRegister, syscall.EPERM, "capability"},
 		{opSetup, syscall.ENOSYS, "seccomp"},
 		{opSetup, syscall.ENOMEM, "RLIMIT_MEMLOCK"},
 		{opMmap, syscall.ENOMEM, "RLIMIT_MEMLOCK"},
 		{opSetup, syscall.EMFILE, "RLIMIT_NOFILE"},
 		{opSetup, syscall.ENFILE, "file-max"},
 		{opSetup, syscall.EINVAL, "flags"},
-		{opRegister, syscall.EINVAL, "argument"},
+		{opSetup, syscall.EFAULT, "parameters"},
+		{opSetup, syscall.ENXIO, "AttachFD"},
 		{opEnter, syscall.EEXIST, "thread"},
 		{opEnter, syscall.EBADR, "lost"},
+		{opEnter, syscall.EBUSY, "overcommitted"},
+		{opEnter, syscall.EAGAIN, "memory"},
+		{opEnter, syscall.EBADFD, "enabled"},
+		{opEnter, syscall.ENXIO, "shutting down"},
+		{opEnter, syscall.EFAULT, "memory"},
+		{opEnter, syscall.EINVAL, "too old"},
+		{opEnter, syscall.EBADF, "closed"},
+		{opEnter, syscall.EOPNOTSUPP, "not a ring"},
+		{opEnter, syscall.EINTR, "signal"},
+		{opEnter, syscall.EOWNERDEAD, "died"},
+		{opRegister, syscall.EPERM, "capability"},
+		{opRegister, syscall.EACCES, "restriction"},
+		{opRegister, syscall.EINVAL, "argument"},
+		{opRegister, syscall.EFAULT, "buffer"},
+		{opRegister, syscall.EBUSY, "already"},
+		{opRegister, syscall.EEXIST, "already"},
+		{opRegister, syscall.ENXIO, "nothing registered"},
+		{opRegister, syscall.ENOENT, "none"},
+		{opRegister, syscall.EBADF, "not open"},
+		{opRegister, syscall.EBADFD, "enabled"},
+		{opRegister, syscall.EOVERFLOW, "too large"},
+		{opRegister, syscall.ETIME, "in time"},
+		{opRegister, syscall.ENOMEM, "RLIMIT_MEMLOCK"},
+		{opRegister, syscall.EMFILE, "RLIMIT_NOFILE"},
 	}
 	for _, tt := range tests {
 		var err error = newError(tt.op, tt.errno)
@@ -96,7 +120,7 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s %v: %q does not mention %s", tt.op, tt.errno, err, tt.hint)
 		}
 	}
-	if err := newError(opEnter, syscall.ENXIO); err.Error() != "io_uring_enter: no such device or address" {
+	if err := newError(opEnter, syscall.ESRCH); err.Error() != "io_uring_enter: no such process" {
 		t.Errorf("got %q", err)
 	}
 }
@@ -110,6 +134,14 @@ func TestEnteredAllocs(t *testing.T) {
 		}
 		if errno != 0 && err != error(errno) {
 			t.Errorf("got %#v, want the bare errno %v", err, errno)
+		}
+	}
+}
+
+func TestDisabledHint(t *testing.T) {
+	for sysctl, word := range map[string]string{"0": "seccomp", "": "seccomp", "1": "io_uring_group", "2": "turns io_uring off"} {
+		if h := disabledHint(sysctl); !strings.Contains(h, word) {
+			t.Errorf("sysctl %q: %q", sysctl, h)
 		}
 	}
 }
