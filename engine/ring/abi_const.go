@@ -132,7 +132,6 @@ const (
 	pollAddMulti        = 1 << 0 // IORING_POLL_ADD_MULTI, in Len
 	pollUpdateEvents    = 1 << 1 // IORING_POLL_UPDATE_EVENTS, in Len
 	pollUpdateUserData  = 1 << 2 // IORING_POLL_UPDATE_USER_DATA, in Len
-	pollAddLevel        = 1 << 3 // IORING_POLL_ADD_LEVEL, in Len
 	msgData             = 0      // IORING_MSG_DATA, in Addr
 	msgSendFD           = 1      // IORING_MSG_SEND_FD, in Addr
 	attrFlagPI          = 1 << 0 // IORING_RW_ATTR_FLAG_PI, in AttrMask

@@ -37,6 +37,14 @@ func ringFDs() (open []string) {
 // needKernel skips on kernels older than release, and only there.
 func needKernel(t testing.TB, release string) {
 	t.Helper()
+	if !haveKernel(t, release) {
+		t.Skip("needs Linux", release)
+	}
+}
+
+// haveKernel reports whether the kernel is of release or newer.
+func haveKernel(t testing.TB, release string) bool {
+	t.Helper()
 	wantMajor, wantMinor, err := parseRelease(release)
 	if err != nil {
 		t.Fatal(err)
@@ -45,9 +53,7 @@ func needKernel(t testing.TB, release string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if major < wantMajor || major == wantMajor && minor < wantMinor {
-		t.Skipf("Linux %d.%d, needs %s", major, minor, release)
-	}
+	return major > wantMajor || major == wantMajor && minor >= wantMinor
 }
 
 // modes are the setups that kernel tests run in.

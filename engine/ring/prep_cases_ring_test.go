@@ -11,8 +11,6 @@ func (a *prepArgs) pollOps() []prepCase {
 			"io_uring_prep_poll_add(sqe, 9, 0x10000001)"},
 		{"poll multishot", func(s *SQE) { s.PrepPollMultishot(9, 1, ud) }, SQE{Opcode: 6, Fd: 9, Len: 1, OpFlags: 1},
 			"io_uring_prep_poll_multishot(sqe, 9, 1)"},
-		{"poll level", func(s *SQE) { s.PrepPollLevel(9, 1, ud) }, SQE{Opcode: 6, Fd: 9, Len: 9, OpFlags: 1},
-			"io_uring_prep_poll_multishot(sqe, 9, 1); sqe->len |= 8"},
 		{"poll remove", func(s *SQE) { s.PrepPollRemove(77, ud) }, SQE{Opcode: 7, Fd: -1, Addr: 77}, "io_uring_prep_poll_remove(sqe, 77)"},
 		{"poll update", func(s *SQE) {
 			s.PrepPollUpdate(77, PollUpdate{Events: 5, UserData: 88, NewEvents: true, NewUserData: true, Multishot: true}, ud)

@@ -120,8 +120,9 @@ func (s *SQE) PrepRecvMsg(fd int32, m *unix.Msghdr, msgFlags uint32, ud UserData
 // each naming a buffer taken from group bgid that holds the address, control
 // data and payload, for ParseRecvMsg to find: Res is the length of all. Of m,
 // which is read at submission, only Namelen and Controllen count: how much
-// room a buffer keeps for either. It ends as PrepRecvMultishot does, and with
-// EFAULT if a buffer has no room for the header. Linux 6.0.
+// room a buffer keeps for either. It ends as PrepRecvMultishot does, with an
+// empty datagram, which it delivers, and with EFAULT if a buffer has no room
+// for the header. Linux 6.0.
 func (s *SQE) PrepRecvMsgMultishot(fd int32, m *unix.Msghdr, bgid uint16, msgFlags uint32, ud UserData) {
 	s.PrepRecvMsg(fd, m, msgFlags, ud)
 	s.Ioprio, s.Flags, s.BufGroup = recvMultishot, SQEBufferSelect, bgid

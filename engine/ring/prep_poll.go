@@ -17,12 +17,6 @@ func (s *SQE) PrepPollMultishot(fd int32, events uint32, ud UserData) {
 	*s = SQE{Opcode: OpPollAdd, Fd: fd, Len: pollAddMulti, OpFlags: events, UserData: ud}
 }
 
-// PrepPollLevel is PrepPollMultishot that is level-triggered: it posts as long
-// as an event is there. Linux 5.18.
-func (s *SQE) PrepPollLevel(fd int32, events uint32, ud UserData) {
-	*s = SQE{Opcode: OpPollAdd, Fd: fd, Len: pollAddMulti | pollAddLevel, OpFlags: events, UserData: ud}
-}
-
 // PrepPollRemove fills s with the end of the poll whose user data is target,
 // which completes with ECANCELED. No Go memory reaches the kernel. ENOENT if
 // there is none, EALREADY if it is just completing. Linux 5.1.
