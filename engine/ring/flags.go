@@ -75,6 +75,9 @@ var featureNames = [...]string{
 	"MIN_TIMEOUT", "RW_ATTR", "NO_IOWAIT",
 }
 
+// Has reports whether f has all of want.
+func (f Features) Has(want Features) bool { return f&want == want }
+
 // String lists the features by kernel name, without the prefix IORING_FEAT_.
 func (f Features) String() string { return flagString(uint32(f), featureNames[:]) }
 

@@ -52,8 +52,8 @@ func (r *Ring) RegisterEventFD(fd int) error {
 // Linux 5.2.
 func (r *Ring) UnregisterEventFD() error { return r.register(unregisterEventFD, nil, 0) }
 
-// RegisterEventFDAsync is RegisterEventFD for completions only that did not
-// come while their entry was submitted. Linux 5.6.
+// RegisterEventFDAsync is RegisterEventFD for completions only that the ring's
+// worker threads post. Linux 5.6.
 func (r *Ring) RegisterEventFDAsync(fd int) error {
 	v := int32(fd)
 	return r.register(registerEventFDAsync, unsafe.Pointer(&v), 1)
@@ -108,6 +108,17 @@ func (r *Ring) Probe() (*Probe, error) {
 		return nil, err
 	}
 	return p, nil
+}
+
+// Ops lists the operations that the kernel knows, in order. Safe for
+// concurrent use.
+func (p *Probe) Ops() (ops []Op) {
+	for op := range int(p.p.lastOp) + 1 {
+		if p.Supports(Op(op)) {
+			ops = append(ops, Op(op))
+		}
+	}
+	return ops
 }
 
 // Supports reports whether the kernel knows op. It says nothing of op's

@@ -150,8 +150,8 @@ func (r *Ring) RegisterClock(clock int32) error {
 
 // ResizeRings makes the queues larger or smaller, with what they hold; sizes
 // are Params', 0 for cqEntries being twice entries. The ring must be a
-// SetupDeferTaskrun one whose queues this package maps. Entries from NextSQE,
-// PeekCQE and CQEs are invalid after it. Only the ring's owner may call it,
+// SetupDeferTaskrun one with SetupNoSQArray and without SetupNoMmap. Entries
+// from NextSQE, PeekCQE and CQEs are invalid after it. Only the ring's owner may call it,
 // on its thread. EOVERFLOW means that what they hold is more than the new
 // size. Linux 6.13.
 func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
@@ -160,8 +160,11 @@ func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 	if why := p.checkSizes(); why != "" {
 		return refuse(opRegister, why)
 	}
-	if r.flags&SetupNoMmap != 0 {
+	switch {
+	case r.flags&SetupNoMmap != 0:
 		return refuse(opRegister, "ResizeRings cannot move a NO_MMAP ring")
+	case r.flags&SetupNoSQArray == 0: // the kernel leaves out where the new one is
+		return refuse(opRegister, "ResizeRings needs NO_SQARRAY")
 	}
 	r.sq.publish()
 	sp := &setupParams{sqEntries: entries, cqEntries: cqEntries, flags: p.allFlags() & SetupCQSize}
