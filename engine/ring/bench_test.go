@@ -19,12 +19,18 @@ import (
 // engineFlags are the setup of a transport on a recent kernel.
 const engineFlags = SetupSingleIssuer | SetupDeferTaskrun | SetupSubmitAll | SetupNoSQArray
 
+// perRequest reports costs per request of batches of n, with one enter each.
+func perRequest(b *testing.B, n int) {
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/req")
+	b.ReportMetric(1/float64(n), "enters/req")
+}
+
 func BenchmarkNop(b *testing.B) {
 	needKernel(b, "6.6")
-	for _, batch := range []int{1, 8, 64} {
+	for _, batch := range []int{1, 8, 64, 256, 1024} {
 		for _, fixed := range []bool{false, true} {
 			b.Run(fmt.Sprintf("batch=%d/ringfd=%v", batch, fixed), func(b *testing.B) {
-				r := newRing(b, Params{Entries: 64, Flags: engineFlags})
+				r := newRing(b, Params{Entries: uint32(batch), Flags: engineFlags})
 				if fixed {
 					if err := r.RegisterRingFD(); err != nil {
 						b.Fatal(err)
@@ -43,7 +49,69 @@ func BenchmarkNop(b *testing.B) {
 						b.Fatalf("%d completions", n)
 					}
 				}
+				perRequest(b, batch)
 			})
+		}
+	}
+}
+
+// BenchmarkNopBy compares ways to reap the same completions.
+func BenchmarkNopBy(b *testing.B) {
+	const batch = 64
+	var sink UserData
+	for _, by := range []struct {
+		name  string
+		flags SetupFlags
+		reap  func(r *Ring, cqes []CQE) int
+	}{
+		{"copy", 0, func(r *Ring, cqes []CQE) int { return r.PeekCQEs(cqes) }},
+		{"copy/cqe32", SetupCQE32, func(r *Ring, cqes []CQE) int { return r.PeekCQEs(cqes) }},
+		{"range", 0, func(r *Ring, _ []CQE) (n int) {
+			for c := range r.CQEs() {
+				sink += c.UserData
+				n++
+			}
+			return n
+		}},
+		{"peek", 0, func(r *Ring, _ []CQE) (n int) {
+			for c := r.PeekCQE(); c != nil; c = r.PeekCQE() {
+				sink += c.UserData
+				r.SeenCQEs(1)
+				n++
+			}
+			return n
+		}},
+	} {
+		b.Run("reap="+by.name, func(b *testing.B) {
+			r := newRing(b, Params{Entries: batch, Flags: by.flags})
+			cqes := make([]CQE, batch)
+			b.ReportAllocs()
+			for b.Loop() {
+				for i := range batch {
+					r.NextSQE().PrepNop(UserData(i))
+				}
+				if _, err := r.SubmitAndWait(batch, -1); err != nil {
+					b.Fatal(err)
+				}
+				if n := by.reap(r, cqes); n != batch {
+					b.Fatalf("%d completions", n)
+				}
+			}
+			perRequest(b, batch)
+		})
+	}
+}
+
+func BenchmarkShared(b *testing.B) {
+	s := newShared(b, Params{Entries: 64})
+	dst := make([]Completion, 16)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Add(func(e *SQE) { e.PrepNop(1) }, nil); err != nil {
+			b.Fatal(err)
+		}
+		if n, err := s.Wait(dst, -1); n != 1 || err != nil {
+			b.Fatal(n, err)
 		}
 	}
 }

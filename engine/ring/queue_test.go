@@ -163,3 +163,79 @@ func FuzzQueues(f *testing.F) {
 		}
 	})
 }
+
+// mixedModel posts narrow and wide completions as the kernel does: a wide one
+// that would wrap around gets a filling before it.
+func mixedModel(t *testing.T, cqLog uint8, ops []byte) {
+	const start = math.MaxUint32 - 2
+	size := uint32(2) << (cqLog % 5)
+	var head, tail atomic.Uint32
+	head.Store(start)
+	tail.Store(start)
+	q := completionQueue{
+		head: sharedIndex{&head}, tail: sharedIndex{&tail}, next: start,
+		mask: size - 1, mixed: true, cqes: make([]CQE, size),
+	}
+	var posted []UserData
+	var seq UserData
+	post := func(wide bool) {
+		at, places := tail.Load(), uint32(1)
+		if wide {
+			places = 2
+			if at&q.mask == q.mask {
+				places = 3
+			}
+		}
+		if at-head.Load()+places > size {
+			return
+		}
+		if places == 3 {
+			q.cqes[at&q.mask] = CQE{Flags: CQESkip, UserData: 1 << 63}
+			at++
+		}
+		c := CQE{UserData: seq}
+		if wide {
+			c.Flags = CQE32Bytes
+			q.cqes[(at+1)&q.mask] = CQE{UserData: seq ^ 1<<62}
+		}
+		q.cqes[at&q.mask] = c
+		tail.Add(places)
+		posted = append(posted, seq)
+		seq++
+	}
+	for _, op := range ops {
+		switch op >> 6 {
+		case 0, 1:
+			post(op>>6 == 1)
+		case 2, 3:
+			n := q.drainWide(int(op&7), func(i int, c *CQE) {
+				extra := q.extra(c)
+				if c.UserData != posted[i] || (extra != nil) != (c.Flags&CQE32Bytes != 0) ||
+					extra != nil && UserData(extra[0]) != c.UserData^1<<62 {
+					t.Fatalf("got %+v, extra %v; want %d", c, extra, posted[i])
+				}
+			})
+			if want := min(int(op&7), len(posted)); n != want {
+				t.Fatalf("%d completions, want %d", n, want)
+			}
+			posted = posted[n:]
+		}
+	}
+}
+
+func FuzzMixedQueue(f *testing.F) {
+	f.Add(uint8(1), []byte{0, 0x40, 0x87, 0x40, 0x87, 0, 0x40, 0x81, 0x87})
+	f.Add(uint8(2), []byte("@@\x83@\x00\x81@@\xff@\x00@\x87"))
+	f.Fuzz(mixedModel)
+}
+
+// Every alignment of wide completions, around the wrap of indices too.
+func TestMixedQueue(t *testing.T) {
+	var ops []byte
+	for i := range 3000 {
+		ops = append(ops, [...]byte{0x40, 0, 0x40, 0x40, 0x81, 0, 0x87, 0x40, 0x82}[(i*i+i/7)%9])
+	}
+	for log := range uint8(5) {
+		mixedModel(t, log, ops)
+	}
+}
