@@ -2,15 +2,24 @@
 // submission entries, submits, waits and reaps completions, and registers
 // resources. It knows nothing about connections and is usable alone.
 //
+// A request is an entry from [Ring.NextSQE] that one of the Prep methods of
+// [SQE] has filled. Submit and its relatives pass entries to the kernel and
+// wait; [Ring.CQEs] or [Ring.PeekCQEs] have the completions. README.md lists
+// every operation, flag, feature and registration with its first kernel.
+//
 // # Ownership
 //
 // A [Ring] has one owner at a time: the goroutine that calls NextSQE, the
-// Submit family, PeekCQEs and the Register family. Nothing here locks. A ring
-// set up with [SetupSingleIssuer] accepts one OS thread only, so its owner
-// calls runtime.LockOSThread and keeps the thread until the ring is closed.
-// If that thread exits, a [SetupDeferTaskrun] ring never completes anything
-// again. FD, Flags, Features, SQEntries and CQEntries are safe from any
-// goroutine until Close.
+// Submit family, PeekCQEs and the Register family. Nothing here locks. In race
+// builds each of these calls counts as a write, so that the detector reports
+// goroutines that use a ring without handing it over. A ring set up with
+// [SetupSingleIssuer] accepts one OS thread only, so its owner calls
+// runtime.LockOSThread and keeps the thread until the ring is closed. If that
+// thread exits, a [SetupDeferTaskrun] ring never completes anything again. FD,
+// Flags, Features, SQEntries and CQEntries are safe from any goroutine until
+// Close, except during ResizeRings.
+//
+// A [Shared] wraps a ring for many goroutines.
 //
 // # Memory
 //

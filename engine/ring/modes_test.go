@@ -86,6 +86,34 @@ func TestSetupFlags(t *testing.T) {
 	}
 }
 
+// A kernel without features gets what it can do, and says what it cannot.
+func TestOldKernel(t *testing.T) {
+	before := mapsOf(t, "[io_uring]")
+	r := newRing(t, Params{Entries: 4, CQEntries: 64, ignore: FeatSingleMmap | FeatExtArg | FeatMinTimeout | FeatNoIowait})
+	if n := mapsOf(t, "[io_uring]") - before; n < 1 || len(r.maps) != 3 {
+		t.Errorf("%d mappings, %d in the process", len(r.maps), n)
+	}
+	nops(t, newRing(t, Params{Entries: 4, CQEntries: 64, ignore: FeatSingleMmap | FeatNoIowait}), 300)
+	r.NextSQE().PrepNop(1)
+	if n, err := r.SubmitAndWait(1, -1); n != 1 || err != nil {
+		t.Errorf("without a timeout: %d, %v", n, err)
+	}
+	for _, o := range []WaitOptions{{N: 1}, {N: 1, MinWait: 1}, {N: 1, Deadline: new(Timespec)}} {
+		if _, err := r.SubmitAndWaitFor(&o); !errors.Is(err, syscall.ENOSYS) || !strings.Contains(err.Error(), "5.11") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	if _, err := r.SubmitAndWait(1, 1); !errors.Is(err, syscall.ENOSYS) {
+		t.Errorf("with a timeout: %v", err)
+	}
+	r = newRing(t, Params{Entries: 4, ignore: FeatMinTimeout})
+	for _, o := range []WaitOptions{{N: 1, MinWait: 1}, {N: 1, Deadline: new(Timespec)}} {
+		if _, err := r.SubmitAndWaitFor(&o); !errors.Is(err, syscall.ENOSYS) || !strings.Contains(err.Error(), "6.12") {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+}
+
 func TestInfoString(t *testing.T) {
 	i := Info{SQEntries: 4, CQEntries: 8, Flags: SetupSQPoll | SetupSQAff, Features: FeatNodrop, SQThreadCPU: 1}
 	if got, want := i.String(), "sq 4, cq 8, flags SQPOLL|SQ_AFF (idle 1s, CPU 1), features NODROP"; got != want {

@@ -40,6 +40,8 @@ type Params struct {
 	// page or one huge page. It must stay mapped until after Close, and a
 	// while longer: the kernel ends a ring some time after its fd is closed.
 	Memory []byte
+
+	ignore Features // of the kernel's, for tests of older ones
 }
 
 // Ring is one io_uring instance. See the package comment for who may use it.
@@ -95,6 +97,7 @@ func New(p *Params) (*Ring, error) {
 	if errno != 0 {
 		return nil, newError(opSetup, errno)
 	}
+	sp.features &^= p.ignore
 	r := &Ring{fd: int(fd), enterFD: fd, flags: sp.flags, features: sp.features, info: newInfo(sp)}
 	if sp.flags&SetupRegisteredFDOnly != 0 {
 		r.fd = -1

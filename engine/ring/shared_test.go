@@ -411,6 +411,17 @@ func TestSharedClose(t *testing.T) {
 	}
 }
 
+func TestSharedAllocs(t *testing.T) {
+	s := newShared(t, Params{Entries: 4})
+	dst, keep := make([]Completion, 4), any(make([]byte, 8))
+	if n := testing.AllocsPerRun(50, func() {
+		s.Add(func(e *SQE) { e.PrepNop(1) }, keep)
+		s.Wait(dst, time.Second)
+	}); n != 0 && !raceEnabled { // under which a Pool forgets
+		t.Errorf("%v allocations", n)
+	}
+}
+
 // repeats is n, or what the environment asks for.
 func repeats(t testing.TB, n int) int {
 	if v := os.Getenv("QUOIT_RING_REPEAT"); v != "" {
