@@ -307,11 +307,13 @@ func TestRegisteredFDOnly(t *testing.T) {
 		if _, err := r.SubmitAndWait(1, time.Millisecond); err != unix.ETIME {
 			t.Fatal(err)
 		}
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
+		if err := r.UnregisterRingFD(); !errors.Is(err, syscall.EINVAL) {
+			t.Fatalf("a ring without a name: %v", err)
 		}
-		if err := r.Close(); err != nil {
-			t.Fatal(err)
+		for range 2 {
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if err := r.UnregisterFiles(); !errors.Is(err, syscall.EBADF) {
 			t.Fatalf("after Close: %v", err)

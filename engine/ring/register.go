@@ -19,7 +19,7 @@ func (r *Ring) register(op registerOp, arg unsafe.Pointer, n uint32) error {
 func (r *Ring) registerRes(op registerOp, arg unsafe.Pointer, n uint32) (int, error) {
 	r.owner.use()
 	if r.closed { // fd -1, which io_uring_register takes for "no ring"
-		return 0, newError(opRegister, syscall.EBADF)
+		return 0, registerError(op, syscall.EBADF)
 	}
 	fd := uintptr(r.fd)
 	if r.fd < 0 {
@@ -35,9 +35,19 @@ func sysRegister(fd uintptr, op registerOp, arg unsafe.Pointer, n uint32) (int, 
 	address(arg) // what arg points to, such as a pinned buffer, may have to stay
 	res, _, errno := syscall.Syscall6(unix.SYS_IO_URING_REGISTER, fd, uintptr(op), uintptr(arg), uintptr(n), 0, 0)
 	if errno != 0 {
-		return 0, newError(opRegister, errno)
+		return 0, registerError(op, errno)
 	}
 	return int(res), nil
+}
+
+// registerError says in the Hint which operation it was.
+func registerError(op registerOp, errno syscall.Errno) *Error {
+	e := newError(opRegister, errno)
+	if e.Hint != "" {
+		e.Hint = ": " + e.Hint
+	}
+	e.Hint = op.String() + e.Hint
+	return e
 }
 
 // RegisterEventFD has the kernel add to eventfd fd for each completion. It
@@ -77,8 +87,16 @@ func (r *Ring) RegisterRingFD() error {
 }
 
 // UnregisterRingFD undoes RegisterRingFD, on the same thread. Without one it
-// does nothing. Linux 5.18.
+// does nothing. A SetupRegisteredFDOnly ring refuses it: it has no other name.
+// Linux 5.18.
 func (r *Ring) UnregisterRingFD() error {
+	if r.registered && r.fd < 0 {
+		return refuse(opRegister, "a REGISTERED_FD_ONLY ring has no fd to go back to")
+	}
+	return r.unregisterRingFD()
+}
+
+func (r *Ring) unregisterRingFD() error {
 	if !r.registered {
 		return nil
 	}
@@ -98,12 +116,15 @@ func (r *Ring) UnregisterRingFD() error {
 func (r *Ring) Enable() error { return r.register(registerEnableRings, nil, 0) }
 
 // Probe is what Ring.Probe learned.
-type Probe struct{ p probe }
+type Probe struct {
+	p        probe
+	features Features
+}
 
 // Probe asks the kernel which operations it knows. Only the ring's owner may
 // call it. Linux 5.6.
 func (r *Ring) Probe() (*Probe, error) {
-	p := new(Probe)
+	p := &Probe{features: r.features}
 	if err := r.register(registerProbe, unsafe.Pointer(&p.p), uint32(len(p.p.ops))); err != nil {
 		return nil, err
 	}
@@ -120,6 +141,10 @@ func (p *Probe) Ops() (ops []Op) {
 	}
 	return ops
 }
+
+// Has reports whether the kernel has all of these features. Safe for
+// concurrent use.
+func (p *Probe) Has(f Features) bool { return p.features.Has(f) }
 
 // Supports reports whether the kernel knows op. It says nothing of op's
 // flags: multishot and the like need a trial or KernelVersion. Safe for

@@ -299,7 +299,7 @@ func QueryLimits() (Limits, error) {
 	_, err := sysRegister(noRing, registerQuery, unsafe.Pointer(hdr), 0)
 	runtime.KeepAlive(q)
 	if err == nil && hdr.result < 0 {
-		err = newError(opRegister, syscall.Errno(-hdr.result))
+		err = registerError(registerQuery, syscall.Errno(-hdr.result))
 	}
 	if err != nil {
 		return Limits{}, err

@@ -224,7 +224,7 @@ func (r *Ring) Close() error {
 	if r.registered {
 		// A registration belongs to a thread. Another one's Close fails here,
 		// and the registration then ends with its thread.
-		err = r.UnregisterRingFD()
+		err = r.unregisterRingFD()
 	}
 	r.closed = true
 	r.sq, r.cq = submissionQueue{}, completionQueue{} // a late use panics

@@ -106,3 +106,27 @@ func TestSockaddrUnixMeetsSyscall(t *testing.T) {
 		}
 	}
 }
+
+func TestSockaddrAddrPort(t *testing.T) {
+	for _, text := range []string{"1.2.3.4:5", "[2001:db8::1]:443"} {
+		for _, v6 := range []bool{false, true} {
+			var sa Sockaddr
+			ap := netip.MustParseAddrPort(text)
+			sa.SetIP(ap, v6, 0)
+			if got, ok := sa.AddrPort(); !ok || got != ap {
+				t.Errorf("%s on an IPv6 socket %v: %v, %v", text, v6, got, ok)
+			}
+			sa.n--
+			if got, ok := sa.AddrPort(); ok {
+				t.Errorf("a short address: %v", got)
+			}
+		}
+	}
+	var sa Sockaddr
+	if err := sa.SetUnix("/tmp/x"); err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := sa.AddrPort(); ok {
+		t.Errorf("a unix address: %v", got)
+	}
+}

@@ -23,13 +23,16 @@ type submissionQueue struct {
 }
 
 // take hands out the next entry, or nil if the kernel has not yet consumed
-// the one before it in the same place.
+// the one before it in the same place. The half that no Prep fills is cleared.
 func (q *submissionQueue) take() *SQE {
 	if q.next-q.head.loadAcquire() >= q.entries {
 		return nil
 	}
 	s := &q.sqes[(q.next&q.mask)<<q.shift]
 	q.next++
+	if q.shift != 0 {
+		(*SQE128)(unsafe.Pointer(s)).Ext = [64]byte{}
+	}
 	return s
 }
 
@@ -50,11 +53,7 @@ func (q *submissionQueue) publish() uint32 {
 // Only the ring's owner may call it.
 func (r *Ring) NextSQE() *SQE {
 	r.owner.use()
-	s := r.sq.take()
-	if s != nil && r.sq.shift != 0 {
-		(*SQE128)(unsafe.Pointer(s)).Ext = [64]byte{}
-	}
-	return s
+	return r.sq.take()
 }
 
 // NextSQE128 is NextSQE for a SetupSQE128 ring: s.SQE is what NextSQE returns,

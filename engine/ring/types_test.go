@@ -120,6 +120,14 @@ func TestErrors(t *testing.T) {
 			t.Errorf("%s %v: %q does not mention %s", tt.op, tt.errno, err, tt.hint)
 		}
 	}
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EBUSY: "io_uring_register: device or resource busy (REGISTER_FILES: already registered)",
+		syscall.ESRCH: "io_uring_register: no such process (REGISTER_FILES)",
+	} {
+		if err := registerError(registerFiles|registerUseRegisteredRing, errno); err.Error() != want {
+			t.Errorf("got %q, want %q", err, want)
+		}
+	}
 	if err := newError(opEnter, syscall.ESRCH); err.Error() != "io_uring_enter: no such process" {
 		t.Errorf("got %q", err)
 	}
