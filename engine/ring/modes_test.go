@@ -259,7 +259,7 @@ func TestNoMmap(t *testing.T) {
 
 // One huge page holds queues that are larger than a small one.
 func TestNoMmapHugePage(t *testing.T) {
-	needKernel(t, "6.5")
+	needKernel(t, "6.14") // before, only if the huge page is granted
 	const huge = 2 << 20
 	mem := anonymous(t, 2*huge)
 	off := huge - int(uintptr(unsafe.Pointer(&mem[0]))%huge)

@@ -327,7 +327,7 @@ func TestProvideBuffers(t *testing.T) {
 }
 
 func TestSocketCommands(t *testing.T) {
-	needKernel(t, "6.6")
+	needKernel(t, "6.7")
 	r := newRing(t, Params{Entries: 8})
 	a, b := tcpPair(t)
 	unix.Write(int(a), []byte("hello"))
@@ -343,7 +343,6 @@ func TestSocketCommands(t *testing.T) {
 	if c := do(t, r, func(s *SQE) { s.PrepSocketOutq(a, 1) }); c.Res < 0 || c.Res > 5 {
 		t.Errorf("outq %d, %v", c.Res, c.Err())
 	}
-	needKernel(t, "6.7")
 	val := binary.NativeEndian.AppendUint32(nil, 1)
 	want(t, r, 0, func(s *SQE) { s.PrepSetsockopt(a, unix.SOL_SOCKET, unix.SO_KEEPALIVE, val, 1) })
 	got := make([]byte, 8)

@@ -110,7 +110,7 @@ func (s *SQE) PrepShutdown(fd int32, how int32, ud UserData) {
 
 // PrepSocketInq fills s with a SIOCINQ: Res is how many bytes the socket has to
 // receive. No Go memory reaches the kernel. EOPNOTSUPP if the socket cannot
-// tell. Linux 6.6.
+// tell. Linux 6.7.
 func (s *SQE) PrepSocketInq(fd int32, ud UserData) { s.prepSocketCmd(socketOpSIOCINQ, fd, ud) }
 
 // PrepSocketOutq fills s with a SIOCOUTQ: Res is how many bytes the socket has

@@ -371,7 +371,13 @@ func TestSharedPoll(t *testing.T) {
 }
 
 func TestSharedClose(t *testing.T) {
-	s := newShared(t, Params{Entries: 8})
+	for _, flags := range []SetupFlags{0, SetupSQPoll} {
+		t.Run(flags.String(), func(t *testing.T) { closeBusy(t, newShared(t, Params{Entries: 8, Flags: flags})) })
+	}
+}
+
+// closeBusy closes s with requests in flight and goroutines that wait.
+func closeBusy(t *testing.T, s *Shared) {
 	pr, _ := pipePair(t)
 	ev := eventFD(t)
 	var wg sync.WaitGroup
