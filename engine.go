@@ -129,7 +129,7 @@ type Stats struct {
 
 	BytesReceived  uint64 // received through the ring's buffers
 	DirectReads    uint64 // Reads served by recv without the ring
-	BuffersOut     int    // receive buffers lent now
+	BuffersOut     int    // receive buffers lent, or given back since the engine last woke
 	BufferCount    int    // receive buffers in all
 	BuffersCopied  uint64 // receives copied out at once because buffers ran low
 	OutOfBuffers   uint64 // receives that found no buffer and waited by poll
