@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/quoit-go/quoit/bench/internal/load"
+	"github.com/quoit-go/quoit/bench/internal/paired"
+	"github.com/quoit-go/quoit/bench/internal/proc"
+	"github.com/quoit-go/quoit/bench/internal/report"
+	"github.com/quoit-go/quoit/bench/internal/serve"
+)
+
+// maxFailures is the number of failed rounds after which a case is given up.
+const maxFailures = 3
+
+// job is one case of the report and how to run it.
+type job struct {
+	*report.Case
+	versus side
+	pin    pin
+	took   time.Duration // by its last round
+	failed int
+}
+
+type bench struct {
+	options
+	jobs     []*job
+	skipped  []string
+	progress *progress
+}
+
+// newBench leaves out what needs more descriptors than files.
+func newBench(o options, files int, p *progress) *bench {
+	b := &bench{options: o, progress: p}
+	for _, w := range o.workloads {
+		if w.Files() > files {
+			b.skipped = append(b.skipped, fmt.Sprintf("%s: needs %d descriptors and the limit is %d (ulimit -n)", w.Name(), w.Files(), files))
+			continue
+		}
+		for _, procs := range o.procs {
+			for _, pin := range o.pins {
+				for _, v := range o.versus {
+					c := &report.Case{Workload: w, Versus: v.String(), Procs: procs, Pin: pin.name}
+					b.jobs = append(b.jobs, &job{Case: c, versus: v, pin: pin})
+				}
+			}
+		}
+	}
+	return b
+}
+
+// run goes through all jobs in every round, so that a slow minute of the
+// machine is shared among them. A report of what there is by then is returned
+// when ctx or the time limit ends it.
+func (b *bench) run(ctx context.Context) (*report.Report, error) {
+	start := time.Now()
+	rep := &report.Report{
+		Date:    start.UTC().Truncate(time.Second),
+		Machine: proc.Describe(),
+		Go:      runtime.Version(),
+		Base:    b.base.String(),
+		Command: strings.Join(append([]string{"bench"}, b.args...), " "),
+		Length:  b.length,
+		Warmup:  b.warmup,
+		Skipped: b.skipped,
+	}
+	left := b.rounds * len(b.jobs)
+rounds:
+	for round := range b.rounds {
+		for _, j := range b.jobs {
+			spent := time.Since(start)
+			if ctx.Err() != nil || b.limit > 0 && spent+j.took > b.limit {
+				break rounds
+			}
+			b.progress.show(j.Label(), round+1, b.rounds, b.remaining(spent, left))
+			b.round(ctx, j, round)
+			left--
+		}
+	}
+	b.progress.done()
+	measured := 0
+	for _, j := range b.jobs {
+		rep.Cases = append(rep.Cases, j.Case)
+		measured += len(j.Pairs)
+	}
+	rep.Elapsed = time.Since(start)
+	if left > 0 {
+		rep.Stopped = fmt.Sprintf("stopped after %v with %d of %d rounds to go", rep.Elapsed.Round(time.Second), left, b.rounds*len(b.jobs))
+	}
+	if measured == 0 && len(b.jobs) == 0 {
+		return nil, errors.New("nothing to run: " + strings.Join(b.skipped, "; "))
+	}
+	return rep, nil
+}
+
+// remaining estimates the time for the rounds left.
+func (b *bench) remaining(spent time.Duration, left int) time.Duration {
+	d := time.Duration(left) * 4 * (b.warmup + b.length + 100*time.Millisecond)
+	if done := b.rounds*len(b.jobs) - left; done > 0 {
+		d = spent / time.Duration(done) * time.Duration(left)
+	}
+	if b.limit > 0 {
+		d = min(d, b.limit-spent)
+	}
+	return d
+}
+
+// round makes four runs of j on two fresh servers.
+func (b *bench) round(ctx context.Context, j *job, round int) {
+	if j.failed >= maxFailures {
+		return
+	}
+	start := time.Now()
+	defer func() { j.took = time.Since(start) }()
+	if err := b.fourRuns(ctx, j, round); err != nil && ctx.Err() == nil {
+		j.failed++
+		j.Errors = append(j.Errors, fmt.Sprintf("round %d: %v", round+1, err))
+	}
+}
+
+func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
+	servers := map[bool]*serverProcess{}
+	defer func() {
+		for _, s := range servers {
+			if serr := s.stop(); err == nil {
+				err = serr
+			}
+		}
+	}()
+	for _, isBase := range []bool{true, false} {
+		s, err := b.start(ctx, j, isBase, round)
+		if err != nil {
+			return err
+		}
+		servers[isBase] = s
+		if s.Fallback != "" {
+			j.Fallback = s.Fallback
+		}
+	}
+	order := paired.Order(round)
+	var results [4]*load.Result
+	for i, isBase := range order {
+		s := servers[isBase]
+		results[i], err = runLoad(ctx, load.Spec{
+			Workload: j.Workload,
+			Addr:     s.Addr,
+			PID:      s.pid,
+			Warmup:   b.warmup,
+			Length:   b.length,
+		}, j.pin.load)
+		if err != nil {
+			return fmt.Errorf("%s: %w", b.side(j, isBase), err)
+		}
+	}
+	for _, i := range []int{0, 2} {
+		if order[i] {
+			j.Add(results[i], results[i+1])
+		} else {
+			j.Add(results[i+1], results[i])
+		}
+	}
+	return nil
+}
+
+func (b *bench) side(j *job, isBase bool) side {
+	if isBase {
+		return b.base
+	}
+	return j.versus
+}
+
+func (b *bench) start(ctx context.Context, j *job, isBase bool, round int) (*serverProcess, error) {
+	s := b.side(j, isBase)
+	spec := serve.Spec{Kind: j.Workload.Server, Transport: s.transport, Timeouts: j.Workload.Timeouts}
+	if b.profile != "" {
+		which := "versus"
+		if isBase {
+			which = "base"
+		}
+		name := fmt.Sprintf("%s.%s.%s.%d.pprof", j.Label(), which, s.transport, round+1)
+		spec.Profile = filepath.Join(b.profile, strings.NewReplacer("/", "-", " ", "-").Replace(name))
+	}
+	return startServer(ctx, s, spec, j.Procs, j.pin.server)
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/quoit-go/quoit/bench/internal/load"
+	"github.com/quoit-go/quoit/bench/internal/proc"
+	"github.com/quoit-go/quoit/bench/internal/serve"
+)
+
+const (
+	startLimit = 20 * time.Second // for a server to listen
+	stopLimit  = 5 * time.Second  // for a server to end by itself
+	loadGrace  = 60 * time.Second // for a generator, beyond what it measures
+)
+
+// tail keeps the last bytes that a child wrote to its standard error.
+type tail struct{ b []byte }
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.b = append(t.b, p...)
+	t.b = t.b[max(0, len(t.b)-2000):]
+	return len(p), nil
+}
+
+func (t *tail) wrap(what string, err error) error {
+	if s := string(bytes.TrimSpace(t.b)); s != "" {
+		return fmt.Errorf("%s: %w: %s", what, err, s)
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+// command prepares this binary, or another build of it, as a child. It dies
+// with ctx.
+func command(ctx context.Context, binary, name string, procs int) (*exec.Cmd, *tail, error) {
+	if binary == "" {
+		var err error
+		if binary, err = os.Executable(); err != nil {
+			return nil, nil, err
+		}
+	}
+	stderr := &tail{}
+	cmd := exec.CommandContext(ctx, binary, name)
+	cmd.Stderr = stderr
+	cmd.WaitDelay = time.Second
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "GOMAXPROCS=") {
+			cmd.Env = append(cmd.Env, e)
+		}
+	}
+	if procs > 0 {
+		cmd.Env = append(cmd.Env, "GOMAXPROCS="+strconv.Itoa(procs))
+	}
+	return cmd, stderr, nil
+}
+
+// serverProcess is a running server.
+type serverProcess struct {
+	serve.Ready
+	pid    int
+	cmd    *exec.Cmd
+	stdin  io.Closer
+	stderr *tail
+	cancel context.CancelFunc
+}
+
+func startServer(ctx context.Context, s side, spec serve.Spec, procs int, cpus []int) (*serverProcess, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	p := &serverProcess{cancel: cancel}
+	if err := p.start(ctx, s, spec, procs, cpus); err != nil {
+		cancel()
+		if p.cmd != nil && p.cmd.Process != nil {
+			p.cmd.Wait() // it was killed; err says why
+		}
+		return nil, p.stderr.wrap("server "+s.String(), err)
+	}
+	return p, nil
+}
+
+func (p *serverProcess) start(ctx context.Context, s side, spec serve.Spec, procs int, cpus []int) error {
+	p.stderr = &tail{}
+	cmd, stderr, err := command(ctx, s.binary, childServe, procs)
+	if err != nil {
+		return err
+	}
+	p.stderr = stderr
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := proc.WithCPUs(cpus, cmd.Start); err != nil {
+		return err
+	}
+	p.cmd, p.stdin, p.pid = cmd, stdin, cmd.Process.Pid
+	if err := json.NewEncoder(stdin).Encode(spec); err != nil {
+		return err
+	}
+	timer := time.AfterFunc(startLimit, p.cancel) // ends the Decode below
+	defer timer.Stop()
+	return json.NewDecoder(stdout).Decode(&p.Ready)
+}
+
+// stop ends the server: by the end of its input, or if that does not help by
+// a signal.
+func (p *serverProcess) stop() error {
+	defer p.cancel()
+	timer := time.AfterFunc(stopLimit, p.cancel)
+	defer timer.Stop()
+	p.stdin.Close()
+	if err := p.cmd.Wait(); err != nil {
+		return p.stderr.wrap("server", err)
+	}
+	return nil
+}
+
+// runLoad runs a generator to its end.
+func runLoad(ctx context.Context, spec load.Spec, cpus []int) (*load.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, spec.Warmup+spec.Length+loadGrace)
+	defer cancel()
+	cmd, stderr, err := command(ctx, "", childLoad, 0)
+	if err != nil {
+		return nil, err
+	}
+	in, err := json.Marshal(spec)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stdout = bytes.NewReader(in), &out
+	if err := proc.WithCPUs(cpus, cmd.Start); err != nil {
+		return nil, stderr.wrap("generator", err)
+	}
+	if err := cmd.Wait(); err != nil {
+		return nil, stderr.wrap("generator", err)
+	}
+	r := new(load.Result)
+	if err := json.Unmarshal(out.Bytes(), r); err != nil {
+		return nil, fmt.Errorf("generator: %w", err)
+	}
+	if r.Err != "" {
+		return nil, fmt.Errorf("%s", r.Err)
+	}
+	return r, nil
+}

@@ -1,0 +1,149 @@
+// Package serve has the servers that are measured. They are what a user would
+// write: nothing in them knows which transport carries them.
+package serve
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime/pprof"
+
+	"github.com/quoit-go/quoit"
+
+	"github.com/quoit-go/quoit/bench/internal/workload"
+)
+
+// Transports that a server can be asked for.
+var Transports = []string{"net", "quoit"}
+
+// Spec says what to serve. It comes to the child process as JSON.
+type Spec struct {
+	Kind      string `json:"kind"`
+	Transport string `json:"transport"`
+	Timeouts  bool   `json:"timeouts"`
+	Profile   string `json:"profile,omitempty"` // file for a CPU profile
+}
+
+// Ready is the child's first line of output.
+type Ready struct {
+	Addr     string `json:"addr"`
+	Fallback string `json:"fallback,omitempty"` // why net serves in quoit's place
+}
+
+// server runs until its listener is closed.
+type server func(net.Listener) error
+
+func (s Spec) server() (server, error) {
+	switch s.Kind {
+	case workload.ServeHTTP, workload.ServeHTTPS, workload.ServeH2:
+		return s.http()
+	case workload.ServeEcho:
+		return acceptEach(echo), nil
+	case workload.ServeBroadcast:
+		h := &hub{}
+		return acceptEach(h.serve), nil
+	case workload.ServeGRPC:
+		return serveGRPC, nil
+	}
+	return nil, fmt.Errorf("serve: unknown kind %q", s.Kind)
+}
+
+func (s Spec) listen() (net.Listener, Ready, error) {
+	const address = "127.0.0.1:0"
+	var ln net.Listener
+	var ready Ready
+	var err error
+	switch s.Transport {
+	case "net":
+		ln, err = net.Listen("tcp", address)
+	case "quoit":
+		if st := quoit.Default().Stats(); st.Transport != "io_uring" {
+			ready.Fallback = fmt.Sprint(st.Reason)
+		}
+		ln, err = quoit.Listen("tcp", address)
+	default:
+		err = fmt.Errorf("serve: unknown transport %q", s.Transport)
+	}
+	if err == nil {
+		ready.Addr = ln.Addr().String()
+	}
+	return ln, ready, err
+}
+
+// Main is the child process: a Spec on in, one line with Ready on out, then
+// it serves until in ends. The parent's death ends it, too.
+func Main(in io.Reader, out io.Writer) error {
+	dec := json.NewDecoder(in)
+	var spec Spec
+	if err := dec.Decode(&spec); err != nil {
+		return fmt.Errorf("serve: reading the spec: %w", err)
+	}
+	serve, err := spec.server()
+	if err != nil {
+		return err
+	}
+	if spec.Profile != "" {
+		f, err := os.Create(spec.Profile)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
+	}
+	ln, ready, err := spec.listen()
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(ready); err != nil {
+		return err
+	}
+	served := make(chan error, 1)
+	go func() { served <- serve(ln) }()
+	told := make(chan struct{})
+	go func() {
+		defer close(told)
+		io.Copy(io.Discard, in) // its end is all that matters
+	}()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve: the server ended: %w", err)
+	case <-told:
+		return nil
+	}
+}
+
+// acceptEach serves each conn in a goroutine of its own.
+func acceptEach(serve func(net.Conn)) server {
+	return func(ln net.Listener) error {
+		for {
+			c, err := ln.Accept()
+			if ne, ok := errors.AsType[net.Error](err); ok && ne.Timeout() {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			go serve(c)
+		}
+	}
+}
+
+func echo(c net.Conn) {
+	defer c.Close()
+	buf := make([]byte, 4096)
+	for {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}

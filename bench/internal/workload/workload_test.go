@@ -1,0 +1,65 @@
+package workload
+
+import (
+	"bytes"
+	"testing"
+)
+
+func TestNamesAreUnique(t *testing.T) {
+	for _, all := range [][]Workload{All(nil), All([]int{3, 7}), Quick()} {
+		seen := map[string]bool{}
+		for _, w := range all {
+			if seen[w.Name()] {
+				t.Errorf("%s is there twice", w.Name())
+			}
+			seen[w.Name()] = true
+			if w.Conns < 1 || w.Depth < 1 || w.About == "" {
+				t.Errorf("%s is incomplete: %+v", w.Name(), w)
+			}
+		}
+	}
+}
+
+func TestQuickIsPartOfAll(t *testing.T) {
+	all := map[string]bool{}
+	for _, w := range All(nil) {
+		all[w.Name()] = true
+	}
+	for _, w := range Quick() {
+		if !all[w.Name()] {
+			t.Errorf("%s is in the quick run only", w.Name())
+		}
+	}
+}
+
+func TestPattern(t *testing.T) {
+	whole := make([]byte, 0, 3*patternBytes)
+	for len(whole) < cap(whole) {
+		whole = append(whole, Pattern(int64(len(whole)), min(1000, cap(whole)-len(whole)))...)
+	}
+	if !MatchesPattern(whole, 0) || !MatchesPattern(whole[100:], 100) || !MatchesPattern(whole, patternBytes) {
+		t.Error("the body does not match itself")
+	}
+	if MatchesPattern(whole[1:], 0) || MatchesPattern(whole[1<<16:], 0) {
+		t.Error("a shifted body matches")
+	}
+	whole[2*patternBytes+5]++
+	if MatchesPattern(whole, 0) {
+		t.Error("a changed byte matches")
+	}
+}
+
+func TestBroadcastMessagesDiffer(t *testing.T) {
+	a, b := make([]byte, 100), make([]byte, 100)
+	Broadcast(a, 1)
+	Broadcast(b, 2)
+	if bytes.Equal(a, b) || bytes.Equal(a[8:], b[8:]) {
+		t.Error("two messages are alike")
+	}
+}
+
+func BenchmarkCompute(b *testing.B) {
+	for b.Loop() {
+		Compute()
+	}
+}
