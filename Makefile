@@ -1,4 +1,4 @@
-MODULES := . conformance
+MODULES := . conformance bench
 PLATFORMS := linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 
 TESTFLAGS ?=

@@ -177,7 +177,7 @@ func (b *bench) side(j *job, isBase bool) side {
 
 func (b *bench) start(ctx context.Context, j *job, isBase bool, round int) (*serverProcess, error) {
 	s := b.side(j, isBase)
-	spec := serve.Spec{Kind: j.Workload.Server, Transport: s.transport, Timeouts: j.Workload.Timeouts}
+	spec := serve.Spec{Kind: j.Workload.Server, Path: j.Workload.Path, Transport: s.transport, Timeouts: j.Workload.Timeouts}
 	if b.profile != "" {
 		which := "versus"
 		if isBase {

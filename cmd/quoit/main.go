@@ -1,4 +1,5 @@
-// Command quoit tells what package quoit finds on this machine.
+// Command quoit tells what package quoit finds on this machine, and how it
+// compares with package net there.
 package main
 
 import (
@@ -12,6 +13,8 @@ import (
 const usage = `usage: quoit COMMAND
 
   doctor    say whether io_uring is usable here, and if not, why and what to do
+  bench     compare with package net, in a clone; bench -quick takes 3 minutes,
+            bench -help lists the flags
   version   print the version
 
 Exit codes of doctor: 0 io_uring is usable, 1 it is not and package net serves.
@@ -37,6 +40,8 @@ func run(args []string, m machine, stdout, stderr io.Writer) int {
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(stdout, usage)
 		return exitOK
+	case "bench":
+		return bench(".", args[1:], stdout, stderr)
 	case "doctor", "version":
 	default:
 		fmt.Fprintf(stderr, "quoit: unknown command %q\n%s", args[0], usage)

@@ -126,9 +126,9 @@ func (c *Checker) parse(h []byte) error {
 	}
 	switch {
 	case length != c.length:
-		return fmt.Errorf("Content-Length is %d, want %d", length, c.length)
+		return fmt.Errorf("the Content-Length is %d, want %d", length, c.length)
 	case closes != c.closes:
-		return fmt.Errorf("Connection: close is %t, want %t", closes, c.closes)
+		return fmt.Errorf("announcing the close is %t, want %t", closes, c.closes)
 	}
 	c.left = length
 	return nil

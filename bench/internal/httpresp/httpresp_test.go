@@ -43,7 +43,7 @@ func TestRefused(t *testing.T) {
 		{"no length", strings.Replace(ok13, "Content-Length: 13", "A: b", 1), "Content-Length is -1"},
 		{"two lengths", strings.Replace(ok13, "Date: x", "Content-Length: 13", 1), "bad Content-Length"},
 		{"chunked", strings.Replace(ok13, "Date: x", "Transfer-Encoding: chunked", 1), "Transfer-Encoding"},
-		{"close", closed, "close is true"},
+		{"close", closed, "the close is true"},
 		{"no colon", strings.Replace(ok13, "Date: x", "Date", 1), "colon"},
 		{"body", strings.Replace(ok13, "World", "world", 1), "wrong body at offset 0"},
 		{"garbage after", ok13 + "xHTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n", "status"},

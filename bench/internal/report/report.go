@@ -97,14 +97,14 @@ func perUnit(f func(proc.Sample) float64) func(load.Result) float64 {
 
 // Metrics lists what is compared.
 var Metrics = []Metric{
-	{"rate", "requests/s", "/s", true, func(r load.Result) float64 { return float64(r.Units) / r.Elapsed.Seconds() }},
+	{"rate", "requests/s", "", true, func(r load.Result) float64 { return float64(r.Units) / r.Elapsed.Seconds() }},
 	{"cpu", "CPU per request", "µs", false, perUnit(func(s proc.Sample) float64 { return float64(s.CPU) / 1e3 })},
 	{"p50", "p50", "µs", false, quantile(0.5)},
 	{"p99", "p99", "µs", false, quantile(0.99)},
 	{"p999", "p99.9", "µs", false, quantile(0.999)},
 	{"rss", "peak RSS", "MB", false, func(r load.Result) float64 { return float64(r.Server.PeakRSS) / 1e6 }},
-	{"vol", "voluntary switches per request", "", false, perUnit(func(s proc.Sample) float64 { return float64(s.Voluntary) })},
-	{"invol", "involuntary switches per request", "", false, perUnit(func(s proc.Sample) float64 { return float64(s.Involuntary) })},
+	{"vol", "vol. switches/request", "", false, perUnit(func(s proc.Sample) float64 { return float64(s.Voluntary) })},
+	{"invol", "invol. switches/request", "", false, perUnit(func(s proc.Sample) float64 { return float64(s.Involuntary) })},
 }
 
 // Comparison is one metric of a case: medians of both sides, and the paired

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -41,7 +42,7 @@ var tables = []struct {
 }{
 	{"rate and cost", []string{"rate", "cpu"}},
 	{"latency", []string{"p50", "p99", "p999"}},
-	{"memory and switches per request", []string{"rss", "vol", "invol"}},
+	{"memory and context switches", []string{"rss", "vol", "invol"}},
 }
 
 func metric(key string) Metric {
@@ -59,7 +60,7 @@ func (r *Report) Heading() []string {
 	lines := []string{
 		fmt.Sprintf("%s, %d CPUs, %.0f GB, Linux %s, %s, %s", m.CPU, m.CPUs, float64(m.Memory)/1e9, m.Kernel, r.Go, r.Date.Format(time.DateOnly)),
 		fmt.Sprintf("%s; runs of %v after %v of warm-up; %v in all; load average before: %s", r.Command, r.Length, r.Warmup, r.Elapsed.Round(time.Second), m.Load),
-		fmt.Sprintf("Ratios are against %s, medians of neighbouring runs (with quartiles); generator on the same machine.", r.Base),
+		fmt.Sprintf("Ratios are those of neighbouring runs against %s: medians (and quartiles). The generator shares the machine.", r.Base),
 	}
 	if r.Stopped != "" {
 		lines = append(lines, r.Stopped)
@@ -76,14 +77,10 @@ func (r *Report) Table(w io.Writer) error {
 	for _, t := range tables {
 		fmt.Fprintf(&b, "\n%s\n", t.title)
 		tw := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
-		fmt.Fprint(tw, "WORKLOAD\tPAIRS")
+		fmt.Fprint(tw, "WORKLOAD\tPAIRS") // each metric: the base's, the other's, their ratio
 		for _, k := range t.keys {
 			m := metric(k)
-			unit := m.Unit
-			if unit != "" && unit != "/s" {
-				unit = " " + unit
-			}
-			fmt.Fprintf(tw, "\t%s%s %s\tOTHER\tRATIO", m.Key, unit, r.Base)
+			fmt.Fprintf(tw, "\t%s\tOTHER\tRATIO", strings.TrimSpace(m.Title+" "+m.Unit))
 		}
 		fmt.Fprintln(tw)
 		for _, c := range r.Cases {

@@ -24,7 +24,12 @@ func (s Spec) http() (server, error) {
 	mux.HandleFunc("GET /bulk", bulk)
 	mux.HandleFunc("POST /upload", upload)
 	mux.HandleFunc("GET "+workload.PathCPU, cpu)
-	mux.HandleFunc("GET /file", file)
+	mux.HandleFunc("GET "+workload.PathFile, file)
+	if s.Path == workload.PathFile {
+		if _, err := bulkFile(); err != nil { // before anyone measures
+			return nil, err
+		}
+	}
 	srv := &http.Server{Handler: mux, Protocols: new(http.Protocols)}
 	if s.Timeouts {
 		srv.ReadHeaderTimeout = 10 * time.Second

@@ -22,6 +22,7 @@ var Transports = []string{"net", "quoit"}
 // Spec says what to serve. It comes to the child process as JSON.
 type Spec struct {
 	Kind      string `json:"kind"`
+	Path      string `json:"path"` // that will be asked for
 	Transport string `json:"transport"`
 	Timeouts  bool   `json:"timeouts"`
 	Profile   string `json:"profile,omitempty"` // file for a CPU profile

@@ -92,7 +92,7 @@ var families = []family{
 		manyConns, nil},
 	{Workload{Family: "download", About: "1 GB response from memory", Server: ServeHTTP, Load: LoadDownload, Path: "/bulk"},
 		[]int{1}, []int{1}},
-	{Workload{Family: "download-file", About: "1 GB response from a file (sendfile)", Server: ServeHTTP, Load: LoadDownload, Path: "/file"},
+	{Workload{Family: "download-file", About: "1 GB response from a file (sendfile)", Server: ServeHTTP, Load: LoadDownload, Path: PathFile},
 		[]int{1}, nil},
 	{Workload{Family: "upload", About: "1 GB request body", Server: ServeHTTP, Load: LoadUpload, Path: "/upload"},
 		[]int{1}, nil},
@@ -149,6 +149,8 @@ const (
 	MixEvery = 16
 	// PathCPU computes for about a millisecond.
 	PathCPU = "/cpu"
+	// PathFile is a bulk body out of a file.
+	PathFile = "/file"
 )
 
 // patternBytes is a prime, so that no power of two repeats the pattern and a

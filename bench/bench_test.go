@@ -1,0 +1,251 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit/bench/internal/load"
+	"github.com/quoit-go/quoit/bench/internal/proc"
+	"github.com/quoit-go/quoit/bench/internal/report"
+	"github.com/quoit-go/quoit/bench/internal/serve"
+	"github.com/quoit-go/quoit/bench/internal/workload"
+)
+
+// TestMain lets the test binary be the children, as the program's own is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == childServe || os.Args[1] == childLoad) {
+		main()
+	}
+	// The race detector lets each of the many children linger for a second.
+	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
+	os.Exit(m.Run())
+}
+
+// small scales a workload down to what a test has time for.
+func small(w workload.Workload) workload.Workload {
+	w.Conns, w.Idle = min(w.Conns, 17), min(w.Idle, 20)
+	return w
+}
+
+func testOptions(workloads ...workload.Workload) options {
+	return options{
+		workloads: workloads,
+		base:      side{transport: "net"},
+		versus:    []side{{transport: "quoit"}},
+		procs:     []int{0},
+		pins:      []pin{{name: "off"}},
+		rounds:    1,
+		warmup:    20 * time.Millisecond,
+		length:    120 * time.Millisecond,
+	}
+}
+
+func runBench(t *testing.T, o options) *report.Report {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	rep, err := newBench(o, proc.MaxFiles(), newProgress(io.Discard)).run(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rep
+}
+
+func TestEveryWorkload(t *testing.T) {
+	seen := map[string]bool{}
+	for _, w := range workload.All(nil) {
+		if seen[w.Family] {
+			continue
+		}
+		seen[w.Family] = true
+		t.Run(w.Family, func(t *testing.T) {
+			rep := runBench(t, testOptions(small(w)))
+			if len(rep.Cases) != 1 || len(rep.Cases[0].Pairs) != 2 || rep.Failed() {
+				t.Fatalf("not measured: %+v", rep.Cases[0].Errors)
+			}
+			for _, m := range report.Metrics {
+				c := rep.Cases[0].Compare(m)
+				// In so short a run CPU time may be less than a tick, and
+				// switches none.
+				if !strings.Contains("cpu vol invol", m.Key) && (c.Base <= 0 || c.Other <= 0 || c.Ratio.N != 2) {
+					t.Errorf("%s: %+v", m.Key, c)
+				}
+			}
+		})
+	}
+}
+
+func TestReportsAreWritten(t *testing.T) {
+	dir := t.TempDir()
+	var stdout, stderr bytes.Buffer
+	args := []string{
+		"-run", "^echo-64B/3$", "-conns", "3", "-rounds", "1", "-length", "100ms", "-versus", "quoit,net",
+		"-procs", "1", "-json", filepath.Join(dir, "r.json"), "-html", filepath.Join(dir, "r.html"), "-profile", dir,
+	}
+	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\n%s%s", code, &stdout, &stderr)
+	}
+	for _, want := range []string{"echo-64B/3 procs=1", "echo-64B/3 procs=1 net", "p99.9", "peak RSS"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("the table lacks %q:\n%s", want, &stdout)
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, "r.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed struct {
+		Cases []struct {
+			Versus  string
+			Summary map[string]report.Comparison
+		}
+	}
+	if err := json.Unmarshal(b, &parsed); err != nil {
+		t.Fatal(err)
+	}
+	if len(parsed.Cases) != 2 || parsed.Cases[0].Summary["rate"].Ratio.N != 2 {
+		t.Errorf("parsed: %+v", parsed)
+	}
+	profiles, err := filepath.Glob(filepath.Join(dir, "*.pprof"))
+	if err != nil || len(profiles) != 4 {
+		t.Errorf("profiles: %v, %v", profiles, err)
+	}
+}
+
+func TestSplitPlacement(t *testing.T) {
+	cpus, err := proc.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(cpus) < 2 {
+		t.Skip("one CPU")
+	}
+	p, err := parsePin("split")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := startServer(t.Context(), side{transport: "net"}, serve.Spec{Kind: workload.ServeEcho, Transport: "net"}, 0, p.server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.stop()
+	var set int
+	for _, c := range cpus {
+		if allowed(t, s.pid, c) {
+			set++
+		}
+	}
+	if set != len(p.server) {
+		t.Errorf("the server may use %d CPUs, want %v", set, p.server)
+	}
+}
+
+// allowed asks /proc whether the process may run on the CPU.
+func allowed(t *testing.T, pid, cpu int) bool {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join("/proc", itoa(pid), "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(b), "Cpus_allowed_list:")
+	list, _, _ := strings.Cut(rest, "\n")
+	cpus, err := proc.ParseCPUs(strings.TrimSpace(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range cpus {
+		if c == cpu {
+			return true
+		}
+	}
+	return false
+}
+
+func TestTooFewDescriptors(t *testing.T) {
+	o := testOptions(workload.All(nil)...)
+	b := newBench(o, 1024, newProgress(io.Discard))
+	var names []string
+	for _, j := range b.jobs {
+		names = append(names, j.Workload.Family)
+		if j.Workload.Files() > 1024 {
+			t.Errorf("%s was not left out", j.Label())
+		}
+	}
+	if len(b.skipped) == 0 || len(names)+len(b.skipped) != len(o.workloads) {
+		t.Errorf("%d kept, skipped: %q", len(names), b.skipped)
+	}
+	o.workloads = []workload.Workload{{Family: "idle", Conns: 5000}}
+	if _, err := newBench(o, 1024, newProgress(io.Discard)).run(t.Context()); err == nil || !strings.Contains(err.Error(), "ulimit -n") {
+		t.Errorf("nothing left to run: %v", err)
+	}
+}
+
+func TestFailuresAreReported(t *testing.T) {
+	o := testOptions(small(workload.Workload{Family: "bogus", Server: workload.ServeEcho, Load: workload.LoadHTTP, Path: "/", Conns: 2, Depth: 1}))
+	o.rounds = maxFailures + 2
+	rep := runBench(t, o)
+	if c := rep.Cases[0]; len(c.Pairs) != 0 || len(c.Errors) != maxFailures || !strings.Contains(c.Errors[0], "unexpected status") {
+		t.Errorf("%d pairs, errors %q", len(c.Pairs), c.Errors)
+	}
+	if !rep.Failed() {
+		t.Error("the report has not failed")
+	}
+	o.workloads[0].Server = "nothing"
+	rep = runBench(t, o)
+	if e := rep.Cases[0].Errors; len(e) == 0 || !strings.Contains(e[0], `unknown kind "nothing"`) {
+		t.Errorf("errors %q", e)
+	}
+}
+
+func TestTimeLimitAndInterrupt(t *testing.T) {
+	o := testOptions(small(workload.All([]int{2})[0]))
+	o.rounds, o.limit = 1000, time.Second
+	rep := runBench(t, o)
+	if rep.Elapsed > 20*time.Second || rep.Stopped == "" || len(rep.Cases[0].Pairs) == 0 {
+		t.Errorf("took %v, %q, %d pairs", rep.Elapsed, rep.Stopped, len(rep.Cases[0].Pairs))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o.limit = 0
+	rep, err := newBench(o, 1024, newProgress(io.Discard)).run(ctx)
+	if err != nil || rep.Stopped == "" || len(rep.Cases[0].Errors) != 0 {
+		t.Errorf("interrupted: %v, %+v", err, rep)
+	}
+}
+
+func TestServerEndsWithItsInput(t *testing.T) {
+	s, err := startServer(t.Context(), side{transport: "quoit"}, serve.Spec{Kind: workload.ServeHTTP, Transport: "quoit"}, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	if err := syscall.Kill(s.pid, 0); err == nil {
+		t.Error("the server is still there")
+	}
+}
+
+func TestServerThatDies(t *testing.T) {
+	w := small(workload.All([]int{2})[0])
+	s, err := startServer(t.Context(), side{transport: "net"}, serve.Spec{Kind: w.Server, Transport: "net"}, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(50*time.Millisecond, s.cancel)
+	_, err = runLoad(t.Context(), load.Spec{Workload: w, Addr: s.Addr, PID: s.pid, Length: 10 * time.Second}, nil)
+	if err == nil {
+		t.Error("the generator did not notice")
+	}
+	if err := s.stop(); err == nil {
+		t.Error("stop did not say that the server was killed")
+	}
+}

@@ -1,0 +1,167 @@
+package load
+
+import (
+	"bufio"
+	"io"
+	"net"
+	nethttp "net/http"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit/bench/internal/workload"
+)
+
+func spec(w workload.Workload, addr net.Addr) Spec {
+	return Spec{Workload: w, Addr: addr.String(), PID: os.Getpid(), Warmup: 20 * time.Millisecond, Length: 100 * time.Millisecond}
+}
+
+// serveConns runs serve for each conn until the test ends.
+func serveConns(t *testing.T, serve func(net.Conn)) net.Addr {
+	t.Helper()
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				serve(c)
+			}()
+		}
+	}()
+	return ln.Addr()
+}
+
+func TestCountsWhatTheServerAnswered(t *testing.T) {
+	addr := serveConns(t, func(c net.Conn) { io.Copy(c, c) })
+	r, err := Run(spec(workload.Workload{Load: workload.LoadEcho, Conns: 5, Size: 64}, addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Units == 0 || r.Latency.Count() != r.Units || r.Starved != 0 {
+		t.Errorf("%d units, %d latencies, %d starved", r.Units, r.Latency.Count(), r.Starved)
+	}
+	if r.Elapsed < 100*time.Millisecond || r.Elapsed > 5*time.Second {
+		t.Errorf("measured for %v", r.Elapsed)
+	}
+	// With one exchange at a time, the median is no more than the time it had.
+	if mean := r.Elapsed * 5 / time.Duration(r.Units); r.Latency.Quantile(0.5) > 2*mean {
+		t.Errorf("median %v, mean %v", r.Latency.Quantile(0.5), mean)
+	}
+}
+
+// respond answers every request of a conn with the same bytes.
+func respond(response string) func(net.Conn) {
+	return func(c net.Conn) {
+		for b := bufio.NewReader(c); ; {
+			req, err := nethttp.ReadRequest(b)
+			if err != nil {
+				return
+			}
+			io.Copy(io.Discard, req.Body)
+			io.WriteString(c, response)
+			if strings.Contains(response, "close") {
+				return
+			}
+		}
+	}
+}
+
+const good = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"
+
+func TestWrongServersAreFound(t *testing.T) {
+	h := workload.Workload{Load: workload.LoadHTTP, Path: "/", Conns: 3, Depth: 1}
+	closing := workload.Workload{Load: workload.LoadClose, Path: "/", Conns: 3, Depth: 1}
+	echo := workload.Workload{Load: workload.LoadEcho, Conns: 3, Size: 64}
+	tests := []struct {
+		name  string
+		w     workload.Workload
+		serve func(net.Conn)
+		want  string
+	}{
+		{"good", h, respond(good), ""},
+		{"wrong body", h, respond(strings.ToUpper(good)), "wrong body"},
+		{"two for one", h, respond(good + good), "more responses"},
+		{"closes early", h, func(c net.Conn) { c.Read(make([]byte, 1)) }, "conn "},
+		{"close not announced", closing, respond(good), "announcing the close"},
+		{"close without response", closing, func(c net.Conn) { c.Read(make([]byte, 1000)) }, "EOF"},
+		{"silent", h, func(c net.Conn) { io.Copy(io.Discard, c) }, "not one request"},
+		{"echo too long", echo, func(c net.Conn) { io.WriteString(c, strings.Repeat("x", 65)) }, "echo differs"},
+		{"broadcast refused", workload.Workload{Load: workload.LoadBroadcast, Conns: 2, Size: 100}, func(net.Conn) {}, "conn "},
+		{"no such load", workload.Workload{Load: "bogus", Conns: 1}, respond(good), "unknown kind"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := Run(spec(tt.w, serveConns(t, tt.serve)))
+			switch {
+			case err == nil && tt.want == "":
+			case err == nil || tt.want == "", !strings.Contains(err.Error(), tt.want):
+				t.Errorf("error %v, want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestServerGone(t *testing.T) {
+	ln, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ln.Close()
+	for _, kind := range []string{workload.LoadHTTP, workload.LoadHTTPS, workload.LoadH2} {
+		if _, err := Run(spec(workload.Workload{Load: kind, Path: "/", Conns: 1, Depth: 1}, ln.Addr())); err == nil {
+			t.Errorf("%s: no error", kind)
+		}
+	}
+}
+
+// The loop must not wait for its own collector.
+func TestScriptsDoNotAllocate(t *testing.T) {
+	h := newHTTP("/", workload.Hello, 2)
+	response := []byte(good + good)
+	e := &echo{msg: workload.Pattern(0, 64)}
+	d := newDownload("/bulk")
+	d.feed([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n"))
+	n := testing.AllocsPerRun(100, func() {
+		h.next()
+		e.next()
+		if units, done, err := h.feed(response); units != 2 || !done || err != nil {
+			t.Fatalf("http: %d, %t, %v", units, done, err)
+		}
+		if units, done, err := e.feed(e.msg); units != 1 || !done || err != nil {
+			t.Fatalf("echo: %d, %t, %v", units, done, err)
+		}
+		if _, _, err := d.feed(workload.Pattern(d.got, 60000)); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestUploadSendsTheWholeBody(t *testing.T) {
+	u := newUpload("/upload")
+	sent, units := int64(0), 0
+	for p := u.next(); p != nil; p = u.more() {
+		if sent > 0 && !workload.MatchesPattern(p, sent-int64(len(u.header))) {
+			t.Fatalf("wrong bytes at %d", sent)
+		}
+		sent += int64(len(p))
+		units += u.sent(len(p))
+	}
+	if sent != workload.BulkBytes+int64(len(u.header)) || units != workload.BulkBytes/workload.MiB {
+		t.Errorf("%d bytes, %d MiB", sent, units)
+	}
+	if _, done, err := u.feed([]byte(good)); !done || err != nil {
+		t.Errorf("%t, %v", done, err)
+	}
+}

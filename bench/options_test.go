@@ -1,0 +1,122 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit/bench/internal/proc"
+)
+
+func itoa(n int) string { return strconv.Itoa(n) }
+
+func TestParse(t *testing.T) {
+	var stderr strings.Builder
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	o, err := parse([]string{"-run", "^http/", "-conns", "2,5", "-versus", "quoit@" + self + ",net", "-procs", "1,2", "-pin", "off 0:0", "-length", "2s"}, &stderr)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, &stderr)
+	}
+	var names []string
+	for _, w := range o.workloads {
+		names = append(names, w.Name())
+	}
+	if !slices.Equal(names, []string{"http/2", "http/5"}) {
+		t.Errorf("workloads %v", names)
+	}
+	if o.base.String() != "net" || len(o.versus) != 2 || o.versus[0].binary != self || o.versus[1].transport != "net" {
+		t.Errorf("base %v, versus %v", o.base, o.versus)
+	}
+	if !slices.Equal(o.procs, []int{1, 2}) || len(o.pins) != 2 || !slices.Equal(o.pins[1].load, []int{0}) {
+		t.Errorf("procs %v, pins %v", o.procs, o.pins)
+	}
+	if o.rounds != defaultRounds || o.length != 2*time.Second || o.warmup != 400*time.Millisecond || o.limit != 0 {
+		t.Errorf("%d rounds of %v after %v, limit %v", o.rounds, o.length, o.warmup, o.limit)
+	}
+	if b := newBench(o, 1024, newProgress(&stderr)); len(b.jobs) != 2*2*2*2 {
+		t.Errorf("%d jobs", len(b.jobs))
+	}
+}
+
+func TestParseQuick(t *testing.T) {
+	var stderr strings.Builder
+	all, err := parse(nil, &stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	quick, err := parse([]string{"-quick"}, &stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(quick.workloads) >= len(all.workloads) || quick.limit == 0 || quick.limit >= 3*time.Minute {
+		t.Errorf("%d of %d workloads, limit %v", len(quick.workloads), len(all.workloads), quick.limit)
+	}
+	runs := time.Duration(len(quick.workloads) * quick.rounds * 4)
+	if nominal := runs * (quick.length + quick.warmup + 100*time.Millisecond); nominal > quick.limit {
+		t.Errorf("the quick run takes %v and has %v", nominal, quick.limit)
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	tests := []struct{ args, want string }{
+		{"extra", `unexpected argument "extra"`},
+		{"-bogus", "not defined"},
+		{"-run ^nothing$", "no workload matches"},
+		{"-run (", "-run: "},
+		{"-conns 0", "-conns: "},
+		{"-conns 1,x", "-conns: "},
+		{"-base epoll", "-base: "},
+		{"-versus quoit,", "-versus: "},
+		{"-versus quoit@/nonexistent", "-versus: "},
+		{"-procs -1", "-procs: "},
+		{"-pin both", "-pin: "},
+		{"-pin 0:x", "-pin: "},
+		{"-pin=", "-pin: "},
+		{"-rounds -1", "-rounds"},
+		{"-length 1ms", "-length"},
+		{"-warmup -5s", "-warmup"},
+		{"-limit -1s", "-limit"},
+	}
+	for _, tt := range tests {
+		var stdout, stderr strings.Builder
+		if code := run(t.Context(), strings.Split(tt.args, " "), nil, &stdout, &stderr); code != exitUsage {
+			t.Errorf("%s: exit code %d", tt.args, code)
+		}
+		if !strings.Contains(stderr.String(), tt.want) {
+			t.Errorf("%s: %q, want %q in it", tt.args, &stderr, tt.want)
+		}
+	}
+}
+
+func TestHelpAndList(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if code := run(t.Context(), []string{"-help"}, nil, &stdout, &stderr); code != exitOK || !strings.Contains(stderr.String(), "-quick") {
+		t.Errorf("-help: %d\n%s", code, &stderr)
+	}
+	if code := run(t.Context(), []string{"-list"}, nil, &stdout, &stderr); code != exitOK || !strings.Contains(stdout.String(), "grpc-unary/8") {
+		t.Errorf("-list: %d\n%s", code, &stdout)
+	}
+}
+
+func TestPinSplitHalves(t *testing.T) {
+	cpus, err := proc.Allowed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := parsePin("split")
+	if len(cpus) < 2 {
+		if err == nil {
+			t.Error("one CPU was split")
+		}
+		return
+	}
+	if err != nil || !slices.Equal(slices.Concat(p.server, p.load), cpus) {
+		t.Errorf("%v and %v of %v: %v", p.server, p.load, cpus, err)
+	}
+}
