@@ -49,6 +49,7 @@ type options struct {
 	limit     time.Duration
 	json      string
 	html      string
+	markdown  string
 	profile   string
 	list      bool
 }
@@ -91,6 +92,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.DurationVar(&o.limit, "limit", 0, "limit for the whole run; what is measured by then is reported (default none, quick 160s)")
 	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none")
 	fs.StringVar(&o.html, "html", "bench.html", "`file` for the results as a page; empty: none")
+	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
 	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
 	fs.BoolVar(&o.list, "list", false, "list the workloads and exit")
 	if err := fs.Parse(args); err != nil {

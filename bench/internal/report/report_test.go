@@ -89,6 +89,29 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestMarkdown(t *testing.T) {
+	var b bytes.Buffer
+	if err := sample().Markdown(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"| http/64 | 1002 | 1202 | 1.20 (1.20-1.20) |", "| net ÷ net |", "skipped idle/64"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, &b)
+		}
+	}
+	columns := 0
+	for line := range strings.Lines(b.String()) {
+		if n := strings.Count(line, "|"); n > 0 {
+			if columns == 0 {
+				columns = n
+			}
+			if n != columns {
+				t.Errorf("%d columns, the first line has %d: %s", n, columns, line)
+			}
+		}
+	}
+}
+
 func TestPage(t *testing.T) {
 	var b bytes.Buffer
 	if err := sample().HTML(&b); err != nil {

@@ -70,6 +70,10 @@ func (r *Report) Heading() []string {
 
 // Table writes what a terminal shows.
 func (r *Report) Table(w io.Writer) error {
+	other := "OTHER"
+	if vs := r.versus(); len(vs) == 1 {
+		other = strings.ToUpper(vs[0])
+	}
 	var b bytes.Buffer
 	for _, l := range r.Heading() {
 		fmt.Fprintln(&b, l)
@@ -80,7 +84,7 @@ func (r *Report) Table(w io.Writer) error {
 		fmt.Fprint(tw, "WORKLOAD\tPAIRS") // each metric: the base's, the other's, their ratio
 		for _, k := range t.keys {
 			m := metric(k)
-			fmt.Fprintf(tw, "\t%s\tOTHER\tRATIO", strings.TrimSpace(m.Title+" "+m.Unit))
+			fmt.Fprintf(tw, "\t%s: %s\t%s\tRATIO", strings.TrimSpace(m.Title+" "+m.Unit), strings.ToUpper(r.Base), other)
 		}
 		fmt.Fprintln(tw)
 		for _, c := range r.Cases {

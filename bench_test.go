@@ -1,0 +1,183 @@
+package quoit_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/quoit-go/quoit"
+)
+
+// Steps of a conn's work, side by side with package net's. The client is
+// always net's. Whole servers are compared by the module bench/.
+
+var benchListens = []struct {
+	name   string
+	listen func(network, address string) (net.Listener, error)
+}{{"net", net.Listen}, {"quoit", quoit.Listen}}
+
+// benchEach runs f for both servers with a conn that they accepted and the
+// client's end of it.
+func benchEach(b *testing.B, name string, f func(b *testing.B, server, client net.Conn)) {
+	for _, s := range benchListens {
+		b.Run("server="+s.name+name, func(b *testing.B) {
+			ln, err := s.listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer ln.Close()
+			client, err := net.Dial("tcp", ln.Addr().String())
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer client.Close()
+			server, err := ln.Accept()
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer server.Close()
+			b.ReportAllocs()
+			f(b, server, client)
+		})
+	}
+}
+
+// Park and wake: the server's Read waits for each message.
+func BenchmarkRoundTrip(b *testing.B) {
+	for _, size := range []int{64, 64 << 10} {
+		benchEach(b, fmt.Sprintf("/size=%d", size), func(b *testing.B, server, client net.Conn) {
+			go func() {
+				buf := make([]byte, size)
+				for {
+					n, err := server.Read(buf)
+					if err != nil {
+						return
+					}
+					if _, err := server.Write(buf[:n]); err != nil {
+						return
+					}
+				}
+			}()
+			b.SetBytes(int64(2 * size))
+			out, in := make([]byte, size), make([]byte, size)
+			for b.Loop() {
+				if _, err := client.Write(out); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(client, in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// Mostly data is there before it is asked for.
+func BenchmarkReadQueued(b *testing.B) {
+	benchEach(b, "", func(b *testing.B, server, client net.Conn) {
+		go func() {
+			for out := make([]byte, 64<<10); ; {
+				if _, err := client.Write(out); err != nil {
+					return
+				}
+			}
+		}()
+		in := make([]byte, 64)
+		b.SetBytes(int64(len(in)))
+		for b.Loop() {
+			if _, err := io.ReadFull(server, in); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkWrite(b *testing.B) {
+	for _, size := range []int{64, 4 << 10, 64 << 10} {
+		benchEach(b, fmt.Sprintf("/size=%d", size), func(b *testing.B, server, client net.Conn) {
+			go io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{client}, make([]byte, 256<<10))
+			out := make([]byte, size)
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				if _, err := server.Write(out); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// A far deadline, moved again and again, as net/http does.
+func BenchmarkSetReadDeadline(b *testing.B) {
+	benchEach(b, "", func(b *testing.B, server, _ net.Conn) {
+		far := time.Now().Add(time.Hour)
+		for b.Loop() {
+			if err := server.SetReadDeadline(far); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// A deadline in the past wakes a parked Read: net/http ends its background
+// read so, once a request.
+func BenchmarkDeadlineWakesRead(b *testing.B) {
+	benchEach(b, "", func(b *testing.B, server, _ net.Conn) {
+		past := time.Unix(1, 0)
+		begin, ended := make(chan struct{}), make(chan error)
+		defer close(begin)
+		go func() {
+			buf := make([]byte, 1)
+			for range begin {
+				_, err := server.Read(buf)
+				ended <- err
+			}
+		}()
+		for b.Loop() {
+			if err := server.SetReadDeadline(time.Time{}); err != nil {
+				b.Fatal(err)
+			}
+			begin <- struct{}{}
+			if err := server.SetReadDeadline(past); err != nil {
+				b.Fatal(err)
+			}
+			if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+// Connect, accept and close, both ends.
+func BenchmarkAccept(b *testing.B) {
+	for _, s := range benchListens {
+		b.Run("server="+s.name, func(b *testing.B) {
+			ln, err := s.listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer ln.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				client, err := net.Dial("tcp", ln.Addr().String())
+				if err != nil {
+					b.Fatal(err)
+				}
+				server, err := ln.Accept()
+				if err != nil {
+					b.Fatal(err)
+				}
+				// A reset leaves no TIME_WAIT behind to run out of ports.
+				if err := client.(*net.TCPConn).SetLinger(0); err != nil {
+					b.Fatal(err)
+				}
+				client.Close()
+				server.Close()
+			}
+		})
+	}
+}
