@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -65,7 +66,7 @@ func (b *bench) run(ctx context.Context) (*report.Report, error) {
 		Machine: proc.Describe(),
 		Go:      runtime.Version(),
 		Base:    b.base.String(),
-		Command: strings.Join(append([]string{"bench"}, b.args...), " "),
+		Command: commandLine(b.args),
 		Length:  b.length,
 		Warmup:  b.warmup,
 		Skipped: b.skipped,
@@ -89,6 +90,9 @@ rounds:
 		rep.Cases = append(rep.Cases, j.Case)
 		measured += len(j.Pairs)
 	}
+	if b.crosscheck && left == 0 {
+		rep.Checks = b.crossChecks(ctx)
+	}
 	rep.Elapsed = time.Since(start)
 	if left > 0 {
 		rep.Stopped = fmt.Sprintf("stopped after %v with %d of %d rounds to go", rep.Elapsed.Round(time.Second), left, b.rounds*len(b.jobs))
@@ -97,6 +101,18 @@ rounds:
 		return nil, errors.New("nothing to run: " + strings.Join(b.skipped, "; "))
 	}
 	return rep, nil
+}
+
+// commandLine quotes what a shell would split or lose.
+func commandLine(args []string) string {
+	line := "bench"
+	for _, a := range args {
+		if a == "" || strings.ContainsAny(a, " ^$()|*@\"'\\") {
+			a = strconv.Quote(a)
+		}
+		line += " " + a
+	}
+	return line
 }
 
 // remaining estimates the time for the rounds left.
@@ -157,12 +173,11 @@ func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
 		if err != nil {
 			return fmt.Errorf("%s: %w", b.side(j, isBase), err)
 		}
-	}
-	for _, i := range []int{0, 2} {
-		if order[i] {
-			j.Add(results[i], results[i+1])
-		} else {
-			j.Add(results[i+1], results[i])
+		// A pair counts as soon as it is complete.
+		if i%2 == 1 && isBase {
+			j.Add(results[i], results[i-1])
+		} else if i%2 == 1 {
+			j.Add(results[i-1], results[i])
 		}
 	}
 	return nil

@@ -221,6 +221,27 @@ func TestTimeLimitAndInterrupt(t *testing.T) {
 	}
 }
 
+func TestCrossCheckOutput(t *testing.T) {
+	outputs := map[string]string{
+		"wrk":    "  100 requests in 1.00s, 12MB read\nRequests/sec:  48712.53\nTransfer/sec: 1MB\n",
+		"h2load": "\nfinished in 1.00s, 48712.53 req/s, 1.2MB/s\nrequests: 5 total\n",
+	}
+	for _, c := range checkers {
+		if got, err := c.parse([]byte(outputs[c.tool])); err != nil || got != 48712.53 {
+			t.Errorf("%s: %v, %v", c.tool, got, err)
+		}
+		if _, err := c.parse([]byte("unable to connect")); err == nil {
+			t.Errorf("%s: no error without a rate", c.tool)
+		}
+	}
+}
+
+func TestCommandLine(t *testing.T) {
+	if got, want := commandLine([]string{"-json", "", "-run", "^a$", "-quick"}), `bench -json "" -run "^a$" -quick`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 func TestServerEndsWithItsInput(t *testing.T) {
 	s, err := startServer(t.Context(), side{transport: "quoit"}, serve.Spec{Kind: workload.ServeHTTP, Transport: "quoit"}, 0, nil)
 	if err != nil {

@@ -52,6 +52,8 @@ type options struct {
 	markdown  string
 	profile   string
 	list      bool
+
+	crosscheck bool // by other people's load generators
 }
 
 const (
@@ -95,9 +97,11 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
 	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
 	fs.BoolVar(&o.list, "list", false, "list the workloads and exit")
+	fs.BoolVar(&o.crosscheck, "crosscheck", true, "compare with wrk and h2load too, where they are installed (not with -quick)")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
+	o.crosscheck = o.crosscheck && !*quick
 	err := o.resolve(fs.Args(), *quick, *match, *conns, *base, *versus, *procs, *pins)
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\nbench -help lists the flags\n", err)

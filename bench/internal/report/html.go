@@ -43,8 +43,9 @@ func (r *Report) HTML(w io.Writer) error {
 		Base    string
 		Groups  []group
 		Notes   []note
+		Checks  []string
 		Skipped []string
-	}{Heading: r.Heading(), Base: r.Base, Skipped: r.Skipped}
+	}{Heading: r.Heading(), Base: r.Base, Checks: r.Checks, Skipped: r.Skipped}
 	for _, versus := range r.versus() {
 		data.Groups = append(data.Groups, r.group(versus))
 	}

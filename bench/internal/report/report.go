@@ -26,7 +26,8 @@ type Report struct {
 	Warmup  time.Duration
 	Elapsed time.Duration
 	Skipped []string
-	Stopped string // why it is incomplete, or ""
+	Checks  []string // what other load generators found
+	Stopped string   // why it is incomplete, or ""
 	Cases   []*Case
 }
 
@@ -128,6 +129,15 @@ func (c *Case) Compare(m Metric) Comparison {
 	}
 }
 
+// Rates returns the ratios of the requests/s of each pair.
+func (c *Case) Rates() []float64 {
+	var base, other []float64
+	for _, p := range c.Pairs {
+		base, other = append(base, Metrics[0].value(p.Base)), append(other, Metrics[0].value(p.Other))
+	}
+	return paired.Ratios(base, other)
+}
+
 // busy is the generator's share of one processor, as a median.
 func (c *Case) busy() float64 {
 	var xs []float64
@@ -220,12 +230,13 @@ func (r *Report) JSON(w io.Writer) error {
 		Elapsed float64      `json:"elapsed_s"`
 		Metrics []metric     `json:"metrics"`
 		Skipped []string     `json:"skipped,omitempty"`
+		Checks  []string     `json:"checks,omitempty"`
 		Stopped string       `json:"stopped,omitempty"`
 		Cases   []jsonCase   `json:"cases"`
 	}{
 		Date: r.Date, Machine: r.Machine, Go: r.Go, Command: r.Command, Base: r.Base,
 		Length: r.Length.Seconds(), Warmup: r.Warmup.Seconds(), Elapsed: r.Elapsed.Seconds(),
-		Skipped: r.Skipped, Stopped: r.Stopped, Cases: []jsonCase{},
+		Skipped: r.Skipped, Checks: r.Checks, Stopped: r.Stopped, Cases: []jsonCase{},
 	}
 	for _, m := range Metrics {
 		out.Metrics = append(out.Metrics, metric{m.Key, m.Title, m.Unit})

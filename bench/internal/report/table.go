@@ -115,6 +115,9 @@ func (r *Report) notes(b *bytes.Buffer) {
 			fmt.Fprintf(b, "%s: nothing measured\n", c.Label())
 		}
 	}
+	for _, s := range r.Checks {
+		fmt.Fprintf(b, "cross-check: %s\n", s)
+	}
 	for _, s := range r.Skipped {
 		fmt.Fprintf(b, "skipped %s\n", s)
 	}
