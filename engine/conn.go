@@ -149,7 +149,8 @@ func (c *Conn) interrupt(w *waiter, err error) {
 	case w.state == waitSend:
 		if !c.unsend {
 			c.unsend = true
-			c.e.post(&c.node, wantUnsend)
+			// If the engine is dead, or dies, the send fails without it.
+			c.e.postHolding(&c.node, wantUnsend)
 		}
 	default:
 		w.wake(0, err)
@@ -259,7 +260,13 @@ func (c *Conn) settle(l *loop) {
 
 // complete takes a completion. Engine thread.
 func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
+	c.completed(l, k, cqe)
+	c.settle(l)
+}
+
+func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	c.mu.Lock()
+	defer c.mu.Unlock() // fail takes it, if this panics
 	switch k {
 	case kindRecv:
 		c.received(l, cqe)
@@ -274,8 +281,6 @@ func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
 	case kindSend:
 		c.sent(l, cqe)
 	}
-	c.mu.Unlock()
-	c.settle(l)
 }
 
 // fail ends all waits because the engine died.

@@ -38,7 +38,8 @@ type Engine struct {
 	rousing atomic.Int32         // callers that may be writing to the eventfd
 	dead    atomic.Pointer[error]
 	timers  timers
-	control node // posted to stop the loop
+	control node        // posted to stop the loop
+	closing atomic.Bool // set before that
 
 	mu        sync.Mutex
 	closed    bool
@@ -118,19 +119,36 @@ func (e *Engine) post(n *node, w want) {
 }
 
 // postQuietly is post for requests that can wait until the engine wakes for
-// another reason.
+// another reason. A closing one may have no other.
 func (e *Engine) postQuietly(n *node, w want) {
-	if want(n.wants.Or(uint32(w|queued)))&queued == 0 {
-		for {
-			top := e.posted.Load()
-			n.next = top
-			if e.posted.CompareAndSwap(top, n) {
-				break
-			}
-		}
+	e.enqueue(n, w)
+	if e.closing.Load() && e.asleep.Load() {
+		e.rouse()
 	}
 	if e.dead.Load() != nil {
 		e.failPosted()
+	}
+}
+
+// postHolding is post for who holds the lock that n's fail takes. A dead
+// engine does not answer it.
+func (e *Engine) postHolding(n *node, w want) {
+	e.enqueue(n, w)
+	if e.asleep.Load() {
+		e.rouse()
+	}
+}
+
+func (e *Engine) enqueue(n *node, w want) {
+	if want(n.wants.Or(uint32(w|queued)))&queued != 0 {
+		return
+	}
+	for {
+		top := e.posted.Load()
+		n.next = top
+		if e.posted.CompareAndSwap(top, n) {
+			return
+		}
 	}
 }
 
@@ -144,9 +162,11 @@ func (e *Engine) rouse() {
 }
 
 // failPosted fails everyone posted to a dead engine.
-func (e *Engine) failPosted() {
-	err := *e.dead.Load()
-	for n := e.posted.Swap(nil); n != nil; {
+func (e *Engine) failPosted() { e.failAll(e.posted.Swap(nil), *e.dead.Load()) }
+
+// failAll fails the nodes of a list that was posted.
+func (e *Engine) failAll(n *node, err error) {
+	for n != nil {
 		next := n.next
 		n.next = nil
 		n.wants.Store(wantNothing)
@@ -181,6 +201,7 @@ func (e *Engine) Close() error {
 	for _, c := range conns {
 		c.Close()
 	}
+	e.closing.Store(true)
 	e.post(&e.control, wantEnd)
 	<-e.stopped
 	return nil

@@ -223,7 +223,15 @@ func (l *Listener) serve(lp *loop, w want) {
 
 // complete takes an accepted conn, or the end of the accept. Engine thread.
 func (l *Listener) complete(lp *loop, _ kind, cqe *ring.CQE) {
+	l.completed(lp, cqe)
+	if !cqe.More() {
+		l.settle(lp)
+	}
+}
+
+func (l *Listener) completed(lp *loop, cqe *ring.CQE) {
 	l.mu.Lock()
+	defer l.mu.Unlock() // fail takes it, if this panics
 	if cqe.Res >= 0 {
 		l.take(int(cqe.Res))
 	} else if errno := unix.Errno(-cqe.Res); errno != unix.ECANCELED && errno != unix.ECONNABORTED {
@@ -237,10 +245,6 @@ func (l *Listener) complete(lp *loop, _ kind, cqe *ring.CQE) {
 		lp.cancel(&l.node, kindAccept)
 	}
 	lp.readied = l.w.wake(0, nil) || lp.readied
-	l.mu.Unlock()
-	if !cqe.More() {
-		l.settle(lp)
-	}
 }
 
 // take queues an accepted conn, asking for its peer at once: after an early

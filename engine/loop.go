@@ -23,10 +23,12 @@ type loop struct {
 	group *pbuf.Group
 	slots slots
 
-	wake     node // the multishot poll on the eventfd
+	taken    *node // posted, and not yet served
+	wake     node  // the multishot poll on the eventfd
 	backlog  []ring.CQE
 	batch    [128]ring.CQE
-	readied  bool // a goroutine was woken since the last yield
+	todo     []ring.CQE // completions taken from the ring and not yet handled
+	readied  bool       // a goroutine was woken since the last yield
 	stopping bool
 
 	enters, completions, wakeups, overflows, bytesReceived uint64 // see publish
@@ -92,21 +94,18 @@ func (l *loop) turn() {
 
 // serve takes all posted nodes, oldest first.
 func (l *loop) serve() {
-	n := l.e.posted.Swap(nil)
-	var first *node
-	for n != nil {
-		n, n.next, first = n.next, first, n
+	for n := l.e.posted.Swap(nil); n != nil; {
+		n, n.next, l.taken = n.next, l.taken, n
 	}
-	for n = first; n != nil; {
-		next := n.next
-		n.next = nil
+	for l.taken != nil {
+		n := l.taken
+		l.taken, n.next = n.next, nil
 		w := want(n.wants.Swap(0)) &^ queued // n may be posted again from here
 		if n == &l.e.control {
 			l.stop()
 		} else {
 			n.h.serve(l, w)
 		}
-		n = next
 	}
 }
 
@@ -123,22 +122,22 @@ func (l *loop) stop() {
 
 // reap handles all completions there are, in their order.
 func (l *loop) reap() {
-	for {
-		for len(l.backlog) > 0 {
-			b := l.backlog
-			l.backlog = nil
-			for i := range b {
-				l.complete(&b[i])
-			}
-		}
-		n := l.k.PeekCQEs(l.batch[:])
-		if n == 0 {
-			return
-		}
-		for i := range l.batch[:n] {
-			l.complete(&l.batch[i])
-		}
+	for l.fetch() {
+		cqe := &l.todo[0]
+		l.todo = l.todo[1:]
+		l.complete(cqe)
 	}
+}
+
+// fetch reports whether there is a completion to handle, todo[0].
+func (l *loop) fetch() bool {
+	if len(l.todo) == 0 {
+		l.todo, l.backlog = l.backlog, nil // what was set aside is older
+	}
+	if len(l.todo) == 0 {
+		l.todo = l.batch[:l.k.PeekCQEs(l.batch[:])]
+	}
+	return len(l.todo) > 0
 }
 
 func (l *loop) complete(cqe *ring.CQE) {
@@ -301,6 +300,13 @@ func (l *loop) die(err error) {
 		}
 	}
 	e.failPosted()
+	e.failAll(l.taken, err)
+	for l.fetch() {
+		if cqe := &l.todo[0]; kind(cqe.UserData.Kind()) == kindAccept && cqe.Res >= 0 {
+			e.cutOff(int(cqe.Res)) // nobody else knows it
+		}
+		l.todo = l.todo[1:]
+	}
 }
 
 // publish makes the loop's own counters readable.
@@ -318,6 +324,7 @@ func (l *loop) publish() {
 func (l *loop) release() {
 	l.e.dead.CompareAndSwap(nil, &errStopped)
 	l.e.failPosted()
+	l.e.asleep.Store(false)      // whatever it died in
 	for l.e.rousing.Load() > 0 { // or it might write to a stranger's descriptor
 		runtime.Gosched()
 	}

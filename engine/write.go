@@ -72,11 +72,18 @@ func (c *Conn) writeError(call string, err error) error {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if reset, ok := c.rerr.(*os.SyscallError); ok {
-			c.rerr, err = nil, reset.Err
-		}
+		err = c.takeReset(err)
 	}
 	return os.NewSyscallError(call, err)
+}
+
+// takeReset turns an EPIPE into the reset behind it, if the ring has that.
+// Called with mu held.
+func (c *Conn) takeReset(err error) error {
+	if reset, ok := c.rerr.(*os.SyscallError); ok && err == unix.EPIPE {
+		c.rerr, err = nil, reset.Err
+	}
+	return err
 }
 
 // writable is why a write cannot begin.
@@ -137,7 +144,7 @@ func (c *Conn) sent(l *loop, cqe *ring.CQE) {
 	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
 		c.w.wake(0, nil)
 	default:
-		c.w.wake(0, os.NewSyscallError("write", errno))
+		c.w.wake(0, os.NewSyscallError("write", c.takeReset(errno)))
 	}
 }
 

@@ -1,0 +1,294 @@
+//go:build linux
+
+package engine
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/quoit-go/quoit/engine/pbuf"
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// seeds runs f with a few rands; a failure names the seed.
+func seeds(t *testing.T, f func(t *testing.T, rnd *rand.Rand)) {
+	t.Helper()
+	for seed := range uint64(20) {
+		f(t, rand.New(rand.NewPCG(seed, 0)))
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func TestTimers(t *testing.T) {
+	seeds(t, func(t *testing.T, rnd *rand.Rand) {
+		var ts timers
+		all := make([]timer, 40)
+		model := map[*timer]int64{}
+		alarm := int64(0)
+		for range 5000 {
+			x := &all[rnd.IntN(len(all))]
+			switch when := int64(2 + rnd.IntN(100)); rnd.IntN(4) {
+			case 0, 1:
+				old, armed := model[x]
+				moves := !armed || when < old
+				if moves {
+					model[x] = when
+				}
+				if wake := ts.arm(x, when); wake != (moves && when < alarm) {
+					t.Fatalf("arm(%d), armed %v for %d, alarm %d: %v", when, armed, old, alarm, wake)
+				}
+			case 2:
+				delete(model, x)
+				ts.drop(x)
+			case 3:
+				dueModel(t, &ts, model, when)
+				alarm = ts.next()
+			}
+			checkHeap(t, &ts, model)
+		}
+	})
+}
+
+// dueModel takes what is due at now from both.
+func dueModel(t *testing.T, ts *timers, model map[*timer]int64, now int64) {
+	t.Helper()
+	last := int64(0)
+	for x := ts.due(now); x != nil; x = ts.due(now) {
+		when, ok := model[x]
+		if !ok || when > now || when < last {
+			t.Fatalf("due(%d) returned a timer of %d, armed %v, after %d", now, when, ok, last)
+		}
+		last = when
+		delete(model, x)
+	}
+	for _, when := range model {
+		if when <= now {
+			t.Fatalf("due(%d) left %d", now, when)
+		}
+	}
+}
+
+func checkHeap(t *testing.T, ts *timers, model map[*timer]int64) {
+	t.Helper()
+	if len(ts.heap) != len(model) {
+		t.Fatalf("%d timers, want %d", len(ts.heap), len(model))
+	}
+	first := int64(math.MaxInt64)
+	for i, x := range ts.heap {
+		if x.pos != i+1 || x.when != model[x] {
+			t.Fatalf("timer %d: pos %d when %d, want %d", i, x.pos, x.when, model[x])
+		}
+		first = min(first, x.when)
+	}
+	alarm := ts.alarm
+	if next := ts.next(); next != first {
+		t.Fatalf("next %d, want %d", next, first)
+	}
+	ts.alarm = alarm
+}
+
+func TestSlots(t *testing.T) {
+	seeds(t, func(t *testing.T, rnd *rand.Rand) {
+		var s slots
+		s.all = []slot{{gen: 1<<24 - 2}} // wraps around
+		s.free = []uint32{0}
+		nodes := make([]node, 20)
+		names := map[ring.UserData]*node{} // nil: of the past
+		held := map[*node]ring.UserData{}
+		for range 3000 {
+			n := &nodes[rnd.IntN(len(nodes))]
+			if ud, ok := held[n]; ok && rnd.IntN(2) == 0 {
+				s.vacate(n)
+				delete(held, n)
+				names[ud] = nil
+			} else {
+				s.assign(n)
+				ud := s.userData(n, kindRecv)
+				if old, ok := names[ud]; ok && old != n {
+					t.Fatalf("user data %x given twice", uint64(ud))
+				}
+				names[ud], held[n] = n, ud
+			}
+			if s.used() != len(held) {
+				t.Fatalf("%d slots used, want %d", s.used(), len(held))
+			}
+		}
+		for ud, n := range names {
+			if got := s.find(ud); got != n {
+				t.Fatalf("%x finds %p, want %p", uint64(ud), got, n)
+			}
+		}
+		if s.find(ring.NewUserData(1, 0, uint32(len(s.all)))) != nil {
+			t.Fatal("found a slot that there is not")
+		}
+	})
+}
+
+func TestSlotsVacateNothing(t *testing.T) {
+	var s slots
+	var n node
+	s.vacate(&n)
+	s.assign(&n)
+	s.assign(&n)
+	if s.used() != 1 {
+		t.Errorf("%d slots used, want 1", s.used())
+	}
+}
+
+func TestFDRef(t *testing.T) {
+	var r fdRef
+	r.init()
+	if !r.acquire() || r.release() || r.closed() {
+		t.Fatal("an open descriptor is not, or was the last to release")
+	}
+	if !r.acquire() {
+		t.Fatal("acquire failed")
+	}
+	r.close()
+	if r.acquire() || !r.closed() {
+		t.Fatal("acquired a closed descriptor")
+	}
+	if r.release() {
+		t.Fatal("released before the last")
+	}
+	if !r.release() {
+		t.Fatal("the last release does not close")
+	}
+	if r.acquire() {
+		t.Fatal("acquired a descriptor that is gone")
+	}
+}
+
+// Whoever drops the last reference closes, once, and nobody holds one then.
+func TestFDRefRace(t *testing.T) {
+	for range 200 {
+		var r fdRef
+		r.init()
+		var users, closes atomic.Int32
+		var wg sync.WaitGroup
+		release := func() {
+			if r.release() {
+				closes.Add(1)
+				if n := users.Load(); n != 0 {
+					t.Errorf("closed under %d users", n)
+				}
+			}
+		}
+		for range 4 {
+			wg.Go(func() {
+				for range 50 {
+					if !r.acquire() {
+						return
+					}
+					users.Add(1)
+					users.Add(-1)
+					release()
+				}
+			})
+		}
+		wg.Go(func() {
+			r.close()
+			release()
+		})
+		wg.Wait()
+		if n := closes.Load(); n != 1 {
+			t.Fatalf("closed %d times", n)
+		}
+	}
+}
+
+func TestList(t *testing.T) {
+	seeds(t, func(t *testing.T, rnd *rand.Rand) {
+		var l list[Conn]
+		var model []*Conn // newest first
+		for range 1000 {
+			if k := len(model); k > 0 && rnd.IntN(2) == 0 {
+				i := rnd.IntN(k)
+				remove(&l, model[i])
+				if model[i].prev != nil || model[i].next != nil {
+					t.Fatal("a removed conn still has neighbours")
+				}
+				model = slices.Delete(model, i, i+1)
+			} else {
+				c := new(Conn)
+				push(&l, c)
+				model = slices.Insert(model, 0, c)
+			}
+			if got := all[Conn](&l); !slices.Equal(got, model) || l.n != len(model) {
+				t.Fatalf("list of %d, n %d, want %d", len(got), l.n, len(model))
+			}
+		}
+	})
+}
+
+func TestSegments(t *testing.T) {
+	const bufBytes = 64
+	seeds(t, func(t *testing.T, rnd *rand.Rand) {
+		g, err := pbuf.New(nil, 0, 8, bufBytes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer g.Close()
+		g.SetPoison(true)
+		var q segments
+		var model, got []byte
+		next := byte(0)
+		fill := func(p []byte) []byte {
+			for i := range p {
+				p[i] = next
+				next++
+			}
+			model = append(model, p...)
+			return p
+		}
+		for range 400 {
+			switch rnd.IntN(4) {
+			case 0:
+				q.copyIn(fill(make([]byte, rnd.IntN(2*chunkBytes))))
+			case 1:
+				q.copyIn(fill(make([]byte, rnd.IntN(9))))
+			case 2:
+				if bid, _, ok := g.Consume(); ok {
+					g.Take(bid)
+					q.push(segment{data: fill(g.Bytes(bid, 1+rnd.IntN(bufBytes))), bid: bid, lent: true})
+				}
+			case 3:
+				for n := rnd.IntN(3); n > 0 && !q.empty(); n-- {
+					s := q.pop()
+					got = append(got, s.data...)
+					s.free(g)
+				}
+				g.Refill()
+			}
+			if q.empty() != (len(got) == len(model)) {
+				t.Fatalf("empty is %v with %d bytes of %d", q.empty(), len(got), len(model))
+			}
+		}
+		if !bytes.Equal(got, model[:len(got)]) {
+			t.Fatal("wrong bytes")
+		}
+		q.drop(g)
+		if g.Refill(); g.Out() != 0 || !q.empty() {
+			t.Fatalf("%d buffers out after drop", g.Out())
+		}
+	})
+}
+
+// Many small receives take no more memory than their bytes.
+func TestSegmentsFillUp(t *testing.T) {
+	var q segments
+	for i := range 3*chunkBytes + 1 {
+		q.copyIn([]byte{byte(i)})
+	}
+	if n := len(q.s) - q.head; n != 4 {
+		t.Errorf("%d chunks, want 4", n)
+	}
+	q.drop(nil)
+}

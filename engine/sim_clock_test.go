@@ -1,0 +1,86 @@
+//go:build linux
+
+package engine
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// simClock wakes sleepers in an order that repeats. A bubble's own timers go
+// off in a random order where they are due at the same time, on purpose.
+type simClock struct {
+	mu     sync.Mutex
+	alarms []simAlarm // by time, then in the order they were set
+	poke   chan struct{}
+	quit   chan struct{}
+}
+
+type simAlarm struct {
+	at   time.Time
+	ring func()
+}
+
+func newSimClock() *simClock {
+	c := &simClock{poke: make(chan struct{}, 1), quit: make(chan struct{})}
+	go c.run()
+	return c
+}
+
+// after has f called, which must not block.
+func (c *simClock) after(d time.Duration, f func()) {
+	at := time.Now().Add(d)
+	c.mu.Lock()
+	i, _ := slices.BinarySearchFunc(c.alarms, at, func(a simAlarm, t time.Time) int {
+		if a.at.After(t) {
+			return 1
+		}
+		return -1
+	})
+	c.alarms = slices.Insert(c.alarms, i, simAlarm{at, f})
+	c.mu.Unlock()
+	if i == 0 {
+		select {
+		case c.poke <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (c *simClock) sleep(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	done := make(chan struct{})
+	c.after(d, func() { close(done) })
+	<-done
+}
+
+func (c *simClock) run() {
+	for {
+		wait := time.Hour
+		for {
+			c.mu.Lock()
+			if len(c.alarms) > 0 {
+				wait = time.Until(c.alarms[0].at)
+			}
+			if len(c.alarms) == 0 || wait > 0 {
+				c.mu.Unlock()
+				break
+			}
+			a := c.alarms[0]
+			c.alarms = c.alarms[1:]
+			c.mu.Unlock()
+			a.ring()
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-c.poke:
+		case <-c.quit:
+			return
+		}
+		t.Stop()
+	}
+}

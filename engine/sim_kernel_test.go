@@ -1,0 +1,510 @@
+//go:build linux
+
+package engine
+
+import (
+	"math"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/pbuf"
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// simKernel plays the kernel: the ring here, the sockets in
+// sim_socket_test.go. Everything that a real one decides (when a request goes
+// on, how far, in which order, what comes in between) its rand decides. Time
+// is that of the bubble it lives in.
+//
+// What the engine calls with a lock held must not sleep, for in a bubble a
+// goroutine that waits for a mutex stops the clock; it yields instead.
+type simKernel struct {
+	*simLog
+	plan  *simPlan
+	clock *simClock
+	group *pbuf.Group
+	bell  chan struct{} // rung when a request may be able to go on
+
+	mu   sync.Mutex
+	rnd  *rand.Rand
+	loop *loop     // its slots are looked at on its own goroutine only
+	calm bool      // no more mischief
+	dies time.Time // when the ring fails, if it does
+	dead bool      // it has, and what was in flight is frozen
+	done bool      // Close was called
+
+	sqes           []ring.SQE
+	sqHead, sqTail int
+	cq, overflow   []ring.CQE
+	reqs           []*simReq
+	spare          *simBuf // taken from the group, not yet used
+	woken          bool    // the eventfd was written to since its poll reported
+	written        bool    // ever
+
+	files  map[int]*simSock
+	nextFD int
+	socks  []*simSock
+
+	calls int // since the clock last moved
+	moved time.Time
+}
+
+// simReq is a request in flight.
+type simReq struct {
+	sqe       ring.SQE
+	kind      kind
+	sock      *simSock // nil: the eventfd
+	buf       []byte   // of a send
+	total     int      // received so far
+	starved   bool     // found no buffer when it was armed
+	early     bool     // a poll that reports for nothing
+	cancelled bool
+	at        time.Time // when it goes on; zero while it cannot
+}
+
+type simBuf struct {
+	bid uint16
+	b   []byte
+}
+
+// simPanic is what a schedule with a panic in it panics with.
+type simPanic struct{}
+
+const (
+	simWakeFD  = 5
+	simFirstFD = 10
+
+	simNever = time.Duration(math.MaxInt64)
+)
+
+func newSimKernel(log *simLog, plan *simPlan, group *pbuf.Group) *simKernel {
+	return &simKernel{
+		simLog: log, plan: plan, clock: newSimClock(), group: group,
+		bell:   make(chan struct{}, 1),
+		rnd:    rand.New(rand.NewPCG(log.seed, 1)),
+		sqes:   make([]ring.SQE, plan.sqEntries),
+		files:  map[int]*simSock{},
+		nextFD: simFirstFD,
+	}
+}
+
+func (k *simKernel) NextSQE() *ring.SQE {
+	k.mayPanic(0)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.sqTail-k.sqHead == len(k.sqes) {
+		k.hit("submission queue full")
+		return nil
+	}
+	s := &k.sqes[k.sqTail%len(k.sqes)]
+	*s = ring.SQE{ // what the slot's last request may have left there
+		Opcode: 99, Flags: 0xff, Ioprio: 0xffff, Fd: 99, Off: 99, Addr: 99, Len: 99,
+		OpFlags: 99, UserData: 99, BufGroup: 99, FileIndex: 99, Addr3: 99,
+	}
+	k.sqTail++
+	return s
+}
+
+func (k *simKernel) SQPending() uint32 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return uint32(k.sqTail - k.sqHead)
+}
+
+func (k *simKernel) CQReady() uint32 {
+	k.yield()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return uint32(len(k.cq))
+}
+
+func (k *simKernel) CQOverflowed() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.overflow) > 0
+}
+
+func (k *simKernel) TaskrunPending() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.due()) > 0
+}
+
+func (k *simKernel) PeekCQEs(dst []ring.CQE) int {
+	k.mayPanic(1)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n := copy(dst, k.cq)
+	k.cq = slices.Delete(k.cq, 0, n)
+	return n
+}
+
+func (k *simKernel) Close() error {
+	k.yield()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.done {
+		k.fail("second close of the ring")
+	}
+	k.done = true
+	for _, r := range k.reqs {
+		if r.kind != kindWake && !k.dead {
+			k.fail("ring closed with %v of socket %d in flight", r.sqe.Opcode, r.sock.id)
+		}
+	}
+	k.reqs = nil
+	return nil
+}
+
+func (k *simKernel) SubmitAndGet() (int, error) {
+	k.mayPanic(2)
+	k.yield()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	n, err := k.submit()
+	if err == nil {
+		k.work()
+	}
+	return n, err
+}
+
+func (k *simKernel) SubmitAndWait(_ uint32, timeout time.Duration) (int, error) {
+	k.mayPanic(2)
+	k.nap()
+	start := time.Now()
+	k.mu.Lock()
+	n, err := k.submit()
+	cut := time.Duration(-1) // a signal
+	if k.chaos(10) {
+		cut = k.plan.upTo(k.rnd, time.Millisecond)
+	}
+	k.mu.Unlock()
+	for err == nil {
+		k.mu.Lock()
+		k.work()
+		ready := len(k.cq) > 0 || k.sqHead < k.sqTail // a short submit does not wait
+		wait := k.untilDue()
+		k.mu.Unlock()
+		if ready {
+			return n, nil
+		}
+		gone := time.Since(start)
+		switch {
+		case timeout >= 0 && gone >= timeout:
+			err = unix.ETIME
+		case cut >= 0 && gone >= cut:
+			err = unix.EINTR
+		default:
+			for _, d := range []time.Duration{timeout, cut} {
+				if d >= 0 {
+					wait = min(wait, d-gone)
+				}
+			}
+			k.await(wait)
+		}
+	}
+	if n > 0 {
+		err = nil // as in the kernel
+	}
+	return n, err
+}
+
+// await blocks until the bell rings, which it does when d has passed.
+func (k *simKernel) await(d time.Duration) {
+	if d < simNever {
+		k.clock.after(d, k.ring)
+	}
+	<-k.bell
+}
+
+// submit takes entries in. Called with mu held.
+func (k *simKernel) submit() (n int, err error) {
+	if k.done {
+		k.fail("enter on a closed ring")
+	}
+	if k.plan.ends == endFatal && k.dying() {
+		return 0, unix.EBADF
+	}
+	for len(k.overflow) > 0 && len(k.cq) < k.plan.cqEntries {
+		k.cq = append(k.cq, k.overflow[0])
+		k.overflow = k.overflow[1:]
+	}
+	if k.chaos(6) {
+		k.hit("enter refused")
+		return 0, []unix.Errno{unix.EINTR, unix.EAGAIN, unix.EBUSY}[k.rnd.IntN(3)]
+	}
+	for k.sqHead < k.sqTail {
+		if k.chaos(3) {
+			k.hit("short submit")
+			if n == 0 {
+				err = unix.EAGAIN
+			}
+			break
+		}
+		s := k.sqes[k.sqHead%len(k.sqes)]
+		k.sqHead++
+		n++
+		k.issue(s)
+	}
+	return n, err
+}
+
+// issue starts a request. Called with mu held, on the engine's goroutine.
+func (k *simKernel) issue(s ring.SQE) {
+	r := &simReq{sqe: s, kind: kind(s.UserData.Kind())}
+	if s.Opcode == ring.OpAsyncCancel {
+		k.cancel(r)
+		return
+	}
+	k.add("%v fd %d ud %x", s.Opcode, s.Fd, uint64(s.UserData))
+	for _, o := range k.reqs {
+		if o.sqe.UserData == s.UserData {
+			k.fail("%v is in flight already: ud %x", s.Opcode, uint64(s.UserData))
+		}
+	}
+	if s.Fd == simWakeFD {
+		k.woken = k.written // a poll looks first
+	} else if !k.bind(r) {
+		k.post(r, -int(unix.EBADF), 0, false)
+		return
+	}
+	switch r.kind {
+	case kindRecv:
+		r.starved = k.noBuffers()
+	case kindPollIn, kindPollOut:
+		r.early = k.chaos(5)
+	}
+	k.reqs = append(k.reqs, r)
+}
+
+// bind finds what a request is about, and that it is what the engine thinks.
+func (k *simKernel) bind(r *simReq) bool {
+	s := &r.sqe
+	sock := k.files[int(s.Fd)]
+	n := k.loop.slots.find(s.UserData)
+	if sock == nil || n == nil {
+		k.fail("%v on fd %d, which is closed, or of nobody", s.Opcode, s.Fd)
+		return false
+	}
+	r.sock = sock
+	c, ok := n.h.(*Conn)
+	if ok && sock.conn != c {
+		k.fail("%v on fd %d, which belongs to another conn", s.Opcode, s.Fd)
+	}
+	for _, o := range k.reqs {
+		reads := func(r *simReq) bool { return r.kind == kindRecv || r.kind == kindPollIn }
+		if o.sock == sock && reads(o) && reads(r) {
+			k.fail("%v on socket %d beside %v", s.Opcode, sock.id, o.sqe.Opcode)
+		}
+	}
+	if r.kind != kindSend {
+		return true
+	}
+	r.buf = c.w.buf // stays as it is until the completion
+	if uint64(reflect.ValueOf(r.buf).Pointer()) != s.Addr || len(r.buf) != int(s.Len) {
+		k.fail("send on socket %d of memory that no Write parks with", sock.id)
+		return false
+	}
+	return true
+}
+
+// cancel carries out a cancellation at once; its target ends later.
+func (k *simKernel) cancel(r *simReq) {
+	target := ring.UserData(r.sqe.Addr)
+	i := slices.IndexFunc(k.reqs, func(o *simReq) bool { return o.sqe.UserData == target })
+	k.add("cancel ud %x: request %d", uint64(target), i)
+	switch {
+	case i < 0:
+		k.hit("cancel too late")
+		k.post(r, -int(unix.ENOENT), 0, false)
+	case k.chaos(20): // between two states, or running
+		k.hit("cancel missed")
+		k.post(r, -int([]unix.Errno{unix.ENOENT, unix.EALREADY}[k.rnd.IntN(2)]), 0, false)
+	default:
+		k.reqs[i].cancelled = true
+		if r.sqe.Flags&ring.SQECQESkipSuccess == 0 {
+			k.post(r, 0, 0, false)
+		}
+	}
+}
+
+// post completes r, for good unless more.
+func (k *simKernel) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
+	full := len(k.cq) >= k.plan.cqEntries || len(k.overflow) > 0
+	if more && full {
+		k.hit("multishot ended by a full queue")
+	}
+	if more = more && !full; more {
+		flags |= ring.CQEMore
+	} else if i := slices.Index(k.reqs, r); i >= 0 {
+		k.reqs = slices.Delete(k.reqs, i, i+1)
+	}
+	r.at = time.Time{}
+	k.add("  -> ud %x res %d flags %v", uint64(r.sqe.UserData), res, flags)
+	cqe := ring.CQE{UserData: r.sqe.UserData, Res: int32(res), Flags: flags}
+	if full {
+		k.hit("overflow")
+		k.overflow = append(k.overflow, cqe)
+		return
+	}
+	k.cq = append(k.cq, cqe)
+}
+
+// work lets requests go on whose time has come, in any order.
+func (k *simKernel) work() {
+	for range 64 {
+		due := k.due()
+		if len(due) == 0 || k.chaos(10) {
+			return
+		}
+		k.proceed(due[k.rnd.IntN(len(due))])
+	}
+}
+
+// due lists the requests that go on with the next enter.
+func (k *simKernel) due() []*simReq {
+	var due []*simReq
+	now := time.Now()
+	for _, r := range k.reqs {
+		switch {
+		case !k.able(r):
+			r.at = time.Time{}
+			continue
+		case r.at.IsZero():
+			r.at = now.Add(k.delay())
+		}
+		if !r.at.After(now) {
+			due = append(due, r)
+		}
+	}
+	return due
+}
+
+// untilDue is how long it takes until something is due.
+func (k *simKernel) untilDue() time.Duration {
+	d := simNever
+	for _, r := range k.reqs {
+		if !r.at.IsZero() {
+			d = min(d, time.Until(r.at))
+		}
+	}
+	return d
+}
+
+// able reports whether r can go on.
+func (k *simKernel) able(r *simReq) bool {
+	return r.cancelled || r.starved || r.early || k.hasCause(r)
+}
+
+// hasCause is able for what r waits for.
+func (k *simKernel) hasCause(r *simReq) bool {
+	switch r.kind {
+	case kindWake:
+		return k.woken
+	case kindRecv, kindPollIn:
+		return r.sock.readable()
+	case kindSend, kindPollOut:
+		return r.sock.writable()
+	case kindAccept:
+		return len(r.sock.backlog) > 0
+	}
+	return !r.sock.hangs // connect
+}
+
+// proceed takes r a step further.
+func (k *simKernel) proceed(r *simReq) {
+	if r.cancelled && (!k.hasCause(r) || k.percent(60)) {
+		k.hit("cancelled " + r.sqe.Opcode.String())
+		k.post(r, -int(unix.ECANCELED), 0, false)
+		return
+	}
+	if r.cancelled {
+		k.hit("cancel overtaken")
+	}
+	switch r.kind {
+	case kindWake:
+		k.woken = false
+		k.post(r, unix.POLLIN, 0, !k.chaos(3))
+	case kindRecv:
+		k.receive(r)
+	case kindPollIn, kindPollOut:
+		if !k.hasCause(r) {
+			k.hit("poll for nothing")
+		}
+		k.post(r, int(r.sqe.OpFlags), 0, false)
+	case kindSend:
+		n, err := k.put(r.sock, r.buf)
+		if err == unix.EAGAIN {
+			return
+		}
+		if err != nil {
+			k.hit("send failed")
+			n = -int(err.(unix.Errno))
+		} else if n < len(r.buf) {
+			k.hit("short send")
+		}
+		k.post(r, n, 0, false)
+	case kindAccept:
+		fd, err := k.accept(r.sock)
+		if err != nil {
+			fd = -int(err.(unix.Errno))
+		}
+		k.post(r, fd, 0, err == nil && !k.chaos(5))
+	case kindConnect:
+		k.connect(r)
+	}
+}
+
+func (k *simKernel) connect(r *simReq) {
+	if k.chaos(30) {
+		k.post(r, -int(unix.ECONNREFUSED), 0, false)
+		return
+	}
+	r.sock.connected = true
+	k.post(r, 0, 0, false)
+}
+
+// receive is one receive of a multishot one.
+func (k *simKernel) receive(r *simReq) {
+	s := r.sock
+	if r.starved || k.noBuffers() { // it looks for one before the data
+		k.hit("no buffers")
+		k.post(r, -int(unix.ENOBUFS), 0, false)
+		return
+	}
+	switch {
+	case s.unread() > 0:
+		buf := k.spare
+		k.spare = nil
+		n := k.short(min(s.unread(), len(buf.b)))
+		s.take(buf.b[:n])
+		r.total += n
+		full := r.sqe.FileIndex > 0 && r.total >= int(r.sqe.FileIndex)
+		if full {
+			k.hit("receive ended at its bound")
+		}
+		k.post(r, n, ring.CQEBuffer|ring.CQEFlags(buf.bid)<<16, !full && !k.chaos(5))
+		if slices.Contains(k.reqs, r) && k.percent(50) {
+			r.starved = k.noBuffers() // it looks again at once
+		}
+	case s.soErr != 0:
+		k.post(r, -int(s.takeErr(true)), 0, false)
+	default:
+		k.post(r, 0, 0, false)
+	}
+}
+
+// noBuffers reports whether the group is empty.
+func (k *simKernel) noBuffers() bool {
+	if k.spare == nil {
+		if bid, b, ok := k.group.Consume(); ok {
+			k.spare = &simBuf{bid, b}
+		}
+	}
+	return k.spare == nil
+}

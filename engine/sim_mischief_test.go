@@ -1,0 +1,135 @@
+//go:build linux
+
+package engine
+
+import (
+	"runtime"
+	"time"
+)
+
+// What a simKernel decides by itself, and what time is.
+
+func (k *simKernel) ring() {
+	select {
+	case k.bell <- struct{}{}:
+	default:
+	}
+}
+
+// percent and chaos draw; chaos only while there is mischief. Called with mu
+// held.
+func (k *simKernel) percent(p int) bool { return k.rnd.IntN(100) < p }
+func (k *simKernel) chaos(p int) bool   { return !k.calm && k.percent(p*k.plan.chaos/100) }
+
+// short is n, or less.
+func (k *simKernel) short(n int) int {
+	if n > 1 && k.chaos(30) {
+		n = 1 + k.rnd.IntN(n)
+	}
+	return n
+}
+
+func (k *simKernel) delay() time.Duration {
+	switch p := k.rnd.IntN(100); {
+	case p < 50 || k.calm:
+		return 0
+	case p < 90:
+		return k.plan.upTo(k.rnd, 200*time.Microsecond)
+	default:
+		return k.plan.upTo(k.rnd, 5*time.Millisecond)
+	}
+}
+
+// yield lets others run, as every system call may.
+func (k *simKernel) yield() {
+	k.mu.Lock()
+	if now := time.Now(); now != k.moved {
+		k.moved, k.calls = now, 0
+	}
+	k.calls++
+	spins := k.calls > 100_000
+	n := 0
+	if k.percent(k.plan.yields) {
+		if n = 1 + k.rnd.IntN(4); k.percent(10) {
+			n *= 10
+		}
+	}
+	k.mu.Unlock()
+	if spins {
+		k.fail("calls without end while the clock stands still")
+		panic(k.failure())
+	}
+	for range n {
+		runtime.Gosched()
+	}
+}
+
+// nap is yield for calls that the engine makes without a lock: the caller
+// may lose its processor for a while.
+func (k *simKernel) nap() {
+	k.yield()
+	k.mu.Lock()
+	var d time.Duration
+	if k.chaos(k.plan.naps) {
+		d = k.plan.upTo(k.rnd, 100*time.Microsecond)
+	}
+	k.mu.Unlock()
+	k.clock.sleep(d)
+}
+
+// napOn is nap for calls that the engine makes with or without the lock of a
+// conn.
+func (k *simKernel) napOn(fd int) {
+	k.mu.Lock()
+	var c *Conn
+	if s := k.files[fd]; s != nil {
+		c = s.conn
+	}
+	k.mu.Unlock()
+	if c == nil || !c.mu.TryLock() {
+		k.yield()
+		return
+	}
+	c.mu.Unlock()
+	k.nap()
+}
+
+func (k *simKernel) Now() int64 {
+	k.yield()
+	return int64(time.Since(k.base)) + 2
+}
+
+func (k *simKernel) WakeFD() int32 { return simWakeFD }
+
+func (k *simKernel) Wake() error {
+	k.yield()
+	k.mu.Lock()
+	if k.done {
+		k.fail("write to the eventfd after its close")
+	}
+	k.add("wake")
+	k.woken, k.written = true, true
+	k.mu.Unlock()
+	k.ring()
+	return nil
+}
+
+// mayPanic is one of three places where the engine may panic.
+func (k *simKernel) mayPanic(place int) {
+	k.mu.Lock()
+	die := k.plan.ends == endPanic && k.plan.place == place && k.dying()
+	k.mu.Unlock()
+	if die {
+		panic(simPanic{})
+	}
+}
+
+// dying ends the ring when its time has come. Called with mu held.
+func (k *simKernel) dying() bool {
+	if k.dead || k.dies.IsZero() || time.Now().Before(k.dies) || k.percent(50) {
+		return false
+	}
+	k.add("the ring dies")
+	k.dead = true
+	return true
+}

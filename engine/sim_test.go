@@ -1,0 +1,554 @@
+//go:build linux
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/pprof"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/pbuf"
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// TestSim runs the engine on a simKernel through schedules that a seed
+// decides, and compares what callers see with a model of package net.
+//
+// QUOIT_SIM is the number of schedules, QUOIT_SIM_SEED the first seed. A
+// failure names its seed; without -race an odd one comes again, three times
+// out of four (the rest is the Go scheduler's).
+func TestSim(t *testing.T) {
+	n := 5000
+	if testing.Short() {
+		n = 500
+	}
+	if raceEnabled() {
+		n /= 5
+	}
+	procs := runtime.GOMAXPROCS(0)
+	defer runtime.GOMAXPROCS(procs)
+	first := uint64(1)
+	if s := os.Getenv("QUOIT_SIM_SEED"); s != "" {
+		n = 1
+		first = uint64(simEnv(t, "QUOIT_SIM_SEED"))
+	}
+	if os.Getenv("QUOIT_SIM") != "" {
+		n = simEnv(t, "QUOIT_SIM")
+	}
+	hits := map[string]int{}
+	for seed := first; seed < first+uint64(n) && !t.Failed(); seed++ {
+		// One processor makes odd seeds repeatable; with two, goroutines meet
+		// where no call of the kernel's lets them, too.
+		runtime.GOMAXPROCS(2 - int(seed%2))
+		simulate(t, seed, hits)
+	}
+	for _, what := range simStates {
+		if hits[what] == 0 && n >= 1000 && !t.Failed() {
+			t.Errorf("no schedule came to: %s", what)
+		}
+	}
+	for what, n := range hits {
+		t.Logf("%6d %s", n, what)
+	}
+}
+
+// simStates are what a thousand schedules must meet for the test to be worth
+// its time.
+var simStates = []string{
+	"submission queue full", "enter refused", "short submit", "overflow",
+	"multishot ended by a full queue", "cancel too late", "cancel missed", "cancel overtaken",
+	"cancelled RECV", "cancelled SEND", "cancelled ACCEPT", "cancelled POLL_ADD", "cancelled CONNECT",
+	"poll for nothing", "send failed", "short send", "no buffers",
+	"receive ended at its bound", "accept without descriptors",
+	"read deadline", "write deadline", "accept deadline", "read reset", "partial write",
+	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
+	"Close with unread bytes", "engine died",
+}
+
+func simEnv(t *testing.T, name string) int {
+	n, err := strconv.Atoi(os.Getenv(name))
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+func raceEnabled() bool {
+	info, _ := debug.ReadBuildInfo()
+	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
+}
+
+// simLog is the trace of a schedule, and its failure.
+type simLog struct {
+	seed uint64
+	base time.Time
+
+	mu     sync.Mutex
+	events []simEvent
+	hits   map[string]int
+	failed string
+}
+
+type simEvent struct {
+	at     time.Duration
+	format string
+	args   []any
+}
+
+const simTrace = 300
+
+func (g *simLog) add(format string, args ...any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.events) >= 2*simTrace {
+		g.events = append(g.events[:0], g.events[simTrace:]...)
+	}
+	g.events = append(g.events, simEvent{time.Since(g.base), format, args})
+}
+
+// hit counts that a schedule came to something.
+func (g *simLog) hit(what string) {
+	g.mu.Lock()
+	g.hits[what]++
+	g.mu.Unlock()
+}
+
+// fail notes the first failure and the trace up to it.
+func (g *simLog) fail(format string, args ...any) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.failed != "" {
+		return
+	}
+	var b strings.Builder
+	for _, e := range g.events[max(0, len(g.events)-simTrace):] {
+		fmt.Fprintf(&b, "%12v  %s\n", e.at, fmt.Sprintf(e.format, e.args...))
+	}
+	g.failed = fmt.Sprintf("QUOIT_SIM_SEED=%d: %s\n%s", g.seed, fmt.Sprintf(format, args...), b.String())
+}
+
+func (g *simLog) failure() string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.failed
+}
+
+// simPlan is what a seed makes of a schedule.
+type simPlan struct {
+	buffers, bufBytes, window, sndBuf int
+	sqEntries, cqEntries              int
+	optLen, tcp, reuse                bool
+	yields, naps, chaos               int // percent
+	grain                             time.Duration
+	adopted, dialed, incoming         int // conns
+	ends                              simEnd
+	place                             int // of the panic
+	active                            time.Duration
+}
+
+type simEnd int
+
+const (
+	endQuiet simEnd = iota // everyone comes to rest, then the engine closes
+	endHurry               // it closes in the middle
+	endFatal               // the ring fails
+	endPanic               // the engine panics
+)
+
+func newSimPlan(rnd *rand.Rand) *simPlan {
+	pick := func(of ...int) int { return of[rnd.IntN(len(of))] }
+	return &simPlan{
+		buffers: pick(2, 4, 16, 16), bufBytes: pick(16, 64, 256, 256),
+		window: pick(256, 1024, 4096), sndBuf: pick(16, 300, 3000),
+		sqEntries: pick(1, 2, 8, 64), cqEntries: pick(2, 4, 16, 128),
+		optLen: rnd.IntN(2) == 0, tcp: rnd.IntN(5) > 0, reuse: rnd.IntN(3) > 0,
+		yields: pick(0, 10, 50), naps: pick(0, 20, 50), chaos: pick(0, 50, 100, 200),
+		grain:   []time.Duration{1, 50 * time.Microsecond, time.Millisecond}[rnd.IntN(3)],
+		adopted: rnd.IntN(3), dialed: rnd.IntN(3), incoming: rnd.IntN(4),
+		ends:   []simEnd{endQuiet, endQuiet, endQuiet, endHurry, endHurry, endFatal, endPanic}[rnd.IntN(7)],
+		place:  rnd.IntN(3),
+		active: time.Duration(5+rnd.IntN(40)) * time.Millisecond,
+	}
+}
+
+// simRun is one schedule.
+type simRun struct {
+	*simLog
+	k    *simKernel
+	e    *Engine
+	l    *loop
+	plan *simPlan
+
+	mu      sync.Mutex
+	seq     int64
+	ops     map[*simOp]bool // in progress
+	conns   []*simConn
+	live    int       // goroutines
+	closing simMoment // of the engine
+}
+
+func simulate(t *testing.T, seed uint64, hits map[string]int) {
+	log := &simLog{seed: seed, hits: hits}
+	stuck := time.AfterFunc(30*time.Second, func() {
+		log.fail("it hangs, most likely in a mutex")
+		_ = pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+		panic(log.failure())
+	})
+	defer stuck.Stop()
+	synctest.Test(t, func(t *testing.T) {
+		// A bubble's clock starts at a time when the engine knows it for
+		// one. Past it the engine makes its channels here, in the bubble.
+		time.Sleep(time.Until(time.Unix(bubbleHorizon+1, 0)))
+		log.base = time.Now()
+		r := newSimRun(t, log)
+		r.run()
+		if f := log.failure(); f != "" {
+			t.Error(f)
+		}
+	})
+}
+
+func newSimRun(t *testing.T, log *simLog) *simRun {
+	rnd := rand.New(rand.NewPCG(log.seed, 0))
+	plan := newSimPlan(rnd)
+	log.add("%+v", *plan)
+	group, err := pbuf.New(nil, bufferGroup, plan.buffers, plan.bufBytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	group.SetPoison(true)
+	e := &Engine{stopped: make(chan struct{}), optLen: plan.optLen, cfg: Config{
+		Entries: plan.sqEntries, Buffers: plan.buffers, BufferBytes: plan.bufBytes, ReadWindow: plan.window,
+	}}
+	k := newSimKernel(log, plan, group)
+	k.moved = log.base
+	if plan.ends >= endFatal {
+		k.dies = log.base.Add(plan.active / 2)
+	}
+	k.loop = e.attach(k, group)
+	return &simRun{simLog: log, k: k, e: e, l: k.loop, plan: plan, ops: map[*simOp]bool{}}
+}
+
+func (r *simRun) run() {
+	r.start("engine", func(*rand.Rand) { r.l.run() })
+	r.start("listener", r.listen)
+	for range r.plan.adopted {
+		r.start("adopted", r.adopt)
+	}
+	for range r.plan.dialed {
+		r.start("dialed", r.dial)
+	}
+	r.k.clock.sleep(r.plan.active)
+	r.k.mu.Lock()
+	r.k.calm = true
+	r.k.mu.Unlock()
+	if r.plan.ends != endHurry {
+		// Every delay and deadline is shorter than this.
+		r.k.clock.sleep(10 * time.Second)
+		synctest.Wait()
+		r.checkRest()
+	}
+	r.start("closer", r.close)
+	r.k.clock.sleep(time.Hour)
+	synctest.Wait()
+	close(r.k.clock.quit)
+	r.checkEnd()
+}
+
+// start runs f in the bubble, with a rand of its own.
+func (r *simRun) start(name string, f func(*rand.Rand)) {
+	r.mu.Lock()
+	r.live++
+	r.seq++
+	rnd := rand.New(rand.NewPCG(r.seed, uint64(r.seq)<<8))
+	r.mu.Unlock()
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				r.fail("%s panics: %v\n%s", name, v, debug.Stack())
+			}
+			r.mu.Lock()
+			r.live--
+			r.mu.Unlock()
+		}()
+		f(rnd)
+	}()
+}
+
+// simMoment orders what happens.
+type simMoment struct {
+	seq int64 // 0: never
+	at  time.Time
+}
+
+func (m simMoment) is() bool                { return m.seq != 0 }
+func (m simMoment) before(o simMoment) bool { return m.is() && m.seq < o.seq }
+
+func (r *simRun) moment() simMoment {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.seq++
+	return simMoment{r.seq, time.Now()}
+}
+
+// simOp is a call of a user.
+type simOp struct {
+	name     string
+	u        *simConn // nil: not on a conn
+	from, to simMoment
+	why      func() string // why it should go on, if it should
+}
+
+// begin notes that a call is made, which ends by itself or has a why.
+func (r *simRun) begin(name string, u *simConn, why func() string) *simOp {
+	if why == nil {
+		why = func() string { return "nothing keeps it" }
+	}
+	op := &simOp{name: name, u: u, from: r.moment(), why: why}
+	r.mu.Lock()
+	r.ops[op] = true
+	r.mu.Unlock()
+	if u != nil {
+		r.add("socket %d: %s ...", u.s.id, name)
+	}
+	return op
+}
+
+func (r *simRun) end(op *simOp, n int, err error) {
+	op.to = r.moment()
+	r.mu.Lock()
+	delete(r.ops, op)
+	r.mu.Unlock()
+	if op.u != nil {
+		r.add("socket %d: ... %s returns %d, %v", op.u.s.id, op.name, n, err)
+	} else {
+		r.add("%s returns %d, %v", op.name, n, err)
+	}
+}
+
+// pause lets time pass before the next operation.
+func (r *simRun) pause(rnd *rand.Rand) {
+	if rnd.IntN(3) > 0 {
+		r.k.clock.sleep(r.plan.upTo(rnd, 2*time.Millisecond))
+	}
+}
+
+// upTo is a random time below d. With a coarse grain much happens at once.
+func (p *simPlan) upTo(rnd *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(rnd.Int64N(int64(d + p.grain))).Truncate(p.grain)
+}
+
+func (r *simRun) engineClosing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closing.is()
+}
+
+// hasDied reports whether the engine may answer with what it died of.
+func (r *simRun) hasDied() bool {
+	r.k.mu.Lock()
+	defer r.k.mu.Unlock()
+	return r.k.dead
+}
+
+func isDeath(err error) bool {
+	p, ok := errors.AsType[*PanicError](err)
+	return errors.Is(err, unix.EBADF) || ok && p.Value == simPanic{}
+}
+
+// close closes the engine, and some conns with it.
+func (r *simRun) close(rnd *rand.Rand) {
+	now := r.moment()
+	r.mu.Lock()
+	r.closing = now
+	conns := slices.Clone(r.conns)
+	r.mu.Unlock()
+	for _, u := range conns {
+		u.foretell()
+		if rnd.IntN(2) == 0 {
+			r.start("late closer", func(*rand.Rand) { u.close() })
+		}
+	}
+	r.k.nap()
+	op := r.begin("engine close", nil, nil)
+	err := r.e.Close()
+	r.end(op, 0, err)
+	if err != nil {
+		r.fail("Engine.Close: %v", err)
+	}
+	if err := r.e.Close(); err != ErrClosed {
+		r.fail("second Engine.Close: %v", err)
+	}
+	r.k.mu.Lock()
+	if !r.k.done {
+		r.fail("Engine.Close returned before the ring was closed")
+	}
+	r.k.mu.Unlock()
+}
+
+// checkRest looks for calls that sleep though they could go on, when nothing
+// moves any more.
+func (r *simRun) checkRest() {
+	for op := range r.ops {
+		why := op.why()
+		if r.k.dead {
+			why = "the engine is dead"
+		}
+		if why != "" {
+			r.fail("%s of %v sleeps, but %s", op.name, op.u, why)
+		}
+	}
+	if n := r.k.SQPending(); n > 0 && !r.k.dead {
+		r.fail("%d requests were never submitted", n)
+	}
+}
+
+// checkEnd looks at what is left over.
+func (r *simRun) checkEnd() {
+	r.mu.Lock()
+	live, conns := r.live, r.conns
+	for op := range r.ops {
+		r.fail("%s of %v never returned", op.name, op.u)
+	}
+	r.mu.Unlock()
+	if live > 0 {
+		r.fail("%d goroutines never ended", live)
+	}
+	for _, cqe := range r.k.overflow {
+		// A dead ring keeps what overflowed.
+		if kind(cqe.UserData.Kind()) == kindAccept && cqe.Res > 0 && r.k.dead {
+			delete(r.k.files, int(cqe.Res))
+		}
+	}
+	for fd, s := range r.k.files {
+		r.fail("fd %d of socket %d was never closed", fd, s.id)
+	}
+	if n := r.e.group.Out(); n > 0 {
+		r.fail("%d buffers were never returned", n)
+	}
+	if err := r.e.dead.Load(); err == nil {
+		r.fail("a closed engine is not dead")
+	} else if *err != errStopped && !(r.k.dead && isDeath(*err)) {
+		var stack string
+		if p, ok := errors.AsType[*PanicError](*err); ok {
+			stack = string(p.Stack)
+		}
+		r.fail("the engine died: %v\n%s", *err, stack)
+	} else if *err != errStopped {
+		r.hit("engine died")
+	}
+	for i := range r.l.slots.all {
+		if n := r.l.slots.all[i].n; n != nil && n != &r.l.wake && !r.k.dead {
+			r.fail("slot %d is still taken, by %T", i, n.h)
+		}
+	}
+	if n := r.e.conns.n + r.e.listeners.n; n > 0 {
+		r.fail("%d conns and listeners are still listed", n)
+	}
+	for _, s := range r.k.socks {
+		// A closing engine just closes what comes out of Accept too late.
+		if s.accepted && !s.returned && !s.linger0 && s.closed && r.plan.ends != endHurry {
+			r.fail("socket %d was accepted, and neither returned by Accept nor reset", s.id)
+		}
+	}
+	for _, u := range conns {
+		u.checkEnd()
+	}
+	if live > 0 || r.e.group.Out() > 0 {
+		panic(r.failure()) // the bubble could not end
+	}
+}
+
+// adopt runs a conn that was connected elsewhere.
+func (r *simRun) adopt(rnd *rand.Rand) {
+	r.pause(rnd)
+	r.k.mu.Lock()
+	s := r.k.socket(r.plan.tcp)
+	s.connected = true
+	fd := r.k.install(s)
+	r.k.mu.Unlock()
+	r.own(rnd, fd)
+}
+
+// own makes a conn of fd.
+func (r *simRun) own(rnd *rand.Rand, fd int) {
+	r.k.mu.Lock()
+	s := r.k.files[fd]
+	r.k.mu.Unlock()
+	c, err := r.e.NewConn(fd, s.tcp)
+	if err != nil {
+		if err != ErrClosed || !r.engineClosing() {
+			r.fail("NewConn: %v", err)
+		}
+		return
+	}
+	r.use(rnd, c, s)
+}
+
+// dial runs a conn that the ring connects.
+func (r *simRun) dial(rnd *rand.Rand) {
+	r.pause(rnd)
+	r.k.mu.Lock()
+	s := r.k.socket(true)
+	s.hangs = rnd.IntN(3) == 0
+	fd := r.k.install(s)
+	r.k.mu.Unlock()
+	ctx, cancel := context.WithCancel(context.Background())
+	var why func() string
+	if s.hangs && rnd.IntN(2) == 0 {
+		why = func() string { return "" } // until the engine closes
+	} else {
+		r.k.clock.after(r.plan.upTo(rnd, 3*time.Millisecond), cancel)
+	}
+	defer cancel()
+	op := r.begin("connect", nil, why)
+	err := r.e.Connect(ctx, fd, new(ring.Sockaddr))
+	r.end(op, fd, err)
+	switch {
+	case err == nil:
+		r.own(rnd, fd)
+		return
+	case err == ctx.Err(), errors.Is(err, unix.ECONNREFUSED):
+	case isDeath(err) && r.hasDied():
+	case err == errStopped && r.engineClosing():
+	default:
+		r.fail("Connect: %v", err)
+	}
+	_ = r.k.CloseFD(fd)
+}
+
+// listen runs a listener and what it accepts.
+func (r *simRun) listen(rnd *rand.Rand) {
+	r.k.mu.Lock()
+	s := r.k.socket(true)
+	s.listening = true
+	fd := r.k.install(s)
+	r.k.mu.Unlock()
+	l, err := r.e.NewListener(fd, r.plan.tcp, func() error { return r.k.CloseFD(fd) })
+	if err != nil {
+		if err != ErrClosed || !r.engineClosing() {
+			r.fail("NewListener: %v", err)
+		}
+		return
+	}
+	u := &simListener{r: r, l: l, s: s}
+	r.start("caller", u.knock)
+	r.start("accepter", u.accept)
+	for range rnd.IntN(3) {
+		r.start("listener's meddler", u.meddle)
+	}
+}

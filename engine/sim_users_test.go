@@ -1,0 +1,341 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+func (u *simConn) peer(rnd *rand.Rand) {
+	for range 5 + rnd.IntN(30) {
+		u.r.pause(rnd)
+		u.r.k.peerDoes(u.s)
+	}
+}
+
+func (u *simConn) reader(rnd *rand.Rand) {
+	for left := 3 + rnd.IntN(25); left > 0; left-- {
+		u.r.pause(rnd)
+		var err error
+		switch p := rnd.IntN(100); {
+		case p < 75:
+			err = u.readOnce(rnd)
+		case p < 85:
+			u.setDeadline(u.r.newDeadline(rnd, false), true, rnd.IntN(2) == 0)
+		case p < 91:
+			err = u.writeTo(rnd)
+		case p < 93:
+			u.letGo()
+		default:
+			err = u.rawRead(rnd)
+		}
+		switch {
+		case err == net.ErrClosed:
+			left = min(left, 3)
+		case err == os.ErrDeadlineExceeded && rnd.IntN(3) > 0:
+			u.setDeadline(u.r.newDeadline(rnd, rnd.IntN(2) == 0), true, false)
+		}
+	}
+}
+
+func (u *simConn) writer(rnd *rand.Rand) {
+	for left := 3 + rnd.IntN(15); left > 0; left-- {
+		u.r.pause(rnd)
+		var err error
+		switch p := rnd.IntN(100); {
+		case p < 75:
+			err = u.writeOnce(rnd)
+		case p < 90:
+			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(2) == 0, true)
+		default:
+			err = u.rawWrite()
+		}
+		switch {
+		case err == net.ErrClosed:
+			left = min(left, 3)
+		case err == os.ErrDeadlineExceeded && rnd.IntN(3) > 0:
+			u.setDeadline(u.r.newDeadline(rnd, rnd.IntN(2) == 0), false, true)
+		}
+	}
+}
+
+func (u *simConn) meddle(rnd *rand.Rand) {
+	for range 1 + rnd.IntN(8) {
+		u.r.pause(rnd)
+		u.r.pause(rnd)
+		switch p := rnd.IntN(100); {
+		case p < 40:
+			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(3) > 0, rnd.IntN(3) > 0)
+		case p < 50:
+			u.shutdown(unix.SHUT_WR)
+		case p < 54:
+			u.shutdown(unix.SHUT_RD)
+		case p < 60:
+			u.setLinger()
+		case p < 65:
+			_ = u.c.Control(func(fd uintptr) { _, _ = u.r.k.Unread(int(fd)) })
+		case p < 85:
+			u.close()
+		default:
+			u.r.e.Stats()
+		}
+	}
+}
+
+func (u *simConn) setDeadline(t time.Time, read, write bool) {
+	op := u.r.begin("set deadline", u, nil)
+	ri, wi := 0, 0
+	if read {
+		ri = u.rd.begin(op.from, t)
+	}
+	if write {
+		wi = u.wd.begin(op.from, t)
+	}
+	err := u.c.SetDeadlines(t, read, write)
+	u.r.add("socket %d: deadline %v, read %v write %v", u.s.id, t.Sub(u.r.base), read, write)
+	u.r.end(op, 0, err)
+	if read {
+		u.rd.end(ri, op.to, err)
+	}
+	if write {
+		u.wd.end(wi, op.to, err)
+	}
+	switch {
+	case err == net.ErrClosed && u.mayBeClosed():
+	case err != nil || u.wasClosed(op):
+		u.r.fail("SetDeadline of %v: %v", u, err)
+	}
+}
+
+func (u *simConn) shutdown(how int) {
+	u.mu.Lock()
+	u.shutRd = u.shutRd || how == unix.SHUT_RD
+	u.shutWr = u.shutWr || how == unix.SHUT_WR
+	u.mu.Unlock()
+	op := u.r.begin("shutdown", u, nil)
+	err := u.c.Shutdown(how)
+	u.r.end(op, how, err)
+	switch {
+	case err == net.ErrClosed && u.mayBeClosed():
+	case errors.Is(err, unix.ENOTCONN) && u.isReset():
+	case err != nil || u.wasClosed(op):
+		u.r.fail("Shutdown of %v: %v", u, err)
+	}
+}
+
+// setLinger is SetLinger, which would make system calls of its own.
+func (u *simConn) setLinger() {
+	u.c.mayLinger()
+	u.mu.Lock()
+	u.linger = true
+	u.mu.Unlock()
+	_ = u.c.Control(func(fd uintptr) {
+		u.r.k.mu.Lock()
+		u.s.lingers = true
+		u.r.k.mu.Unlock()
+	})
+}
+
+func (u *simConn) setReading(is bool) {
+	if is {
+		u.awaitTurn()
+	}
+	u.mu.Lock()
+	u.reading = is
+	u.alone = false
+	u.mu.Unlock()
+}
+
+func (u *simConn) setWriting() {
+	u.mu.Lock()
+	u.writing = true
+	u.alone = !u.reading
+	u.mu.Unlock()
+}
+
+// awaitTurn waits until rmu is free: a Write that asks the ring for a reset
+// may hold it, and in a bubble who waits for a mutex stops the clock.
+func (u *simConn) awaitTurn() {
+	for !u.c.rmu.TryLock() {
+		u.r.k.clock.sleep(10 * time.Microsecond)
+	}
+	u.c.unlockRead()
+}
+
+func (u *simConn) readOnce(rnd *rand.Rand) error {
+	p := make([]byte, 1+rnd.IntN(24))
+	if rnd.IntN(2) == 0 {
+		p = make([]byte, 1+rnd.IntN(4*u.r.plan.bufBytes))
+	}
+	plan := u.r.plan
+	if most := plan.window*3/2 + plan.bufBytes; plan.optLen && u.c.buffered.Load() > int64(most) {
+		u.r.fail("%v holds %d bytes, for a window of %d", u, u.c.buffered.Load(), plan.window)
+	}
+	u.setReading(true)
+	op := u.r.begin("read", u, u.whyRecv)
+	n, err := u.c.Read(p)
+	u.r.end(op, n, err)
+	if n < 0 || n > len(p) || n > 0 == (err != nil) {
+		u.r.fail("read of %v: %d, %v", u, n, err)
+	}
+	u.got(op, p[:n])
+	u.setReading(false)
+	u.judgeRead(op, err)
+	for i := range p {
+		p[i] = simPoison
+	}
+	u.kept = append(u.kept, p)
+	return err
+}
+
+// simSink is the writer of a WriteTo.
+type simSink struct {
+	u    *simConn
+	op   *simOp
+	rnd  *rand.Rand
+	left int // then it fails
+	n    int64
+}
+
+var errSink = errors.New("sink full")
+
+func (w *simSink) Write(p []byte) (int, error) {
+	w.u.r.pause(w.rnd) // p must not change meanwhile
+	w.u.got(w.op, p)
+	if w.left--; w.left < 0 {
+		return 0, errSink
+	}
+	w.n += int64(len(p))
+	w.u.awaitTurn()
+	return len(p), nil
+}
+
+func (u *simConn) writeTo(rnd *rand.Rand) error {
+	u.setReading(true)
+	defer u.setReading(false)
+	op := u.r.begin("read", u, u.whyRecv)
+	w := &simSink{u: u, op: op, rnd: rnd, left: rnd.IntN(6)}
+	n, err := u.c.WriteTo(w)
+	u.r.end(op, int(n), err)
+	if n != w.n {
+		u.r.fail("WriteTo of %v: %d, but it wrote %d", u, n, w.n)
+	}
+	switch re, ok := err.(*ReadError); {
+	case err == nil:
+		u.judgeRead(op, io.EOF)
+	case ok:
+		u.judgeRead(op, re.Err)
+		return re.Err
+	case err != errSink:
+		u.r.fail("WriteTo of %v: %v", u, err)
+	}
+	return nil
+}
+
+// rawRead waits for bytes without reading them.
+func (u *simConn) rawRead(rnd *rand.Rand) error {
+	u.setReading(true)
+	defer u.setReading(false)
+	op := u.r.begin("raw read", u, u.whyRead)
+	tries := 0
+	err := u.c.RawRead(func(fd uintptr) bool {
+		k := u.r.k
+		k.mu.Lock()
+		before, calls := u.s.taken, rnd.IntN(4)
+		ok := u.s.readable() || tries == calls
+		tries++
+		if k.flies(u.s, kindRecv) {
+			k.fail("RawRead of %v beside an armed receive", u)
+		}
+		k.mu.Unlock()
+		u.r.pause(rnd)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if u.s.taken != before {
+			k.fail("RawRead of %v: bytes were taken meanwhile", u)
+		}
+		return ok
+	})
+	u.r.end(op, tries, err)
+	if !u.judge(op, &u.rd, "RawRead", err) {
+		u.r.fail("RawRead of %v: %v", u, err)
+	}
+	return err
+}
+
+// letGo is what Dup does before its system call.
+func (u *simConn) letGo() {
+	u.setReading(true)
+	defer u.setReading(false)
+	if !u.c.rmu.TryLock() { // the tail of a Close may have it
+		return
+	}
+	op := u.r.begin("let go", u, nil)
+	u.c.idle()
+	u.r.k.mu.Lock()
+	if u.r.k.flies(u.s, kindRecv) || u.r.k.flies(u.s, kindPollIn) {
+		u.r.fail("the ring still reads from %v", u)
+	}
+	u.r.k.mu.Unlock()
+	u.c.unlockRead()
+	u.r.end(op, 0, nil)
+}
+
+func (u *simConn) writeOnce(rnd *rand.Rand) error {
+	p := make([]byte, 1+rnd.IntN(24))
+	if rnd.IntN(2) == 0 {
+		p = make([]byte, 1+rnd.IntN(2*u.r.plan.sndBuf))
+	}
+	for i := range p {
+		p[i] = u.s.out(u.written + i)
+	}
+	u.setWriting()
+	op := u.r.begin("write", u, u.whyWrite)
+	n, err := u.c.Write(p)
+	u.r.end(op, n, err)
+	if n < 0 || n > len(p) || n < len(p) == (err == nil) {
+		u.r.fail("write of %v: %d of %d, %v", u, n, len(p), err)
+	}
+	if n > 0 && n < len(p) {
+		u.r.hit("partial write")
+	}
+	u.wrote(op, n, err)
+	for i := range p {
+		p[i] = simPoison
+	}
+	return err
+}
+
+func (u *simConn) rawWrite() error {
+	u.setWriting()
+	op := u.r.begin("raw write", u, u.whyWrite)
+	n := 0
+	var werr error
+	err := u.c.RawWrite(func(fd uintptr) bool {
+		p := make([]byte, 10)
+		for i := range p {
+			p[i] = u.s.out(u.written + i)
+		}
+		for {
+			n, werr = u.r.k.Write(int(fd), p)
+			if werr != unix.EINTR {
+				return werr != unix.EAGAIN
+			}
+			runtime.Gosched()
+		}
+	})
+	u.r.end(op, max(n, 0), err)
+	if err == nil && werr != nil {
+		n, err = 0, os.NewSyscallError("write", werr)
+	}
+	u.wrote(op, max(n, 0), err)
+	return err
+}
