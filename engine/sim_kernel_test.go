@@ -465,7 +465,6 @@ func (k *simKernel) connect(r *simReq) {
 		k.post(r, -int(unix.ECONNREFUSED), 0, false)
 		return
 	}
-	r.sock.connected = true
 	k.post(r, 0, 0, false)
 }
 

@@ -33,7 +33,6 @@ func (u *simListener) knock(rnd *rand.Rand) {
 		k.mu.Lock()
 		if !u.s.closed {
 			s := k.socket(u.r.plan.tcp)
-			s.connected = true
 			u.s.backlog = append(u.s.backlog, s)
 			k.add("socket %d knocks", s.id)
 		}

@@ -71,7 +71,9 @@ func (k *simKernel) nap() {
 	k.mu.Lock()
 	var d time.Duration
 	if k.chaos(k.plan.naps) {
-		d = k.plan.upTo(k.rnd, 100*time.Microsecond)
+		if d = k.plan.upTo(k.rnd, 100*time.Microsecond); k.dead {
+			d *= 20 // others meet a half-dead engine
+		}
 	}
 	k.mu.Unlock()
 	k.clock.sleep(d)

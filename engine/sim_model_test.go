@@ -110,6 +110,7 @@ type simConn struct {
 	linger             bool
 	unread             int  // what had been read at a Close that left something, or -1
 	queued             bool // and the conn knew
+	readAll            int  // what had been read when Close began, or -1
 
 	// The reader's and the writer's.
 	reading       bool
@@ -131,9 +132,9 @@ func (u *simConn) String() string {
 
 // use has users do things to a conn.
 func (r *simRun) use(rnd *rand.Rand, c *Conn, s *simSock) {
-	u := &simConn{r: r, c: c, s: s, unread: -1}
+	u := &simConn{r: r, c: c, s: s, unread: -1, readAll: -1}
 	r.k.mu.Lock()
-	s.conn = c
+	s.conn, s.user = c, u
 	r.k.mu.Unlock()
 	r.mu.Lock()
 	r.conns = append(r.conns, u)
@@ -156,6 +157,9 @@ func (u *simConn) foretell() {
 	u.closeBegan = u.r.moment()
 	u.r.k.mu.Lock()
 	defer u.r.k.mu.Unlock()
+	if !u.reading {
+		u.readAll = u.read
+	}
 	if u.s.tcp && !u.reading && u.s.arrived > u.read && !u.s.rst {
 		// Bytes on their way through the ring, the conn cannot know. A peer
 		// cannot tell, either, that they did not come after the FIN.
@@ -187,7 +191,7 @@ func (u *simConn) close() {
 func (u *simConn) mayBeClosed() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.closeBegan.is()
+	return u.closeBegan.is() || u.r.engineClosing()
 }
 
 // wasClosed reports whether a Close had returned before op.
@@ -291,7 +295,7 @@ func (u *simConn) got(op *simOp, p []byte) {
 func (u *simConn) wrote(op *simOp, n int, err error) {
 	u.written += n
 	ok := u.judge(op, &u.wd, "Write", err)
-	dead := u.r.hasDied()
+	dead, closing := u.r.hasDied(), u.mayBeClosed()
 	u.mu.Lock()
 	u.writing = false
 	if errors.Is(err, unix.ECONNRESET) {
@@ -310,7 +314,7 @@ func (u *simConn) wrote(op *simOp, n int, err error) {
 	if resets > u.s.resets {
 		u.r.fail("%s of %v: a reset that the kernel did not report", op.name, u)
 	}
-	if errors.Is(err, unix.EPIPE) && op.name == "write" && u.s.wasErr && resets == 0 && alone && !shut && !dead {
+	if errors.Is(err, unix.EPIPE) && op.name == "write" && u.s.wasErr && resets == 0 && alone && !shut && !dead && !closing {
 		u.r.fail("%s of %v: %v, but nobody was told the reset", op.name, u, err)
 	}
 	reset := errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET)
@@ -370,7 +374,7 @@ func (u *simConn) checkEnd() {
 	case u.r.k.dead || u.linger:
 	case u.unread == u.read && (!s.sentRST || u.queued && s.sentFIN && !u.shutWr):
 		u.r.fail("%v had unread bytes at Close: RST %v, FIN %v", u, s.sentRST, s.sentFIN)
-	case s.sentRST && u.read == s.arrived:
+	case s.sentRST && u.readAll == s.arrived:
 		u.r.fail("%v was reset although all was read", u)
 	}
 }

@@ -17,11 +17,11 @@ type simSock struct {
 	fd   int
 	tcp  bool
 	conn *Conn // who may use it
+	user *simConn
 
 	listening bool
 	backlog   []*simSock
 	hangs     bool // while connecting, until that is cancelled
-	connected bool
 	accepted  bool // by the ring or accept4
 	returned  bool // by Accept
 
@@ -153,6 +153,17 @@ func (k *simKernel) Read(fd int, p []byte) (int, error) {
 
 func (k *simKernel) Write(fd int, p []byte) (int, error) {
 	k.nap()
+	n, err := k.write(fd, p)
+	if err == unix.EPIPE {
+		k.mu.Lock()
+		u := k.file(fd, "write").user
+		k.mu.Unlock()
+		u.letRead()
+	}
+	return n, err
+}
+
+func (k *simKernel) write(fd int, p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.file(fd, "write")

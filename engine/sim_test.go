@@ -478,7 +478,6 @@ func (r *simRun) adopt(rnd *rand.Rand) {
 	r.pause(rnd)
 	r.k.mu.Lock()
 	s := r.k.socket(r.plan.tcp)
-	s.connected = true
 	fd := r.k.install(s)
 	r.k.mu.Unlock()
 	r.own(rnd, fd)

@@ -145,13 +145,19 @@ func (u *simConn) setLinger() {
 }
 
 func (u *simConn) setReading(is bool) {
-	if is {
-		u.awaitTurn()
-	}
 	u.mu.Lock()
 	u.reading = is
 	u.alone = false
 	u.mu.Unlock()
+	if is {
+		u.awaitTurn()
+	}
+}
+
+func (u *simConn) isReading() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.reading
 }
 
 func (u *simConn) setWriting() {
@@ -161,13 +167,23 @@ func (u *simConn) setWriting() {
 	u.mu.Unlock()
 }
 
-// awaitTurn waits until rmu is free: a Write that asks the ring for a reset
-// may hold it, and in a bubble who waits for a mutex stops the clock.
+// awaitTurn waits until rmu is free. A Write whose socket is reset may hold it
+// and wait for the ring, and in a bubble who waits for a mutex meanwhile stops
+// the clock.
 func (u *simConn) awaitTurn() {
 	for !u.c.rmu.TryLock() {
 		u.r.k.clock.sleep(10 * time.Microsecond)
 	}
 	u.c.unlockRead()
+}
+
+// letRead has such a Write wait until the reader, if it is about to lock rmu,
+// has done so.
+func (u *simConn) letRead() {
+	for u.isReading() && u.c.rmu.TryLock() {
+		u.c.unlockRead()
+		u.r.k.clock.sleep(10 * time.Microsecond)
+	}
 }
 
 func (u *simConn) readOnce(rnd *rand.Rand) error {
@@ -187,8 +203,8 @@ func (u *simConn) readOnce(rnd *rand.Rand) error {
 		u.r.fail("read of %v: %d, %v", u, n, err)
 	}
 	u.got(op, p[:n])
-	u.setReading(false)
 	u.judgeRead(op, err)
+	u.setReading(false)
 	for i := range p {
 		p[i] = simPoison
 	}
