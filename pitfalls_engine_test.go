@@ -148,7 +148,8 @@ func TestEngineCloseUnderTraffic(t *testing.T) {
 	pfWait(t, pfGo(e.Close), "engine's Close")
 	for name, c := range calls {
 		err := htRecv(t, c, name)
-		if err == nil {
+		// A WriteTo whose peer was closed first ends at the end of file.
+		if err == nil && !strings.HasPrefix(name, "WriteTo") {
 			t.Errorf("%s returned no error", name)
 		}
 		t.Logf("%s: %v", name, err)
