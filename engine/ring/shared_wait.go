@@ -135,7 +135,7 @@ func (s *Shared) reap(dst []Completion) (n int, woken bool, err error) {
 	return n, woken, nil
 }
 
-// take is reap for what is in the queue. Under cmu.
+// take is reap for what is in the queue, up to the first Wake. Under cmu.
 func (s *Shared) take(dst []Completion) (n int, woken bool) {
 	q := &s.r.cq
 	start, end := q.next, q.tail.loadAcquire()
@@ -154,6 +154,7 @@ func (s *Shared) take(dst []Completion) (n int, woken bool) {
 			n++
 		} else {
 			woken = true
+			break // one for each Wait
 		}
 	}
 	if q.next != start {
