@@ -111,6 +111,26 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// Mappings are not inherited by fork.
+func TestDontfork(t *testing.T) {
+	newRing(t, Params{Entries: 4})
+	b, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, m := range strings.Split(string(b), "[io_uring]")[1:] {
+		_, flags, _ := strings.Cut(m, "VmFlags:")
+		flags, _, _ = strings.Cut(flags, "\n")
+		if n++; !strings.Contains(flags+" ", " dc ") {
+			t.Errorf("mapping %d: flags%s", n, flags)
+		}
+	}
+	if n == 0 {
+		t.Error("no mappings")
+	}
+}
+
 func TestUseAfterClose(t *testing.T) {
 	r := newRing(t, Params{Entries: 4})
 	r.Close()
