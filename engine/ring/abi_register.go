@@ -56,8 +56,9 @@ type napi struct {
 
 	busyPollTo     uint32
 	preferBusyPoll uint8
-	pad            [3]uint8
-	resv           uint64
+	opcode         uint8 // Linux 6.13; liburing's header still has pad and resv
+	pad            [2]uint8
+	opParam, resv  uint32
 }
 
 // clockRegister is struct io_uring_clock_register.

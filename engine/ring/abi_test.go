@@ -242,6 +242,7 @@ var unionNames = map[string]string{
 	"io_uring_sqe.attr_ptr": "Addr3", "io_uring_sqe.optval": "Addr3", "io_uring_sqe.cmd": "Addr3:0",
 	"io_uring_sqe.attr_type_mask": "AttrMask", "io_uring_sqe.__pad2": "AttrMask",
 	"io_uring_restriction.register_op": "arg", "io_uring_restriction.sqe_op": "arg", "io_uring_restriction.sqe_flags": "arg",
+	"io_uring_napi.pad": "opcode:3", "io_uring_napi.resv": "opParam:8", // before 6.13
 	"io_timespec.tv_sec": "Sec", "io_timespec.tv_nsec": "Nsec", "io_uring_files_update.fds": "data",
 }
 

@@ -191,9 +191,11 @@ func TestRestrictions(t *testing.T) {
 	fails(t, enabled.RegisterRestrictions(AllowOp(OpNop)), syscall.EBADFD)
 	fails(t, enabled.Enable(), syscall.EBADFD)
 	both := newRing(t, Params{Entries: 8, Flags: SetupRDisabled})
-	ok(t, both.RegisterRestrictions(AllowRegisterBuffers(), AllowEnable()))
+	ok(t, both.RegisterRestrictions(AllowRegisterBuffers(), AllowEnable(), AllowRegister(uint8(registerEventFD))))
 	ok(t, both.Enable())
 	ok(t, both.RegisterBuffers(iovecs(b)))
+	ok(t, both.RegisterEventFD(int(eventFD(t))))
+	fails(t, both.UnregisterEventFD(), syscall.EACCES)
 }
 
 func TestWorkers(t *testing.T) {
@@ -261,6 +263,20 @@ func TestNAPI(t *testing.T) {
 		t.Error(err)
 	}
 	if old, err := r.UnregisterNAPI(); err != nil || old != set {
+		t.Error(old, err)
+	}
+	needKernel(t, "6.13")
+	const id = 1 << 20 // of no device, which the kernel does not mind
+	fails(t, r.AddNAPI(id), syscall.EINVAL)
+	set.Static = true
+	if _, err := r.RegisterNAPI(set); err != nil {
+		t.Fatal(err)
+	}
+	ok(t, r.AddNAPI(id))
+	fails(t, r.AddNAPI(id), syscall.EEXIST)
+	ok(t, r.RemoveNAPI(id))
+	fails(t, r.RemoveNAPI(id), syscall.ENOENT)
+	if old, err := r.RegisterNAPI(NAPI{}); err != nil || old != set {
 		t.Error(old, err)
 	}
 }
