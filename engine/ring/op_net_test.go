@@ -86,11 +86,13 @@ func TestSocketAccept(t *testing.T) {
 	cancel(t, r, 1) // the multishot one
 	needKernel(t, "6.10")
 	want(t, r, syscall.EAGAIN, func(s *SQE) { s.PrepAccept(ln, nil, 0, 1); s.SetAccept(AcceptDontwait) })
-	for _, slot := range []uint32{2, FileIndexAlloc} {
-		if c := do(t, r, func(s *SQE) { s.PrepSocketDirect(unix.AF_INET, unix.SOCK_STREAM, 0, slot, 0, 1) }); c.Res != 0 && slot == 2 {
-			t.Fatal(c.Err())
-		}
+	direct := func(slot uint32) func(s *SQE) {
+		return func(s *SQE) { s.PrepSocketDirect(unix.AF_INET, unix.SOCK_STREAM, 0, slot, 0, 1) }
 	}
+	want(t, r, 0, direct(2))
+	want(t, r, syscall.ENFILE, direct(FileIndexAlloc)) // all four places are taken
+	want(t, r, 0, func(s *SQE) { s.PrepCloseDirect(3, 1) })
+	want(t, r, 3, direct(FileIndexAlloc))
 }
 
 // udpPair opens two datagram sockets, b's address in sa.
