@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime"
@@ -222,9 +223,13 @@ func (l *loop) check(err error) {
 	if l.k.CQOverflowed() {
 		l.overflows++
 	}
-	switch err {
-	case nil, unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY:
+	if err == nil {
 		return
+	}
+	for _, passing := range []unix.Errno{unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY} {
+		if errors.Is(err, passing) {
+			return
+		}
 	}
 	panic(fatal{fmt.Errorf("engine: %w", err)})
 }

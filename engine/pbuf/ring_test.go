@@ -89,7 +89,7 @@ func receive(t *testing.T, r *ring.Ring, g *pbuf.Group, fd int, arrivals chan<- 
 	r.NextSQE().PrepRecvMultishot(int32(fd), g.ID(), 0, 1)
 	var cqes [16]ring.CQE
 	for {
-		if _, err := r.SubmitAndWait(1, 5*time.Second); err != nil && err != unix.EINTR {
+		if _, err := r.SubmitAndWait(1, 5*time.Second); err != nil && !errors.Is(err, unix.EINTR) {
 			t.Error(err)
 			return dry
 		}

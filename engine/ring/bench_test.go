@@ -3,6 +3,7 @@
 package ring
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -236,7 +237,7 @@ func mustRing(b *testing.B) *Ring {
 func sleepOn(b *testing.B, r *Ring) {
 	var cqes [8]CQE
 	for r.PeekCQEs(cqes[:]) == 0 {
-		if _, err := r.SubmitAndWait(1, -1); err != nil && err != unix.EINTR {
+		if _, err := r.SubmitAndWait(1, -1); err != nil && !errors.Is(err, unix.EINTR) {
 			b.Error(err)
 			return
 		}

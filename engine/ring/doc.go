@@ -30,9 +30,9 @@
 //
 // # Errors
 //
-// A failed system call is an [*Error] wrapping its syscall.Errno. The four
-// that a running ring expects, ETIME, EINTR, EBUSY and EAGAIN, are returned
-// by the Submit family as bare syscall.Errno values and do not allocate.
+// A failed system call is an [*Error] wrapping its syscall.Errno: compare by
+// errors.Is. The four that a running ring expects of the Submit family, ETIME,
+// EINTR, EBUSY and EAGAIN, are made once and do not allocate.
 //
 // On systems other than Linux the package is empty. On big-endian machines
 // [New] fails.

@@ -181,12 +181,12 @@ func (r *Ring) enterNow(submit, flags uint32) (int, error) {
 	return entered(consumed, errno)
 }
 
-// The errors of a healthy ring, boxed once.
+// The errors of a healthy ring, made once so that they cost no allocation.
 var (
-	errTimeout     error = syscall.ETIME
-	errInterrupted error = syscall.EINTR
-	errBusy        error = syscall.EBUSY
-	errAgain       error = syscall.EAGAIN
+	errTimeout     error = newError(opEnter, syscall.ETIME)
+	errInterrupted error = newError(opEnter, syscall.EINTR)
+	errBusy        error = newError(opEnter, syscall.EBUSY)
+	errAgain       error = newError(opEnter, syscall.EAGAIN)
 )
 
 // entered makes io_uring_enter's result the Submit family's.

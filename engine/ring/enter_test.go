@@ -3,6 +3,7 @@
 package ring
 
 import (
+	"errors"
 	"os"
 	"os/signal"
 	"runtime"
@@ -132,7 +133,7 @@ func TestTimeout(t *testing.T) {
 		for _, d := range []time.Duration{0, 1, 20 * time.Millisecond} {
 			start := time.Now()
 			n, err := r.SubmitAndWait(1, d)
-			if n != 0 || err != unix.ETIME || time.Since(start) < d {
+			if n != 0 || !errors.Is(err, unix.ETIME) || time.Since(start) < d {
 				t.Errorf("%v: %d, %v after %v", d, n, err, time.Since(start))
 			}
 		}
@@ -175,7 +176,7 @@ func TestRegisteredRingFD(t *testing.T) {
 			}
 		}
 		roundTrip(1)
-		if _, err := r.SubmitAndWait(1, time.Millisecond); err != unix.ETIME {
+		if _, err := r.SubmitAndWait(1, time.Millisecond); !errors.Is(err, unix.ETIME) {
 			t.Errorf("wait: %v", err)
 		}
 		for range 2 {
@@ -243,9 +244,9 @@ func TestEINTR(t *testing.T) {
 			r.NextSQE().PrepPollAdd(fd, unix.POLLIN, UserData(submitted+1))
 			submitted += 2
 			for completed < submitted {
-				switch _, err := r.SubmitAndWait(1, -1); err {
-				case nil:
-				case unix.EINTR:
+				switch _, err := r.SubmitAndWait(1, -1); {
+				case err == nil:
+				case errors.Is(err, unix.EINTR):
 					interrupted++
 				default:
 					t.Fatal(err)
@@ -293,7 +294,7 @@ func TestGCDuringWait(t *testing.T) {
 		r.NextSQE().PrepPollAdd(fd, unix.POLLIN, 1)
 		tid <- unix.Gettid()
 		for r.CQReady() == 0 {
-			if _, err := r.SubmitAndWait(1, -1); err != nil && err != unix.EINTR {
+			if _, err := r.SubmitAndWait(1, -1); err != nil && !errors.Is(err, unix.EINTR) {
 				done <- err
 				return
 			}

@@ -44,7 +44,7 @@ func Example_cat() {
 	}
 	r.NextSQE().PrepReadV(int32(f.Fd()), iov, 0, 0, 1)
 	for r.CQReady() == 0 { // a signal may end a wait
-		if _, err := r.SubmitAndWait(1, -1); err != nil && err != syscall.EINTR {
+		if _, err := r.SubmitAndWait(1, -1); err != nil && !errors.Is(err, syscall.EINTR) {
 			panic(err)
 		}
 	}
@@ -104,7 +104,7 @@ func Example_copy() {
 	}
 	copied := 0
 	for left := 2 * len(bufs); left > 0; {
-		if _, err := r.SubmitAndWait(1, -1); err != nil && err != syscall.EINTR {
+		if _, err := r.SubmitAndWait(1, -1); err != nil && !errors.Is(err, syscall.EINTR) {
 			panic(err)
 		}
 		for c := range r.CQEs() {
@@ -163,7 +163,7 @@ func Example_echo() {
 	const accept, recv, send = ring.Kind(1), ring.Kind(2), ring.Kind(3)
 	r.NextSQE().PrepAcceptMultishot(int32(lnFile.Fd()), unix.SOCK_CLOEXEC, ring.NewUserData(accept, 0, 0))
 	for open := true; open; { // until the client is gone
-		if _, err := r.SubmitAndWait(1, -1); err != nil && err != syscall.EINTR {
+		if _, err := r.SubmitAndWait(1, -1); err != nil && !errors.Is(err, syscall.EINTR) {
 			panic(err)
 		}
 		for c := range r.CQEs() {
@@ -215,7 +215,7 @@ func Example_timeout() {
 	read.SetFlags(ring.SQEIOLink)
 	r.NextSQE().PrepLinkTimeout(&limit, 0, 2)
 	for r.CQReady() < 2 {
-		if _, err := r.SubmitAndWait(2, -1); err != nil && err != syscall.EINTR {
+		if _, err := r.SubmitAndWait(2, -1); err != nil && !errors.Is(err, syscall.EINTR) {
 			panic(err)
 		}
 	}

@@ -3,6 +3,7 @@
 package ring
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -107,7 +108,7 @@ func reap(t testing.TB, r *Ring, n int) []CQE {
 		if time.Now().After(end) {
 			t.Fatalf("%d of %d completions: %+v", got, n, cqes[:got])
 		}
-		if _, err := r.SubmitAndWait(1, time.Second); err != nil && err != unix.EINTR && err != unix.ETIME {
+		if _, err := r.SubmitAndWait(1, time.Second); err != nil && !errors.Is(err, unix.EINTR) && !errors.Is(err, unix.ETIME) {
 			t.Fatal(err)
 		}
 	}

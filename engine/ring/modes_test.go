@@ -304,7 +304,7 @@ func TestRegisteredFDOnly(t *testing.T) {
 		if _, err := r.Probe(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := r.SubmitAndWait(1, time.Millisecond); err != unix.ETIME {
+		if _, err := r.SubmitAndWait(1, time.Millisecond); !errors.Is(err, unix.ETIME) {
 			t.Fatal(err)
 		}
 		if err := r.UnregisterRingFD(); !errors.Is(err, syscall.EINVAL) {
@@ -384,7 +384,7 @@ func TestSQWait(t *testing.T) {
 	for i := range UserData(500) {
 		s := r.NextSQE()
 		for ; s == nil; s = r.NextSQE() {
-			if err := r.SQWait(); err != nil && err != unix.EINTR {
+			if err := r.SQWait(); err != nil && !errors.Is(err, unix.EINTR) {
 				t.Fatal(err)
 			}
 		}

@@ -56,7 +56,7 @@ func add(t testing.TB, s *Shared, prep func(*SQE), keep any) UserData {
 		if err == nil {
 			return id
 		}
-		if err != unix.EBUSY && err != unix.EAGAIN {
+		if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EAGAIN) {
 			t.Error(err)
 			return 0
 		}
@@ -87,7 +87,7 @@ func TestSharedRefuses(t *testing.T) {
 	if n, err := s.Wait(nil, 0); n != 0 || err != nil {
 		t.Errorf("into nothing: %d, %v", n, err)
 	}
-	if n, err := s.Wait(make([]Completion, 4), 0); n != 0 || err != unix.ETIME {
+	if n, err := s.Wait(make([]Completion, 4), 0); n != 0 || !errors.Is(err, unix.ETIME) {
 		t.Errorf("after what was refused: %d, %v", n, err)
 	}
 	if st := s.Stats(); st.Ops != 0 || st.InFlight != 0 {
@@ -208,15 +208,15 @@ func TestSharedBusy(t *testing.T) {
 	}
 	_, err := s.Add(func(e *SQE) { e.PrepNop(9) }, nil)
 	for range 3 {
-		if err == unix.EBUSY || err == unix.EAGAIN {
+		if errors.Is(err, unix.EBUSY) || errors.Is(err, unix.EAGAIN) {
 			break
 		}
 		_, err = s.Add(func(e *SQE) { e.PrepNop(9) }, nil)
 	}
-	if err != unix.EBUSY && err != unix.EAGAIN {
+	if !errors.Is(err, unix.EBUSY) && !errors.Is(err, unix.EAGAIN) {
 		t.Errorf("Add to a full queue: %v", err)
 	}
-	if n, err := s.Wait(make([]Completion, 4), time.Millisecond); n != 0 || err != unix.ETIME {
+	if n, err := s.Wait(make([]Completion, 4), time.Millisecond); n != 0 || !errors.Is(err, unix.ETIME) {
 		t.Errorf("Wait: %d, %v", n, err)
 	}
 	refusals.Store(0)
@@ -365,7 +365,7 @@ func TestSharedPoll(t *testing.T) {
 	readable := func(timeout int) []int32 {
 		evs := make([]unix.EpollEvent, 4)
 		n, err := unix.EpollWait(ep, evs, timeout)
-		for err == unix.EINTR {
+		for errors.Is(err, unix.EINTR) {
 			n, err = unix.EpollWait(ep, evs, timeout)
 		}
 		ok(t, err)

@@ -140,8 +140,8 @@ func TestEnteredAllocs(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { _, err = entered(3, errno) }); n != 0 {
 			t.Errorf("%v: %v allocations", errno, n)
 		}
-		if errno != 0 && err != error(errno) {
-			t.Errorf("got %#v, want the bare errno %v", err, errno)
+		if re, ok := err.(*Error); errno != 0 && (!ok || re.Op != opEnter || !errors.Is(err, errno)) {
+			t.Errorf("got %#v, want an Error of %v", err, errno)
 		}
 	}
 }

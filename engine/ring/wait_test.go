@@ -17,7 +17,7 @@ func TestWaitFor(t *testing.T) {
 	eachMode(t, Params{Entries: 4}, func(t *testing.T, r *Ring) {
 		const d = 20 * time.Millisecond
 		start := time.Now()
-		if _, err := r.SubmitAndWaitFor(&WaitOptions{N: 1, Timeout: d}); err != unix.ETIME || time.Since(start) < d {
+		if _, err := r.SubmitAndWaitFor(&WaitOptions{N: 1, Timeout: d}); !errors.Is(err, unix.ETIME) || time.Since(start) < d {
 			t.Errorf("timeout: %v after %v", err, time.Since(start))
 		}
 		r.NextSQE().PrepNop(1)
@@ -50,7 +50,7 @@ func TestWaitDeadline(t *testing.T) {
 		at := NewTimespec(time.Duration(now.Nano()) + 20*time.Millisecond)
 		start := time.Now()
 		_, err := r.SubmitAndWaitFor(&WaitOptions{N: 1, Deadline: &at})
-		if d := time.Since(start); err != unix.ETIME || d < 15*time.Millisecond || d > 5*time.Second {
+		if d := time.Since(start); !errors.Is(err, unix.ETIME) || d < 15*time.Millisecond || d > 5*time.Second {
 			t.Errorf("clock %d: %v after %v", clock, err, d)
 		}
 		if err := r.RegisterClock(unix.CLOCK_REALTIME); !errors.Is(err, syscall.EINVAL) {
@@ -99,7 +99,7 @@ func TestWaitSigmask(t *testing.T) {
 			}
 		}()
 		_, err := r.SubmitAndWaitFor(&o)
-		if want := map[bool]error{false: unix.EINTR, true: unix.ETIME}[masked]; err != want {
+		if want := map[bool]error{false: unix.EINTR, true: unix.ETIME}[masked]; !errors.Is(err, want) {
 			t.Errorf("masked %v: %v, want %v", masked, err, want)
 		}
 		<-done
@@ -125,7 +125,7 @@ func TestRegisteredWaits(t *testing.T) {
 	const d = 20 * time.Millisecond
 	r.Waits()[99] = RegWait{TS: NewTimespec(d), Flags: RegWaitTS}
 	start := time.Now()
-	if _, err := r.SubmitAndWaitReg(1, 99); err != unix.ETIME || time.Since(start) < d {
+	if _, err := r.SubmitAndWaitReg(1, 99); !errors.Is(err, unix.ETIME) || time.Since(start) < d {
 		t.Errorf("%v after %v", err, time.Since(start))
 	}
 	r.NextSQE().PrepNop(5)
@@ -214,7 +214,7 @@ func TestFlushOverflow(t *testing.T) {
 			if !r.CQOverflowed() {
 				t.Fatalf("no overflow after %d", got)
 			}
-			if err := r.FlushOverflow(); err != nil && err != unix.EBUSY {
+			if err := r.FlushOverflow(); err != nil && !errors.Is(err, unix.EBUSY) {
 				t.Fatal(err)
 			}
 		}
