@@ -191,7 +191,8 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 }
 
 // SyscallConn gives access to the socket. While its Read runs the ring takes
-// nothing from the socket.
+// nothing from the socket. A function that wants to be called again although
+// there is something to read, or room to write, is called again at once.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

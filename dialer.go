@@ -106,7 +106,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	return e.t.conn(network, c)
+	return e.t.conn(network, c, d.Control != nil || d.ControlContext != nil)
 }
 
 // connectOnRing returns a hook that connects the socket by a request on the
@@ -132,5 +132,5 @@ func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {
 	if e.t == nil {
 		return c, nil
 	}
-	return e.t.conn(c.LocalAddr().Network(), c)
+	return e.t.conn(c.LocalAddr().Network(), c, true)
 }

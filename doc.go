@@ -26,6 +26,8 @@
 //     per slice. Join small slices first.
 //   - Bytes, or a reset, that the ring received before a call of SyscallConn's
 //     Read or of File stay with the Conn and are returned by its next Read.
+//   - The function passed to SyscallConn's Read is called again at once if it
+//     returns false while there are bytes to read, and Write's likewise.
 //   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
 //     where net sets them on each accepted conn.
 package quoit

@@ -78,8 +78,8 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) 
 		return ln, nil
 	}
 	l := &Listener{nl: ln.(netListener), addr: ln.Addr(), network: network}
-	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() {
-		l.local = l.addr
+	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() && lc.Control == nil {
+		l.local = l.addr // unless a transparent proxy's options change that
 	}
 	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
 	rc, err := l.nl.SyscallConn()
@@ -125,6 +125,9 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 	l := out.(*Listener)
 	l.el.MayLinger()
 	if network != "unix" {
+		l.local = nil
+	}
+	if network != "unix" {
 		rc, err := l.nl.SyscallConn()
 		if err == nil {
 			err = rc.Control(func(fd uintptr) {
@@ -164,7 +167,7 @@ func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) {
 
 // conn takes over c, or returns it where it is not a stream conn of package
 // net.
-func (t *transport) conn(network string, c net.Conn) (net.Conn, error) {
+func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, error) {
 	_, tcp := c.(*net.TCPConn)
 	if u, ok := c.(*net.UnixConn); !tcp && (!ok || u.LocalAddr().Network() != "unix") {
 		return c, nil
@@ -180,7 +183,7 @@ func (t *transport) conn(network string, c net.Conn) (net.Conn, error) {
 	}
 	var ec *engine.Conn
 	if err == nil {
-		ec, err = t.eng.NewConn(dup, tcp)
+		ec, err = t.eng.NewConn(dup, tcp, foreign)
 	}
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: engineError(err)}

@@ -53,7 +53,7 @@ func deadline(k kernel, t time.Time) int64 {
 	switch {
 	case t.IsZero():
 		return 0
-	case sec < 24*60*60: // time.Unix(1, 0) and the like, by any clock
+	case sec < 24*60*60 && t == t.Round(0): // time.Unix(1, 0) and the like
 		return 1
 	case sec >= bubbleHorizon && t != t.Round(0):
 		// A reading of the monotonic clock needs no second one.

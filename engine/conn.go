@@ -53,10 +53,11 @@ type Conn struct {
 	r, w      waiter
 }
 
-// NewConn takes over fd, a connected nonblocking stream socket. On an error
-// fd has been closed.
-func (e *Engine) NewConn(fd int, tcp bool) (*Conn, error) {
-	c := &Conn{e: e, fd: fd, tcp: tcp}
+// NewConn takes over fd, a connected nonblocking stream socket. foreign says
+// that others may hold the socket, too, or have set SO_LINGER on it. On an
+// error fd has been closed.
+func (e *Engine) NewConn(fd int, tcp, foreign bool) (*Conn, error) {
+	c := &Conn{e: e, fd: fd, tcp: tcp, linger: foreign}
 	e.stats.adopted.Add(1)
 	return c, e.open(c)
 }
@@ -176,7 +177,7 @@ func (c *Conn) timeout(w *waiter, limit *atomic.Int64, now int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch d := limit.Load(); {
-	case d == 0 || !w.waiting:
+	case d == 0 || !w.waiting || c.closed:
 	case d <= now:
 		c.interrupt(w, os.ErrDeadlineExceeded)
 	default:
@@ -356,7 +357,7 @@ func (c *Conn) Close() error {
 	unread := c.buffered.Load() > 0
 	c.queue.drop(c.e.group)
 	hard := busy && (c.linger || unread || c.e.inSocket(c.fd))
-	if hard {
+	if hard || c.linger && c.known { // the engine must not block in close(2)
 		c.destroyed = newToken()
 	}
 	done := c.destroyed

@@ -53,8 +53,8 @@ type accepted struct {
 	peer unix.Sockaddr // nil if it was gone before it could be asked
 }
 
-// NewListener serves fd, a nonblocking listening socket. shut closes it. On
-// an error shut has been called.
+// NewListener serves fd, a nonblocking listening socket. Close calls shut to
+// close it; on an error fd stays the caller's.
 func (e *Engine) NewListener(fd int, tcp bool, shut func() error) (*Listener, error) {
 	l := &Listener{e: e, fd: fd, tcp: tcp, shut: shut}
 	l.node.h = l
@@ -65,7 +65,6 @@ func (e *Engine) NewListener(fd int, tcp bool, shut func() error) (*Listener, er
 		return l, nil
 	}
 	e.mu.Unlock()
-	_ = shut()
 	return nil, ErrClosed
 }
 

@@ -333,6 +333,7 @@ func (l *loop) release() {
 	for l.e.rousing.Load() > 0 { // or it might write to a stranger's descriptor
 		runtime.Gosched()
 	}
+	_ = l.group.Detach() // fails only on a dead ring, which lets go of it anyway
 	l.k.Close()
 	l.group.Refill()
 	if l.group.Out() == 0 {

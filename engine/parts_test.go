@@ -292,3 +292,18 @@ func TestSegmentsFillUp(t *testing.T) {
 	}
 	q.drop(nil)
 }
+
+// A queue that is never empty does not grow with what passes through it.
+func TestSegmentsBounded(t *testing.T) {
+	var q segments
+	for range 4 {
+		q.push(segment{data: make([]byte, 1)})
+	}
+	for range 100_000 {
+		q.push(segment{data: make([]byte, 1)})
+		q.pop()
+	}
+	if c := cap(q.s); c > 64 {
+		t.Errorf("room for %d segments, with 4 in it", c)
+	}
+}

@@ -128,7 +128,7 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 			b = seg.data
 		}
 		if len(b) > 0 {
-			k, werr := w.Write(b)
+			k, werr := c.lend(w, b, &seg)
 			if k < 0 || k > len(b) {
 				if k = 0; werr == nil {
 					werr = errInvalidWrite
@@ -138,7 +138,6 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 				werr = io.ErrShortWrite
 			}
 			total += int64(k)
-			seg.free(c.e.group)
 			if werr != nil {
 				return total, werr
 			}
@@ -151,6 +150,12 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 			return total, &ReadError{err}
 		}
 	}
+}
+
+// lend writes b, which may lie in seg, and frees seg.
+func (c *Conn) lend(w io.Writer, b []byte, seg *segment) (int, error) {
+	defer seg.free(c.e.group) // Write may panic
+	return w.Write(b)
 }
 
 const scratchBytes = 32 << 10

@@ -42,7 +42,16 @@ type segments struct {
 
 func (q *segments) empty() bool { return q.head == len(q.s) }
 
-func (q *segments) push(s segment) { q.s = append(q.s, s) }
+// push moves what is queued to the front before it grows: a peer could keep
+// the queue from ever being empty.
+func (q *segments) push(s segment) {
+	if len(q.s) == cap(q.s) && q.head > len(q.s)/2 {
+		n := copy(q.s, q.s[q.head:])
+		clear(q.s[n:])
+		q.s, q.head = q.s[:n], 0
+	}
+	q.s = append(q.s, s)
+}
 
 func (q *segments) pop() segment {
 	s := q.s[q.head]

@@ -488,7 +488,7 @@ func (r *simRun) own(rnd *rand.Rand, fd int) {
 	r.k.mu.Lock()
 	s := r.k.files[fd]
 	r.k.mu.Unlock()
-	c, err := r.e.NewConn(fd, s.tcp)
+	c, err := r.e.NewConn(fd, s.tcp, false)
 	if err != nil {
 		if err != ErrClosed || !r.engineClosing() {
 			r.fail("NewConn: %v", err)

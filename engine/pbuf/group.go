@@ -255,6 +255,19 @@ func (g *Group) Close() error {
 	return nil
 }
 
+// Detach takes the group from the kernel; Close then only unmaps it. Only the
+// owner may call it, on the ring's thread.
+func (g *Group) Detach() error {
+	if g.reg == nil {
+		return nil
+	}
+	err := g.reg.UnregisterBufRing(g.id)
+	if err == nil {
+		g.reg = nil
+	}
+	return err
+}
+
 // check panics unless the group has a buffer bid.
 func (g *Group) check(bid uint16) {
 	if int(bid) >= len(g.next) {

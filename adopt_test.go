@@ -1,0 +1,208 @@
+//go:build linux
+
+package quoit
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// ringEngine is an engine on io_uring, or the test is skipped.
+func ringEngine(t *testing.T) *Engine {
+	t.Helper()
+	e, err := New(&Config{Require: true})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+func tcpPair(t *testing.T) (a, b *net.TCPConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(); s.Close() })
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// parkedRead starts a Read and returns when the engine has armed a receive.
+func parkedRead(t *testing.T, e *Engine, c net.Conn) <-chan error {
+	t.Helper()
+	before := e.Stats().Wakeups
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		done <- err
+	}()
+	for end := time.Now().Add(10 * time.Second); e.Stats().Wakeups == before; {
+		if time.Now().After(end) {
+			t.Fatal("the Read does not park")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return done
+}
+
+// A listener that cannot be taken over is closed, not waited for.
+func TestAdoptListenerClosedEngine(t *testing.T) {
+	e := ringEngine(t)
+	e.Close()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		_, err := e.adoptListener(ln)
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		if !errors.Is(err, ErrEngineClosed) {
+			t.Errorf("got %v", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("hangs")
+	}
+	if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the listener is open: %v", err)
+	}
+}
+
+// Closing a FileConn leaves the socket to whoever else holds it.
+func TestFileConnLeavesSocket(t *testing.T) {
+	e := ringEngine(t)
+	a, b := tcpPair(t)
+	f, err := a.File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	nc, err := net.FileConn(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, err := e.adoptConn(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := parkedRead(t, e, q)
+	q.Close()
+	if err := <-read; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("parked Read: %v", err)
+	}
+	if _, err := a.Write([]byte("x")); err != nil {
+		t.Errorf("the other holder's Write: %v", err)
+	}
+	if _, err := io.ReadFull(b, make([]byte, 1)); err != nil {
+		t.Errorf("peer: %v", err)
+	}
+}
+
+// A reset that a Control hook asked for is not preceded by a FIN.
+func TestDialerControlLinger(t *testing.T) {
+	e := ringEngine(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	d := Dialer{Engine: e, Control: func(_, _ string, rc syscall.RawConn) error {
+		return rc.Control(func(fd uintptr) {
+			l := syscall.Linger{Onoff: 1}
+			if err := syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &l); err != nil {
+				t.Error(err)
+			}
+		})
+	}}
+	q, err := d.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := ln.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	read := parkedRead(t, e, q)
+	q.Close()
+	<-read
+	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("peer: %v, want a reset", err)
+	}
+}
+
+// The memory of a closed engine goes back to the system.
+func TestEngineCloseUnmaps(t *testing.T) {
+	mapped := func() int {
+		b, err := os.ReadFile("/proc/self/smaps")
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, flags := range regexp.MustCompile(`(?m)^VmFlags:.*$`).FindAllString(string(b), -1) {
+			if strings.Contains(flags, " dc") { // MADV_DONTFORK, which only the ring's memory has
+				n++
+			}
+		}
+		return n
+	}
+	ringEngine(t).Close()
+	before := mapped()
+	for range 5 {
+		ringEngine(t).Close()
+	}
+	if after := mapped(); after > before {
+		t.Errorf("%d mappings, %d after five more engines", before, after)
+	}
+}
+
+type panicWriter struct{}
+
+func (panicWriter) Write([]byte) (int, error) { panic("no") }
+
+// A buffer that WriteTo lends comes back from a writer that panics.
+func TestWriteToPanic(t *testing.T) {
+	e := ringEngine(t)
+	a, b := tcpPair(t)
+	q, err := e.adoptConn(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer q.Close()
+	read := parkedRead(t, e, q)
+	if _, err := b.Write(make([]byte, 1+4*defaultBufferBytes)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-read; err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() { recover() }()
+		q.(*Conn).WriteTo(panicWriter{})
+	}()
+	q.Close()
+	e.Close()
+	if out := e.Stats().BuffersOut; out != 0 {
+		t.Errorf("%d buffers stay out", out)
+	}
+}
