@@ -34,7 +34,7 @@ func (*transport) adopt(ln net.Listener) (net.Listener, error) { return ln, nil 
 func (*transport) control(*ListenConfig) func(string, string, syscall.RawConn) error {
 	return nil
 }
-func (*transport) conn(_ string, c net.Conn) (net.Conn, error) { return c, nil }
+func (*transport) conn(_ string, c net.Conn, _ bool) (net.Conn, error) { return c, nil }
 func (*transport) connect(context.Context, string, string, syscall.RawConn) error {
 	return errors.ErrUnsupported
 }
