@@ -356,8 +356,7 @@ func (c *Conn) Close() error {
 	c.interrupt(&c.w, net.ErrClosed)
 	unread := c.buffered.Load() > 0
 	c.queue.drop(c.e.group)
-	hard := busy && (c.linger || unread || c.e.inSocket(c.fd))
-	if hard || c.linger && c.known { // the engine must not block in close(2)
+	if busy && unread || c.linger && c.known { // the engine must not block in close(2)
 		c.destroyed = newToken()
 	}
 	done := c.destroyed
@@ -374,11 +373,10 @@ func (c *Conn) Close() error {
 	case !known:
 	case !busy:
 		c.e.postQuietly(&c.node, wantEnd) // only to free the slot
-	case hard:
-		c.e.post(&c.node, wantEnd)
 	default:
-		_ = c.e.k.Shutdown(c.fd, unix.SHUT_RDWR) // ends what is in flight, too
-		c.e.postQuietly(&c.node, wantEnd)
+		// Not shutdown(2): the ring may hold bytes that nobody has seen yet,
+		// and then the socket must be reset, without a FIN before.
+		c.e.post(&c.node, wantEnd)
 	}
 	c.drop()
 	if done != nil {
@@ -386,10 +384,4 @@ func (c *Conn) Close() error {
 		return os.NewSyscallError("close", c.e.k.CloseFD(c.fd))
 	}
 	return nil
-}
-
-// inSocket reports whether the socket holds unread bytes.
-func (e *Engine) inSocket(fd int) bool {
-	n, err := e.k.Unread(fd)
-	return err == nil && n > 0
 }

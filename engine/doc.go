@@ -47,9 +47,9 @@
 //
 // A descriptor is closed by whoever drops the last of its references, see
 // fdRef; the engine holds one while a request of the conn is in flight. Close
-// wakes the waiters, then ends what is in flight: by shutdown(2) where that
-// cannot be told from close(2), by a cancel where it can (unread bytes,
-// SO_LINGER), for a close that resets must not send a FIN first.
+// wakes the waiters, then has the engine cancel what is in flight. It does not
+// call shutdown(2), which would be faster: a close that resets, for SO_LINGER
+// or for bytes left unread, if only in the ring, must not send a FIN first.
 //
 // # Locks
 //

@@ -34,7 +34,6 @@ type kernel interface {
 	Write(fd int, p []byte) (int, error)
 	Accept(fd int) (int, unix.Sockaddr, error)
 	Peer(fd int) (unix.Sockaddr, error)
-	Unread(fd int) (int, error) // bytes in the socket's receive queue
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
 	CloseFD(fd int) error
@@ -80,7 +79,6 @@ func (*osKernel) Accept(fd int) (int, unix.Sockaddr, error) {
 	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
 func (*osKernel) Peer(fd int) (unix.Sockaddr, error) { return unix.Getpeername(fd) }
-func (*osKernel) Unread(fd int) (int, error)         { return unix.IoctlGetInt(fd, unix.TIOCINQ) }
 func (*osKernel) Shutdown(fd, how int) error         { return unix.Shutdown(fd, how) }
 func (*osKernel) ResetOnClose(fd int) error {
 	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
