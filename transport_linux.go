@@ -126,8 +126,6 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 	l.el.MayLinger()
 	if network != "unix" {
 		l.local = nil
-	}
-	if network != "unix" {
 		rc, err := l.nl.SyscallConn()
 		if err == nil {
 			err = rc.Control(func(fd uintptr) {
@@ -201,13 +199,11 @@ func dupCloexec(fd uintptr) (int, error) {
 
 // connect connects the socket behind rc to an address that net resolved.
 func (t *transport) connect(ctx context.Context, network, address string, rc syscall.RawConn) error {
-	sa, err := sockaddr(network, address)
-	if err != nil {
-		return err
-	}
+	sa := sockaddr(network, address)
 	if sa == nil {
 		return nil // net's own connect knows what to do with it
 	}
+	var err error
 	cerr := rc.Control(func(fd uintptr) { err = t.eng.Connect(ctx, int(fd), sa) })
 	if cerr != nil {
 		return cerr
@@ -220,36 +216,36 @@ func (t *transport) connect(ctx context.Context, network, address string, rc sys
 
 // sockaddr parses what net passes to a Control hook: an address of the socket
 // it is about to connect. nil stands for one that only net can read.
-func sockaddr(network, address string) (*engine.Sockaddr, error) {
+func sockaddr(network, address string) *engine.Sockaddr {
 	var sa engine.Sockaddr
 	switch network {
 	case "tcp4", "tcp6":
 		host, port, err := net.SplitHostPort(address)
 		if err != nil {
-			return nil, nil
+			return nil
 		}
 		ip, err := netip.ParseAddr(host)
 		p, perr := strconv.ParseUint(port, 10, 16)
 		if err != nil || perr != nil || ip.IsUnspecified() {
-			return nil, nil
+			return nil
 		}
 		zone := 0
 		if z := ip.Zone(); z != "" {
 			if ifi, err := net.InterfaceByName(z); err == nil {
 				zone = ifi.Index
 			} else if zone, err = strconv.Atoi(z); err != nil {
-				return nil, nil
+				return nil
 			}
 		}
 		sa.SetIP(netip.AddrPortFrom(ip.WithZone(""), uint16(p)), network == "tcp6", uint32(zone))
-		return &sa, nil
+		return &sa
 	case "unix":
 		if err := sa.SetUnix(address); err != nil {
-			return nil, nil
+			return nil
 		}
-		return &sa, nil
+		return &sa
 	}
-	return nil, nil
+	return nil
 }
 
 func probe() Support {

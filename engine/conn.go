@@ -305,11 +305,9 @@ func (c *Conn) Shutdown(how int) error {
 
 // SetLinger is setsockopt(SO_LINGER) as net.TCPConn.SetLinger means it.
 func (c *Conn) SetLinger(sec int) error {
-	l := unix.Linger{Onoff: 1, Linger: int32(sec)}
-	if sec < 0 {
-		l = unix.Linger{}
-	}
+	var l unix.Linger
 	if sec >= 0 {
+		l = unix.Linger{Onoff: 1, Linger: int32(sec)}
 		c.mayLinger()
 	}
 	var serr error

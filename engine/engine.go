@@ -5,7 +5,6 @@ package engine
 import (
 	"errors"
 	"runtime"
-
 	"sync"
 	"sync/atomic"
 
@@ -22,8 +21,6 @@ type Config struct {
 
 // ErrClosed is returned for a new conn or listener on a closed engine.
 var ErrClosed = errors.New("engine: closed")
-
-var errStopped = ErrClosed
 
 // Engine is one ring with its thread.
 type Engine struct {
@@ -112,9 +109,9 @@ func (e *Engine) attach(k kernel, g *pbuf.Group) *loop {
 
 // post asks the engine for w on behalf of n.
 func (e *Engine) post(n *node, w want) {
-	e.postQuietly(n, w)
-	if e.asleep.Load() {
-		e.rouse()
+	e.postHolding(n, w)
+	if e.dead.Load() != nil {
+		e.failPosted()
 	}
 }
 

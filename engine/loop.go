@@ -327,7 +327,7 @@ func (l *loop) publish() {
 // release gives the ring and, once no reader holds a buffer, the buffers
 // back to the kernel.
 func (l *loop) release() {
-	l.e.dead.CompareAndSwap(nil, &errStopped)
+	l.e.dead.CompareAndSwap(nil, &ErrClosed)
 	l.e.failPosted()
 	l.e.asleep.Store(false)      // whatever it died in
 	for l.e.rousing.Load() > 0 { // or it might write to a stranger's descriptor

@@ -23,8 +23,8 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 	return nil
 }
 
-// mayLinger notes that SO_LINGER may be set, so that Close does without
-// shutdown(2), which would spoil it.
+// mayLinger notes that SO_LINGER may be set. close(2) may then block, which
+// must be Close's caller, not the engine.
 func (c *Conn) mayLinger() {
 	c.mu.Lock()
 	c.linger = true

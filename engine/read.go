@@ -132,7 +132,7 @@ func (c *Conn) readSocket(p []byte) (int, error) {
 	for {
 		n, err := c.e.k.Read(c.fd, p)
 		if n <= 0 && c.refs.closed() {
-			return 0, net.ErrClosed // and the rest is due to our own shutdown
+			return 0, net.ErrClosed // whatever the socket says by now
 		}
 		switch err {
 		case nil:

@@ -442,13 +442,13 @@ func (r *simRun) checkEnd() {
 	}
 	if err := r.e.dead.Load(); err == nil {
 		r.fail("a closed engine is not dead")
-	} else if *err != errStopped && !(r.k.dead && isDeath(*err)) {
+	} else if *err != ErrClosed && !(r.k.dead && isDeath(*err)) {
 		var stack string
 		if p, ok := errors.AsType[*PanicError](*err); ok {
 			stack = string(p.Stack)
 		}
 		r.fail("the engine died: %v\n%s", *err, stack)
-	} else if *err != errStopped {
+	} else if *err != ErrClosed {
 		r.hit("engine died")
 	}
 	for i := range r.l.slots.all {
@@ -523,7 +523,7 @@ func (r *simRun) dial(rnd *rand.Rand) {
 		return
 	case err == ctx.Err(), errors.Is(err, unix.ECONNREFUSED):
 	case isDeath(err) && r.hasDied():
-	case err == errStopped && r.engineClosing():
+	case err == ErrClosed && r.engineClosing():
 	default:
 		r.fail("Connect: %v", err)
 	}

@@ -63,7 +63,7 @@ func (c *Conn) write(p []byte) (int, error) {
 // ring, and no Read has returned it yet, it is the writer's.
 func (c *Conn) writeError(call string, err error) error {
 	if c.refs.closed() {
-		return net.ErrClosed // and err is due to our own shutdown
+		return net.ErrClosed // whatever the socket says by now
 	}
 	if err == unix.EPIPE {
 		if c.rmu.TryLock() { // else there is a reader to have it
@@ -139,7 +139,7 @@ func (c *Conn) sent(l *loop, cqe *ring.CQE) {
 	switch errno := unix.Errno(-cqe.Res); {
 	case cqe.Res >= 0:
 		c.w.wake(int(cqe.Res), nil)
-	case c.closed: // the error is that of our own shutdown
+	case c.closed: // which the Write reports
 		c.w.wake(0, nil)
 	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
 		c.w.wake(0, nil)
