@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,22 +45,26 @@ func tcpPair(t *testing.T) (a, b *net.TCPConn) {
 	return c.(*net.TCPConn), s.(*net.TCPConn)
 }
 
-// parkedRead starts a Read and returns when the engine has armed a receive.
-func parkedRead(t *testing.T, e *Engine, c net.Conn) <-chan error {
+// parkedRead starts a Read and returns when it is parked, its receive asked
+// for.
+func parkedRead(t *testing.T, c net.Conn) <-chan error {
 	t.Helper()
-	before := e.Stats().Wakeups
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.Read(make([]byte, 1))
 		done <- err
 	}()
-	for end := time.Now().Add(10 * time.Second); e.Stats().Wakeups == before; {
+	buf := make([]byte, 1<<20)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(g, "quoit.parkedRead.func") && strings.Contains(g, "[chan receive") && strings.Contains(g, "engine.(*Conn).park(") {
+				return done
+			}
+		}
 		if time.Now().After(end) {
 			t.Fatal("the Read does not park")
 		}
-		time.Sleep(time.Millisecond)
 	}
-	return done
 }
 
 // A listener that cannot be taken over is closed, not waited for.
@@ -105,7 +110,7 @@ func TestFileConnLeavesSocket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := parkedRead(t, e, q)
+	read := parkedRead(t, q)
 	q.Close()
 	if err := <-read; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("parked Read: %v", err)
@@ -143,7 +148,7 @@ func TestDialerControlLinger(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	read := parkedRead(t, e, q)
+	read := parkedRead(t, q)
 	q.Close()
 	<-read
 	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -189,7 +194,7 @@ func TestWriteToPanic(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer q.Close()
-	read := parkedRead(t, e, q)
+	read := parkedRead(t, q)
 	if _, err := b.Write(make([]byte, 1+4*defaultBufferBytes)); err != nil {
 		t.Fatal(err)
 	}
