@@ -1,0 +1,59 @@
+//go:build linux
+
+package engine
+
+import (
+	"slices"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// tcpPair returns both ends of a loopback connection, nonblocking.
+func tcpPair(b *testing.B) (client, server int) {
+	ln := must(b)(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	defer unix.Close(ln)
+	try(b, unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+	try(b, unix.Listen(ln, 1))
+	sa, err := unix.Getsockname(ln)
+	try(b, err)
+	client = connected(b, sa)
+	server, _, err = unix.Accept4(ln, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
+	try(b, err)
+	for _, fd := range []int{client, server} {
+		try(b, unix.SetNonblock(fd, true))
+		try(b, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
+		b.Cleanup(func() { unix.Close(fd) })
+	}
+	return client, server
+}
+
+func connected(b *testing.B, sa unix.Sockaddr) int {
+	fd := must(b)(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
+	try(b, unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
+	try(b, unix.Connect(fd, sa))
+	return fd
+}
+
+func try(b *testing.B, err error) {
+	if err != nil {
+		b.Helper() // costs too much to call before
+		b.Fatal(err)
+	}
+}
+
+func must(b *testing.B) func(int, error) int {
+	return func(n int, err error) int { try(b, err); return n }
+}
+
+func median(v []int64) float64 {
+	slices.Sort(v)
+	return float64(v[len(v)/2])
+}
+
+// threadSwitches counts those of the process so far.
+func threadSwitches() int64 {
+	var ru unix.Rusage
+	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
+	return ru.Nvcsw + ru.Nivcsw
+}
