@@ -32,6 +32,31 @@ func TestQuickIsPartOfAll(t *testing.T) {
 	}
 }
 
+// The quick run is what people compare: it has the loads that differ most.
+func TestQuickHas(t *testing.T) {
+	quick := map[string]bool{}
+	for _, w := range Quick() {
+		quick[w.Name()] = true
+	}
+	for _, name := range []string{
+		"http/1", "http/8", "http/64", "http/256", "echo-64B/1", "echo-64B/64", "close/64",
+		"https/64", "grpc-unary/64", "download/1", "upload/1",
+	} {
+		if !quick[name] {
+			t.Errorf("%s is missing", name)
+		}
+	}
+}
+
+func TestConnsShareWhatIsInFlight(t *testing.T) {
+	for _, w := range All([]int{1, 3, 8, 64, 100}) {
+		want := map[int]int{1: 64, 3: 21, 8: 8, 64: 1, 100: 1}[w.Conns]
+		if w.Family == "grpc-unary" && w.Depth != want {
+			t.Errorf("%s: %d a conn, want %d", w.Name(), w.Depth, want)
+		}
+	}
+}
+
 func TestPattern(t *testing.T) {
 	whole := make([]byte, 0, 3*patternBytes)
 	for len(whole) < cap(whole) {
