@@ -192,14 +192,14 @@ func (b *bench) side(j *job, isBase bool) side {
 
 func (b *bench) start(ctx context.Context, j *job, isBase bool, round int) (*serverProcess, error) {
 	s := b.side(j, isBase)
-	spec := serve.Spec{Kind: j.Workload.Server, Path: j.Workload.Path, Transport: s.transport, Timeouts: j.Workload.Timeouts}
+	spec := serve.Spec{Kind: j.Workload.Server, Path: j.Workload.Path, Timeouts: j.Workload.Timeouts}
 	if b.profile != "" {
 		which := "versus"
 		if isBase {
 			which = "base"
 		}
-		name := fmt.Sprintf("%s.%s.%s.%d.pprof", j.Label(), which, s.transport, round+1)
-		spec.Profile = filepath.Join(b.profile, strings.NewReplacer("/", "-", " ", "-").Replace(name))
+		name := fmt.Sprintf("%s.%s.%s.%d.pprof", j.Label(), which, side{transport: s.transport, variant: s.variant}, round+1)
+		spec.Profile = filepath.Join(b.profile, strings.NewReplacer("/", "-", " ", "-", ":", "-").Replace(name))
 	}
 	return startServer(ctx, s, spec, j.Procs, j.pin.server)
 }

@@ -120,6 +120,36 @@ func TestReportsAreWritten(t *testing.T) {
 	}
 }
 
+// A variant reaches the server, which may be another build's.
+func TestVariants(t *testing.T) {
+	spec := serve.Spec{Kind: workload.ServeEcho}
+	s, err := startServer(t.Context(), side{transport: "quoit", variant: "auto"}, spec, 0, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Variant != "auto" {
+		t.Errorf("the server has variant %q", s.Variant)
+	}
+	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startServer(t.Context(), side{"quoit", "bogus", self}, spec, 0, nil); err == nil || !strings.Contains(err.Error(), `"bogus" is none of`) {
+		t.Errorf("a variant that is none: %v", err)
+	}
+	// A build from before there were variants.
+	old := filepath.Join(t.TempDir(), "old")
+	if err := os.WriteFile(old, []byte("#!/bin/sh\necho '{\"addr\":\"127.0.0.1:1\"}'\nread wait\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startServer(t.Context(), side{"quoit", "auto", old}, spec, 0, nil); err == nil || !strings.Contains(err.Error(), "knows nothing of variants") {
+		t.Errorf("an old build: %v", err)
+	}
+}
+
 func TestSplitPlacement(t *testing.T) {
 	cpus, err := proc.Allowed()
 	if err != nil {
@@ -132,7 +162,7 @@ func TestSplitPlacement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := startServer(t.Context(), side{transport: "net"}, serve.Spec{Kind: workload.ServeEcho, Transport: "net"}, 0, p.server)
+	s, err := startServer(t.Context(), side{transport: "net"}, serve.Spec{Kind: workload.ServeEcho}, 0, p.server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +273,7 @@ func TestCommandLine(t *testing.T) {
 }
 
 func TestServerEndsWithItsInput(t *testing.T) {
-	s, err := startServer(t.Context(), side{transport: "quoit"}, serve.Spec{Kind: workload.ServeHTTP, Transport: "quoit"}, 0, nil)
+	s, err := startServer(t.Context(), side{transport: "quoit"}, serve.Spec{Kind: workload.ServeHTTP}, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +287,7 @@ func TestServerEndsWithItsInput(t *testing.T) {
 
 func TestServerThatDies(t *testing.T) {
 	w := small(workload.All([]int{2})[0])
-	s, err := startServer(t.Context(), side{transport: "net"}, serve.Spec{Kind: w.Server, Transport: "net"}, 0, nil)
+	s, err := startServer(t.Context(), side{transport: "net"}, serve.Spec{Kind: w.Server}, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,6 +76,7 @@ type serverProcess struct {
 func startServer(ctx context.Context, s side, spec serve.Spec, procs int, cpus []int) (*serverProcess, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &serverProcess{cancel: cancel}
+	spec.Transport, spec.Variant = s.transport, s.variant
 	if err := p.start(ctx, s, spec, procs, cpus); err != nil {
 		cancel()
 		if p.cmd != nil && p.cmd.Process != nil {
@@ -110,7 +111,13 @@ func (p *serverProcess) start(ctx context.Context, s side, spec serve.Spec, proc
 	}
 	timer := time.AfterFunc(startLimit, p.cancel) // ends the Decode below
 	defer timer.Stop()
-	return json.NewDecoder(stdout).Decode(&p.Ready)
+	if err := json.NewDecoder(stdout).Decode(&p.Ready); err != nil {
+		return err
+	}
+	if p.Variant != spec.Variant { // another build, from before there were any
+		return fmt.Errorf("this build knows nothing of variants, such as %q", spec.Variant)
+	}
+	return nil
 }
 
 // stop ends the server: by the end of its input, or if that does not help by

@@ -84,7 +84,7 @@ func (b *bench) checkRound(ctx context.Context, j *job, c checker, round, second
 	servers := map[bool]*serverProcess{}
 	for _, isBase := range []bool{true, false} {
 		s := b.side(j, isBase)
-		p, err := startServer(ctx, s, serve.Spec{Kind: j.Workload.Server, Path: j.Workload.Path, Transport: s.transport}, j.Procs, j.pin.server)
+		p, err := startServer(ctx, s, serve.Spec{Kind: j.Workload.Server, Path: j.Workload.Path}, j.Procs, j.pin.server)
 		if err != nil {
 			return nil, err
 		}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,17 +16,22 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
-// side is one of the two servers that are compared.
+// side is one of the two servers that are compared: TRANSPORT[:VARIANT][@BINARY].
 type side struct {
 	transport string
+	variant   string // of quoit; only the server knows what it means
 	binary    string // "" is this one
 }
 
 func (s side) String() string {
-	if s.binary == "" {
-		return s.transport
+	out := s.transport
+	if s.variant != "" {
+		out += ":" + s.variant
 	}
-	return s.transport + "@" + s.binary
+	if s.binary != "" {
+		out += "@" + s.binary
+	}
+	return out
 }
 
 // pin says which CPUs server and generator may use; none means all.
@@ -73,21 +77,29 @@ about 35 minutes; -quick takes under 3.
 
 `
 
+// selection is flags that need more than the package flag does for them.
+type selection struct {
+	quick                                         bool
+	run, conns, base, versus, gear, procs, placed string
+}
+
 func parse(args []string, stderr io.Writer) (options, error) {
 	o := options{args: args}
+	var sel selection
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
 		fmt.Fprint(stderr, header)
 		fs.PrintDefaults()
 	}
-	quick := fs.Bool("quick", false, "a representative subset, in under 3 minutes")
-	match := fs.String("run", "", "only workloads whose name matches the `regexp`, such as '^http/'")
-	conns := fs.String("conns", "", "`numbers` of conns, for workloads that have several, such as 1,64")
-	base := fs.String("base", "net", "`server` to compare with: net or quoit, or either @BINARY of another build")
-	versus := fs.String("versus", "quoit", "`servers` to compare; quoit,net adds the noise floor, net against net")
-	procs := fs.String("procs", "0", "GOMAXPROCS of the servers, `numbers` such as 1,2; 0 is Go's default")
-	pins := fs.String("pin", "off", "`placements`: off, split (server and generator on halves of the CPUs), or SERVER:LOAD as in 0-1:2-3; several with a space between")
+	fs.BoolVar(&sel.quick, "quick", false, "a representative subset, in under 3 minutes")
+	fs.StringVar(&sel.run, "run", "", "only workloads whose name matches the `regexp`, such as '^http/'")
+	fs.StringVar(&sel.conns, "conns", "", "`numbers` of conns, for workloads that have several, such as 1,64")
+	fs.StringVar(&sel.base, "base", "net", "`server` to compare with: net, quoit or quoit:GEAR, or any of them @BINARY of another build")
+	fs.StringVar(&sel.versus, "versus", "quoit", "`servers` to compare, such as quoit:ring,quoit:poll; with net among them, the noise floor: net against net")
+	fs.StringVar(&sel.gear, "gear", "auto", "auto, ring or poll: `gear` of the quoit servers that -base and -versus name without")
+	fs.StringVar(&sel.procs, "procs", "0", "GOMAXPROCS of the servers, `numbers` such as 1,2; 0 is Go's default")
+	fs.StringVar(&sel.placed, "pin", "off", "`placements`: off, split (server and generator on halves of the CPUs), or SERVER:LOAD as in 0-1:2-3; several with a space between")
 	fs.IntVar(&o.rounds, "rounds", 0, "rounds of four runs each (default 10, quick 4)")
 	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 500ms)")
 	fs.DurationVar(&o.warmup, "warmup", -1, "time before it (default a fifth of it)")
@@ -101,36 +113,29 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
-	o.crosscheck = o.crosscheck && !*quick
-	err := o.resolve(fs.Args(), *quick, *match, *conns, *base, *versus, *procs, *pins)
+	o.crosscheck = o.crosscheck && !sel.quick
+	err := o.resolve(fs, sel)
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\nbench -help lists the flags\n", err)
 	}
 	return o, err
 }
 
-func (o *options) resolve(rest []string, quick bool, match, conns, base, versus, procs, pins string) error {
-	if len(rest) > 0 {
-		return fmt.Errorf("unexpected argument %q", rest[0])
+func (o *options) resolve(fs *flag.FlagSet, sel selection) error {
+	if fs.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
-	if err := o.selectWorkloads(quick, match, conns); err != nil {
+	if err := o.selectWorkloads(sel); err != nil {
+		return err
+	}
+	if err := o.selectSides(sel); err != nil {
 		return err
 	}
 	var err error
-	if o.base, err = parseSide(base); err != nil {
-		return fmt.Errorf("-base: %w", err)
-	}
-	for s := range strings.SplitSeq(versus, ",") {
-		v, err := parseSide(s)
-		if err != nil {
-			return fmt.Errorf("-versus: %w", err)
-		}
-		o.versus = append(o.versus, v)
-	}
-	if o.procs, err = numbers(procs, 0, 1024); err != nil {
+	if o.procs, err = numbers(sel.procs, 0, 1024); err != nil {
 		return fmt.Errorf("-procs: %w", err)
 	}
-	for _, p := range strings.Fields(pins) {
+	for _, p := range strings.Fields(sel.placed) {
 		parsed, err := parsePin(p)
 		if err != nil {
 			return fmt.Errorf("-pin: %w", err)
@@ -140,27 +145,48 @@ func (o *options) resolve(rest []string, quick bool, match, conns, base, versus,
 	if len(o.pins) == 0 {
 		return errors.New("-pin: nothing given")
 	}
-	return o.times(quick)
+	return o.times(sel.quick)
 }
 
-func (o *options) selectWorkloads(quick bool, match, conns string) error {
-	var counts []int
+func (o *options) selectSides(sel selection) error {
+	if err := serve.Check("quoit", sel.gear); err != nil {
+		return fmt.Errorf("-gear: %w", err)
+	}
+	if sel.gear == "auto" { // the default needs no mention in names
+		sel.gear = ""
+	}
 	var err error
-	if conns != "" {
-		if counts, err = numbers(conns, 1, 1<<20); err != nil {
+	if o.base, err = parseSide(sel.base, sel.gear); err != nil {
+		return fmt.Errorf("-base: %w", err)
+	}
+	for s := range strings.SplitSeq(sel.versus, ",") {
+		v, err := parseSide(s, sel.gear)
+		if err != nil {
+			return fmt.Errorf("-versus: %w", err)
+		}
+		o.versus = append(o.versus, v)
+	}
+	return nil
+}
+
+func (o *options) selectWorkloads(sel selection) error {
+	var counts []int
+	if sel.conns != "" {
+		var err error
+		if counts, err = numbers(sel.conns, 1, 1<<20); err != nil {
 			return fmt.Errorf("-conns: %w", err)
 		}
 	}
-	re, err := regexp.Compile(match)
+	match, err := regexp.Compile(sel.run)
 	if err != nil {
 		return fmt.Errorf("-run: %w", err)
 	}
 	all := workload.All(counts)
-	if quick && match == "" && conns == "" {
+	if sel.quick && sel.run == "" && sel.conns == "" {
 		all = workload.Quick()
 	}
-	if o.workloads = workload.Select(all, re.MatchString); len(o.workloads) == 0 {
-		return fmt.Errorf("-run: no workload matches %q; -list shows them", match)
+	if o.workloads = workload.Select(all, match.MatchString); len(o.workloads) == 0 {
+		return fmt.Errorf("-run: no workload matches %q; -list shows them", sel.run)
 	}
 	return nil
 }
@@ -195,17 +221,28 @@ func (o *options) times(quick bool) error {
 	return nil
 }
 
-func parseSide(s string) (side, error) {
-	transport, binary, other := strings.Cut(s, "@")
-	if !slices.Contains(serve.Transports, transport) {
-		return side{}, fmt.Errorf("%q is none of %s", transport, strings.Join(serve.Transports, ", "))
+// parseSide reads TRANSPORT[:VARIANT][@BINARY]; gear is the variant of a quoit
+// without one.
+func parseSide(text, gear string) (side, error) {
+	var s side
+	name, binary, other := strings.Cut(text, "@")
+	var named bool
+	if s.transport, s.variant, named = strings.Cut(name, ":"); named && s.variant == "" {
+		return s, fmt.Errorf("%q lacks what the colon announces", text)
 	}
-	if other {
-		if _, err := os.Stat(binary); err != nil {
-			return side{}, err
-		}
+	if s.transport == "quoit" && s.variant == "" {
+		s.variant = gear
 	}
-	return side{transport, binary}, nil
+	if !other {
+		return s, serve.Check(s.transport, s.variant)
+	}
+	// What variants another build has, only that build knows.
+	s.binary = binary
+	if err := serve.Check(s.transport, ""); err != nil {
+		return s, err
+	}
+	_, err := os.Stat(binary)
+	return s, err
 }
 
 func parsePin(s string) (pin, error) {

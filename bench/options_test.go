@@ -63,6 +63,45 @@ func TestParseQuick(t *testing.T) {
 	}
 }
 
+func TestSides(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		text, gear string
+		want       side
+		err        string
+	}{
+		{"net", "auto", side{transport: "net"}, ""},
+		{"quoit", "", side{transport: "quoit"}, ""},
+		{"quoit", "auto", side{transport: "quoit", variant: "auto"}, ""},
+		{"quoit:auto", "", side{transport: "quoit", variant: "auto"}, ""},
+		{"quoit:any@" + self, "", side{"quoit", "any", self}, ""}, // which that build will judge
+		{"quoit@" + self, "any", side{"quoit", "any", self}, ""},
+		{"quoit:any", "", side{}, `"any" is none of`},
+		{"quoit:", "", side{}, "colon"},
+		{"net:auto", "", side{}, "net has no variants"},
+		{"quoit:any@/nonexistent", "", side{}, "no such file"},
+	}
+	for _, tt := range tests {
+		got, err := parseSide(tt.text, tt.gear)
+		switch {
+		case tt.err == "" && (err != nil || got != tt.want):
+			t.Errorf("%s with gear %q: %+v, %v", tt.text, tt.gear, got, err)
+		case tt.err != "" && (err == nil || !strings.Contains(err.Error(), tt.err)):
+			t.Errorf("%s: %v, want %q", tt.text, err, tt.err)
+		}
+	}
+	for want, s := range map[string]side{
+		"net": {transport: "net"}, "quoit:ring": {transport: "quoit", variant: "ring"}, "quoit:ring@/x": {"quoit", "ring", "/x"},
+	} {
+		if s.String() != want {
+			t.Errorf("got %s, want %s", s, want)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"extra", `unexpected argument "extra"`},
@@ -82,6 +121,9 @@ func TestParseErrors(t *testing.T) {
 		{"-length 1ms", "-length"},
 		{"-warmup -5s", "-warmup"},
 		{"-limit -1s", "-limit"},
+		{"-gear bogus", "-gear: "},
+		{"-versus quoit:bogus", "-versus: "},
+		{"-base net:auto", "-base: "},
 	}
 	for _, tt := range tests {
 		var stdout, stderr strings.Builder

@@ -9,29 +9,28 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"runtime/pprof"
-
-	"github.com/quoit-go/quoit"
 
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
-
-// Transports that a server can be asked for.
-var Transports = []string{"net", "quoit"}
 
 // Spec says what to serve. It comes to the child process as JSON.
 type Spec struct {
 	Kind      string `json:"kind"`
 	Path      string `json:"path"` // that will be asked for
 	Transport string `json:"transport"`
+	Variant   string `json:"variant,omitempty"` // of quoit, see Check
 	Timeouts  bool   `json:"timeouts"`
 	Profile   string `json:"profile,omitempty"` // file for a CPU profile
 }
 
 // Ready is the child's first line of output.
 type Ready struct {
-	Addr     string `json:"addr"`
-	Fallback string `json:"fallback,omitempty"` // why net serves in quoit's place
+	Addr       string `json:"addr"`
+	Variant    string `json:"variant,omitempty"`  // the Spec's: a build that knows of none leaves it out
+	Fallback   string `json:"fallback,omitempty"` // why net serves in quoit's place
+	GOMAXPROCS int    `json:"gomaxprocs"`
 }
 
 // server runs until its listener is closed.
@@ -54,20 +53,22 @@ func (s Spec) server() (server, error) {
 
 func (s Spec) listen() (net.Listener, Ready, error) {
 	const address = "127.0.0.1:0"
-	var ln net.Listener
-	var ready Ready
-	var err error
-	switch s.Transport {
-	case "net":
-		ln, err = net.Listen("tcp", address)
-	case "quoit":
-		if st := quoit.Default().Stats(); st.Transport != "io_uring" {
+	ready := Ready{Variant: s.Variant, GOMAXPROCS: runtime.GOMAXPROCS(0)}
+	if err := Check(s.Transport, s.Variant); err != nil {
+		return nil, ready, err
+	}
+	listen := net.Listen
+	if s.Transport == "quoit" {
+		e, err := engine(s.Variant)
+		if err != nil {
+			return nil, ready, err
+		}
+		if st := e.Stats(); st.Transport != "io_uring" {
 			ready.Fallback = fmt.Sprint(st.Reason)
 		}
-		ln, err = quoit.Listen("tcp", address)
-	default:
-		err = fmt.Errorf("serve: unknown transport %q", s.Transport)
+		listen = e.Listen
 	}
+	ln, err := listen("tcp", address)
 	if err == nil {
 		ready.Addr = ln.Addr().String()
 	}
