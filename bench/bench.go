@@ -158,6 +158,7 @@ func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
 		if s.Fallback != "" {
 			j.Fallback = s.Fallback
 		}
+		j.GOMAXPROCS = s.GOMAXPROCS
 	}
 	order := paired.Order(round)
 	var results [4]*load.Result

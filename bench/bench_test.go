@@ -89,6 +89,7 @@ func TestReportsAreWritten(t *testing.T) {
 	args := []string{
 		"-run", "^echo-64B/3$", "-conns", "3", "-rounds", "1", "-length", "100ms", "-versus", "quoit,net",
 		"-procs", "1", "-json", filepath.Join(dir, "r.json"), "-html", filepath.Join(dir, "r.html"), "-profile", dir,
+		"-markdown", filepath.Join(dir, "r.md"),
 	}
 	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &stdout, &stderr)
@@ -104,19 +105,53 @@ func TestReportsAreWritten(t *testing.T) {
 	}
 	var parsed struct {
 		Cases []struct {
-			Versus  string
-			Summary map[string]report.Comparison
+			Versus     string
+			GOMAXPROCS int
+			Summary    map[string]report.Comparison
 		}
 	}
 	if err := json.Unmarshal(b, &parsed); err != nil {
 		t.Fatal(err)
 	}
-	if len(parsed.Cases) != 2 || parsed.Cases[0].Summary["rate"].Ratio.N != 2 {
+	if len(parsed.Cases) != 2 || parsed.Cases[0].Summary["rate"].Ratio.N != 2 || parsed.Cases[0].GOMAXPROCS != 1 {
 		t.Errorf("parsed: %+v", parsed)
 	}
 	profiles, err := filepath.Glob(filepath.Join(dir, "*.pprof"))
 	if err != nil || len(profiles) != 4 {
 		t.Errorf("profiles: %v, %v", profiles, err)
+	}
+	reportsAreTheSame(t, dir)
+}
+
+// reportsAreTheSame makes them again, from the JSON alone.
+func reportsAreTheSame(t *testing.T, dir string) {
+	t.Helper()
+	again := t.TempDir()
+	args := []string{"-from", filepath.Join(dir, "r.json")}
+	names := map[string]string{"-json": "r.json", "-html": "r.html", "-markdown": "r.md"}
+	for flag, name := range names {
+		args = append(args, flag, filepath.Join(again, name))
+	}
+	var stdout, stderr bytes.Buffer
+	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\n%s%s", code, &stdout, &stderr)
+	}
+	for _, name := range names {
+		want, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(again, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not the same: %v", name, err)
+		}
+	}
+	for _, args := range [][]string{
+		{"-from", filepath.Join(dir, "nothing.json")}, {"-from", filepath.Join(dir, "r.md")},
+		{"-from", filepath.Join(dir, "r.json"), "-run", "^http/"},
+	} {
+		if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitFailed {
+			t.Errorf("%q: exit code %d", args, code)
+		}
 	}
 }
 

@@ -64,20 +64,38 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return exitOK
 	}
-	b := newBench(o, proc.MaxFiles(), newProgress(stderr))
-	rep, err := b.run(ctx)
+	rep, err := makeReport(ctx, o, stderr)
+	if err == nil {
+		err = write(rep, o, stdout, stderr)
+	}
 	if err != nil {
 		fmt.Fprintf(stderr, "bench: %v\n", err)
 		return exitFailed
 	}
-	if err := write(rep, o, stdout, stderr); err != nil {
-		fmt.Fprintf(stderr, "bench: %v\n", err)
-		return exitFailed
-	}
-	if rep.Failed() {
+	if o.from == "" && rep.Failed() {
 		return exitFailed
 	}
 	return exitOK
+}
+
+// makeReport measures, or reads what was measured before.
+func makeReport(ctx context.Context, o options, stderr io.Writer) (*report.Report, error) {
+	if o.from == "" {
+		return newBench(o, proc.MaxFiles(), newProgress(stderr)).run(ctx)
+	}
+	f, err := os.Open(o.from)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	rep, err := report.Read(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.from, err)
+	}
+	if rep.Select(o.match.MatchString); len(rep.Cases) == 0 {
+		return nil, fmt.Errorf("%s: no workload matches %q", o.from, o.match)
+	}
+	return rep, nil
 }
 
 func write(rep *report.Report, o options, stdout, stderr io.Writer) error {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -40,6 +41,9 @@ type pin struct {
 	server, load []int
 }
 
+// reports are the files to write; none if empty.
+type reports struct{ json, html, markdown string }
+
 type options struct {
 	args      []string
 	workloads []workload.Workload
@@ -51,11 +55,11 @@ type options struct {
 	warmup    time.Duration
 	length    time.Duration
 	limit     time.Duration
-	json      string
-	html      string
-	markdown  string
-	profile   string
-	list      bool
+	from      string // reports are made from this file, without a run
+	match     *regexp.Regexp
+	reports
+	profile string
+	list    bool
 
 	crosscheck bool // by other people's load generators
 }
@@ -104,7 +108,8 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 500ms)")
 	fs.DurationVar(&o.warmup, "warmup", -1, "time before it (default a fifth of it)")
 	fs.DurationVar(&o.limit, "limit", 0, "limit for the whole run; what is measured by then is reported (default none, quick "+quickLimit.String()+")")
-	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none")
+	fs.StringVar(&o.from, "from", "", "make the reports from this `file`, written by -json before, and run nothing; -run selects")
+	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none; not with -from unless given")
 	fs.StringVar(&o.html, "html", "bench.html", "`file` for the results as a page; empty: none")
 	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
 	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
@@ -125,13 +130,19 @@ func (o *options) resolve(fs *flag.FlagSet, sel selection) error {
 	if fs.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	}
+	var err error
+	if o.match, err = regexp.Compile(sel.run); err != nil {
+		return fmt.Errorf("-run: %w", err)
+	}
+	if o.from != "" {
+		return o.onlyReports(fs)
+	}
 	if err := o.selectWorkloads(sel); err != nil {
 		return err
 	}
 	if err := o.selectSides(sel); err != nil {
 		return err
 	}
-	var err error
 	if o.procs, err = numbers(sel.procs, 0, 1024); err != nil {
 		return fmt.Errorf("-procs: %w", err)
 	}
@@ -146,6 +157,25 @@ func (o *options) resolve(fs *flag.FlagSet, sel selection) error {
 		return errors.New("-pin: nothing given")
 	}
 	return o.times(sel.quick)
+}
+
+// reportFlags are those that mean something without a run.
+var reportFlags = []string{"from", "run", "json", "html", "markdown"}
+
+// onlyReports is for -from. The JSON is there already and needs no default.
+func (o *options) onlyReports(fs *flag.FlagSet) error {
+	var err error
+	keepJSON := false
+	fs.Visit(func(f *flag.Flag) {
+		if !slices.Contains(reportFlags, f.Name) {
+			err = fmt.Errorf("-%s is for runs, and -from makes none", f.Name)
+		}
+		keepJSON = keepJSON || f.Name == "json"
+	})
+	if !keepJSON {
+		o.json = ""
+	}
+	return err
 }
 
 func (o *options) selectSides(sel selection) error {
@@ -177,15 +207,11 @@ func (o *options) selectWorkloads(sel selection) error {
 			return fmt.Errorf("-conns: %w", err)
 		}
 	}
-	match, err := regexp.Compile(sel.run)
-	if err != nil {
-		return fmt.Errorf("-run: %w", err)
-	}
 	all := workload.All(counts)
 	if sel.quick && sel.run == "" && sel.conns == "" {
 		all = workload.Quick()
 	}
-	if o.workloads = workload.Select(all, match.MatchString); len(o.workloads) == 0 {
+	if o.workloads = workload.Select(all, o.match.MatchString); len(o.workloads) == 0 {
 		return fmt.Errorf("-run: no workload matches %q; -list shows them", sel.run)
 	}
 	return nil

@@ -102,6 +102,20 @@ func TestSides(t *testing.T) {
 	}
 }
 
+func TestParseFrom(t *testing.T) {
+	var stderr strings.Builder
+	for args, wantJSON := range map[string]string{
+		"-from a.json -run ^http/":                 "",
+		"-from a.json -json b.json -markdown c.md": "b.json",
+		"-from a.json -json= -html=":               "",
+	} {
+		o, err := parse(strings.Split(args, " "), &stderr)
+		if err != nil || o.json != wantJSON || o.from != "a.json" {
+			t.Errorf("%s: JSON %q, %v", args, o.json, err)
+		}
+	}
+}
+
 func TestParseErrors(t *testing.T) {
 	tests := []struct{ args, want string }{
 		{"extra", `unexpected argument "extra"`},
@@ -124,6 +138,7 @@ func TestParseErrors(t *testing.T) {
 		{"-gear bogus", "-gear: "},
 		{"-versus quoit:bogus", "-versus: "},
 		{"-base net:auto", "-base: "},
+		{"-from a.json -quick", "-quick is for runs"},
 	}
 	for _, tt := range tests {
 		var stdout, stderr strings.Builder

@@ -1,10 +1,10 @@
-// Package report turns runs into a table, a JSON file and a page.
+// Package report turns runs into tables, pictures, a page and a JSON file from
+// which all of them can be made again.
 package report
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
+	"slices"
 	"strconv"
 	"time"
 
@@ -43,40 +43,72 @@ func (r *Report) Failed() bool {
 	return measured == 0
 }
 
-// Pair is two neighbouring runs.
-type Pair struct{ Base, Other load.Result }
+// Run is what is kept of one run.
+type Run struct {
+	Metrics map[string]float64 `json:"metrics"` // by Metric.Key
+	Units   uint64             `json:"units"`
+	Elapsed float64            `json:"elapsed_s"`
+	LoadCPU float64            `json:"load_cpu_s"`
+	Starved int                `json:"starved"`
+}
+
+func newRun(r *load.Result) Run {
+	out := Run{
+		Metrics: map[string]float64{}, Units: r.Units,
+		Elapsed: r.Elapsed.Seconds(), LoadCPU: r.LoadCPU.Seconds(), Starved: r.Starved,
+	}
+	for _, m := range Metrics {
+		out.Metrics[m.Key] = m.value(r)
+	}
+	return out
+}
+
+// Pair is two neighbouring runs: the base's and the other's.
+type Pair [2]Run
 
 // Case is a workload with everything that was fixed for it.
 type Case struct {
-	Workload workload.Workload
-	Versus   string
-	Procs    int // GOMAXPROCS of the servers; 0: Go's default
-	Pin      string
-	Pairs    []Pair
-	Errors   []string
-	Fallback string // why net served in quoit's place, or ""
+	Workload   workload.Workload
+	Versus     string
+	Procs      int // GOMAXPROCS that was asked for; 0: Go's default
+	GOMAXPROCS int // that the servers had; 0: not known
+	Pin        string
+	Pairs      []Pair
+	Errors     []string
+	Fallback   string // why net served in quoit's place, or ""
 
 	base, other hist.Hist // of all runs
 }
 
-// Add takes the results of a pair. The latencies are merged, all else is kept.
+// Add takes the results of a pair. The latencies of all pairs are merged.
 func (c *Case) Add(base, other *load.Result) {
 	c.base.Merge(base.Latency)
 	c.other.Merge(other.Latency)
-	c.Pairs = append(c.Pairs, Pair{*base, *other})
+	c.Pairs = append(c.Pairs, Pair{newRun(base), newRun(other)})
+}
+
+// Select keeps the cases whose workload's name matches.
+func (r *Report) Select(match func(name string) bool) {
+	r.Cases = slices.DeleteFunc(r.Cases, func(c *Case) bool { return !match(c.Workload.Name()) })
 }
 
 // Label names the case within its report.
 func (c *Case) Label() string {
+	s := c.name()
+	if c.Versus != "quoit" {
+		s += " " + c.Versus
+	}
+	return s
+}
+
+// name is enough where Versus is said elsewhere.
+func (c *Case) name() string {
 	s := c.Workload.Name()
 	if c.Procs > 0 {
 		s += " procs=" + strconv.Itoa(c.Procs)
 	}
 	if c.Pin != "off" {
 		s += " pin=" + c.Pin
-	}
-	if c.Versus != "quoit" {
-		s += " " + c.Versus
 	}
 	return s
 }
@@ -85,25 +117,25 @@ func (c *Case) Label() string {
 type Metric struct {
 	Key, Title, Unit string
 	HigherIsBetter   bool
-	value            func(load.Result) float64
+	value            func(*load.Result) float64
 }
 
-func quantile(q float64) func(load.Result) float64 {
-	return func(r load.Result) float64 { return float64(r.Latency.Quantile(q)) / 1e3 }
+func quantile(q float64) func(*load.Result) float64 {
+	return func(r *load.Result) float64 { return float64(r.Latency.Quantile(q)) / 1e3 }
 }
 
-func perUnit(f func(proc.Sample) float64) func(load.Result) float64 {
-	return func(r load.Result) float64 { return f(r.Server) / float64(r.Units) }
+func perUnit(f func(proc.Sample) float64) func(*load.Result) float64 {
+	return func(r *load.Result) float64 { return f(r.Server) / float64(r.Units) }
 }
 
 // Metrics lists what is compared.
 var Metrics = []Metric{
-	{"rate", "requests/s", "", true, func(r load.Result) float64 { return float64(r.Units) / r.Elapsed.Seconds() }},
+	{"rate", "requests/s", "", true, func(r *load.Result) float64 { return float64(r.Units) / r.Elapsed.Seconds() }},
 	{"cpu", "CPU per request", "µs", false, perUnit(func(s proc.Sample) float64 { return float64(s.CPU) / 1e3 })},
 	{"p50", "p50", "µs", false, quantile(0.5)},
 	{"p99", "p99", "µs", false, quantile(0.99)},
 	{"p999", "p99.9", "µs", false, quantile(0.999)},
-	{"rss", "peak RSS", "MB", false, func(r load.Result) float64 { return float64(r.Server.PeakRSS) / 1e6 }},
+	{"rss", "peak RSS", "MB", false, func(r *load.Result) float64 { return float64(r.Server.PeakRSS) / 1e6 }},
 	{"vol", "vol. switches/request", "", false, perUnit(func(s proc.Sample) float64 { return float64(s.Voluntary) })},
 	{"invol", "invol. switches/request", "", false, perUnit(func(s proc.Sample) float64 { return float64(s.Involuntary) })},
 }
@@ -118,10 +150,7 @@ type Comparison struct {
 
 // Compare summarizes m over all pairs.
 func (c *Case) Compare(m Metric) Comparison {
-	var base, other []float64
-	for _, p := range c.Pairs {
-		base, other = append(base, m.value(p.Base)), append(other, m.value(p.Other))
-	}
+	base, other := c.values(m)
 	return Comparison{
 		Base:  paired.Summarize(base).Median,
 		Other: paired.Summarize(other).Median,
@@ -130,20 +159,21 @@ func (c *Case) Compare(m Metric) Comparison {
 }
 
 // Rates returns the ratios of the requests/s of each pair.
-func (c *Case) Rates() []float64 {
-	var base, other []float64
+func (c *Case) Rates() []float64 { return paired.Ratios(c.values(metric("rate"))) }
+
+func (c *Case) values(m Metric) (base, other []float64) {
 	for _, p := range c.Pairs {
-		base, other = append(base, Metrics[0].value(p.Base)), append(other, Metrics[0].value(p.Other))
+		base, other = append(base, p[0].Metrics[m.Key]), append(other, p[1].Metrics[m.Key])
 	}
-	return paired.Ratios(base, other)
+	return base, other
 }
 
 // busy is the generator's share of one processor, as a median.
 func (c *Case) busy() float64 {
 	var xs []float64
 	for _, p := range c.Pairs {
-		for _, r := range []load.Result{p.Base, p.Other} {
-			xs = append(xs, r.LoadCPU.Seconds()/r.Elapsed.Seconds())
+		for _, r := range p {
+			xs = append(xs, r.LoadCPU/r.Elapsed)
 		}
 	}
 	return paired.Summarize(xs).Median
@@ -166,8 +196,8 @@ func (c *Case) Notes(base string) []string {
 	}
 	starved := map[string]int{}
 	for _, p := range c.Pairs {
-		starved[base] = max(starved[base], p.Base.Starved)
-		starved[c.Versus] = max(starved[c.Versus], p.Other.Starved)
+		starved[base] = max(starved[base], p[0].Starved)
+		starved[c.Versus] = max(starved[c.Versus], p[1].Starved)
 	}
 	for _, side := range []string{base, c.Versus} {
 		if n := starved[side]; n > 0 {
@@ -179,83 +209,4 @@ func (c *Case) Notes(base string) []string {
 		add("the generator used %.0f%% of a processor: it may have set the pace", 100*b)
 	}
 	return notes
-}
-
-// jsonRun is one side of a pair in the file.
-type jsonRun struct {
-	Metrics map[string]float64 `json:"metrics"`
-	Units   uint64             `json:"units"`
-	Elapsed float64            `json:"elapsed_s"`
-	LoadCPU float64            `json:"load_cpu_s"`
-	Starved int                `json:"starved"`
-}
-
-func newJSONRun(r load.Result) jsonRun {
-	j := jsonRun{Metrics: map[string]float64{}, Units: r.Units, Elapsed: r.Elapsed.Seconds(), LoadCPU: r.LoadCPU.Seconds(), Starved: r.Starved}
-	for _, m := range Metrics {
-		j.Metrics[m.Key] = m.value(r)
-	}
-	return j
-}
-
-type jsonCase struct {
-	Name     string                `json:"name"`
-	Workload workload.Workload     `json:"workload"`
-	Unit     string                `json:"unit"`
-	Versus   string                `json:"versus"`
-	Procs    int                   `json:"procs"`
-	Pin      string                `json:"pin"`
-	Summary  map[string]Comparison `json:"summary"`
-	Pairs    [][2]jsonRun          `json:"pairs"` // base, other
-	Base     *hist.Hist            `json:"base_latency"`
-	Other    *hist.Hist            `json:"other_latency"`
-	Notes    []string              `json:"notes,omitempty"`
-}
-
-// JSON writes the whole report, single runs included.
-func (r *Report) JSON(w io.Writer) error {
-	type metric struct {
-		Key   string `json:"key"`
-		Title string `json:"title"`
-		Unit  string `json:"unit"`
-	}
-	out := struct {
-		Date    time.Time    `json:"date"`
-		Machine proc.Machine `json:"machine"`
-		Go      string       `json:"go"`
-		Command string       `json:"command"`
-		Base    string       `json:"base"`
-		Length  float64      `json:"length_s"`
-		Warmup  float64      `json:"warmup_s"`
-		Elapsed float64      `json:"elapsed_s"`
-		Metrics []metric     `json:"metrics"`
-		Skipped []string     `json:"skipped,omitempty"`
-		Checks  []string     `json:"checks,omitempty"`
-		Stopped string       `json:"stopped,omitempty"`
-		Cases   []jsonCase   `json:"cases"`
-	}{
-		Date: r.Date, Machine: r.Machine, Go: r.Go, Command: r.Command, Base: r.Base,
-		Length: r.Length.Seconds(), Warmup: r.Warmup.Seconds(), Elapsed: r.Elapsed.Seconds(),
-		Skipped: r.Skipped, Checks: r.Checks, Stopped: r.Stopped, Cases: []jsonCase{},
-	}
-	for _, m := range Metrics {
-		out.Metrics = append(out.Metrics, metric{m.Key, m.Title, m.Unit})
-	}
-	for _, c := range r.Cases {
-		j := jsonCase{
-			Name: c.Label(), Workload: c.Workload, Unit: c.Workload.Unit(), Versus: c.Versus,
-			Procs: c.Procs, Pin: c.Pin, Summary: map[string]Comparison{}, Pairs: [][2]jsonRun{},
-			Base: &c.base, Other: &c.other, Notes: c.Notes(r.Base),
-		}
-		for _, m := range Metrics {
-			j.Summary[m.Key] = c.Compare(m)
-		}
-		for _, p := range c.Pairs {
-			j.Pairs = append(j.Pairs, [2]jsonRun{newJSONRun(p.Base), newJSONRun(p.Other)})
-		}
-		out.Cases = append(out.Cases, j)
-	}
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", " ")
-	return enc.Encode(out)
 }

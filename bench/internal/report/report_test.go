@@ -141,6 +141,48 @@ func TestPage(t *testing.T) {
 	}
 }
 
+func TestReadBack(t *testing.T) {
+	r := sample()
+	r.Date, r.Length, r.Elapsed = time.Date(2026, 11, 22, 1, 2, 3, 0, time.UTC), 1500*time.Millisecond, 61*time.Second
+	r.Machine, r.Checks = proc.Machine{Kernel: "6.18", CPUs: 2, Load: "1 2 3"}, []string{"wrk agrees"}
+	r.Cases[0].GOMAXPROCS, r.Cases[1].Fallback = 2, "seccomp"
+	var file bytes.Buffer
+	if err := r.JSON(&file); err != nil {
+		t.Fatal(err)
+	}
+	back, err := Read(bytes.NewReader(file.Bytes()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, render := range map[string]func(*Report, io.Writer) error{
+		"JSON": (*Report).JSON, "HTML": (*Report).HTML,
+		"Markdown": (*Report).Markdown, "Table": (*Report).Table,
+	} {
+		var want, got bytes.Buffer
+		if err := errors.Join(render(r, &want), render(back, &got)); err != nil {
+			t.Fatal(err)
+		}
+		if want.String() != got.String() {
+			t.Errorf("%s differs:\n%s\nwas:\n%s", name, &got, &want)
+		}
+	}
+	back.Select(func(name string) bool { return name == "echo-64B/1" })
+	if len(back.Cases) != 0 {
+		t.Errorf("%d cases match", len(back.Cases))
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	for in, want := range map[string]string{
+		"": "EOF", "[]": "cannot unmarshal", "{}": "no results",
+		`{"cases":[{"name":"http/1"}]}`: "http/1 has no latencies",
+	} {
+		if _, err := Read(strings.NewReader(in)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %q", in, err, want)
+		}
+	}
+}
+
 func wellFormed(t *testing.T, s string) {
 	t.Helper()
 	for d := xml.NewDecoder(strings.NewReader(s)); ; {
