@@ -89,7 +89,7 @@ func TestReportsAreWritten(t *testing.T) {
 	args := []string{
 		"-run", "^echo-64B/3$", "-conns", "3", "-rounds", "1", "-length", "100ms", "-versus", "quoit,net",
 		"-procs", "1", "-json", filepath.Join(dir, "r.json"), "-html", filepath.Join(dir, "r.html"), "-profile", dir,
-		"-markdown", filepath.Join(dir, "r.md"),
+		"-chart", filepath.Join(dir, "r.svg"), "-markdown", filepath.Join(dir, "r.md"),
 	}
 	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &stdout, &stderr)
@@ -128,7 +128,7 @@ func reportsAreTheSame(t *testing.T, dir string) {
 	t.Helper()
 	again := t.TempDir()
 	args := []string{"-from", filepath.Join(dir, "r.json")}
-	names := map[string]string{"-json": "r.json", "-html": "r.html", "-markdown": "r.md"}
+	names := map[string]string{"-json": "r.json", "-html": "r.html", "-chart": "r.svg", "-markdown": "r.md"}
 	for flag, name := range names {
 		args = append(args, flag, filepath.Join(again, name))
 	}
@@ -146,7 +146,7 @@ func reportsAreTheSame(t *testing.T, dir string) {
 		}
 	}
 	for _, args := range [][]string{
-		{"-from", filepath.Join(dir, "nothing.json")}, {"-from", filepath.Join(dir, "r.md")},
+		{"-from", filepath.Join(dir, "nothing.json")}, {"-from", filepath.Join(dir, "r.svg")},
 		{"-from", filepath.Join(dir, "r.json"), "-run", "^http/"},
 	} {
 		if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitFailed {

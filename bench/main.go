@@ -105,7 +105,10 @@ func write(rep *report.Report, o options, stdout, stderr io.Writer) error {
 	for _, out := range []struct {
 		path   string
 		render func(io.Writer) error
-	}{{o.json, rep.JSON}, {o.html, rep.HTML}, {o.markdown, rep.Markdown}} {
+	}{
+		{o.json, rep.JSON}, {o.html, rep.HTML}, {o.chart, rep.Chart},
+		{o.markdown, rep.Markdown},
+	} {
 		if out.path == "" {
 			continue
 		}

@@ -42,7 +42,7 @@ type pin struct {
 }
 
 // reports are the files to write; none if empty.
-type reports struct{ json, html, markdown string }
+type reports struct{ json, html, chart, markdown string }
 
 type options struct {
 	args      []string
@@ -111,6 +111,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.from, "from", "", "make the reports from this `file`, written by -json before, and run nothing; -run selects")
 	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none; not with -from unless given")
 	fs.StringVar(&o.html, "html", "bench.html", "`file` for the results as a page; empty: none")
+	fs.StringVar(&o.chart, "chart", "", "`file` for the ratios as an SVG picture; none if empty")
 	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
 	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
 	fs.BoolVar(&o.list, "list", false, "list the workloads and exit")
@@ -160,7 +161,7 @@ func (o *options) resolve(fs *flag.FlagSet, sel selection) error {
 }
 
 // reportFlags are those that mean something without a run.
-var reportFlags = []string{"from", "run", "json", "html", "markdown"}
+var reportFlags = []string{"from", "run", "json", "html", "chart", "markdown"}
 
 // onlyReports is for -from. The JSON is there already and needs no default.
 func (o *options) onlyReports(fs *flag.FlagSet) error {

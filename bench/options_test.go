@@ -105,7 +105,7 @@ func TestSides(t *testing.T) {
 func TestParseFrom(t *testing.T) {
 	var stderr strings.Builder
 	for args, wantJSON := range map[string]string{
-		"-from a.json -run ^http/":                 "",
+		"-from a.json -chart c.svg -run ^http/":    "",
 		"-from a.json -json b.json -markdown c.md": "b.json",
 		"-from a.json -json= -html=":               "",
 	} {

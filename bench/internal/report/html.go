@@ -39,13 +39,14 @@ type note struct{ Label, Text string }
 // HTML writes one page that needs nothing else.
 func (r *Report) HTML(w io.Writer) error {
 	data := struct {
+		Styles  template.CSS
 		Heading []string
 		Base    string
 		Groups  []group
 		Notes   []note
 		Checks  []string
 		Skipped []string
-	}{Heading: r.Heading(), Base: r.Base, Checks: r.Checks, Skipped: r.Skipped}
+	}{Styles: template.CSS(variables() + pictureRules), Heading: r.Heading(), Base: r.Base, Checks: r.Checks, Skipped: r.Skipped}
 	for _, versus := range r.versus() {
 		data.Groups = append(data.Groups, r.group(versus))
 	}
@@ -72,12 +73,9 @@ func (r *Report) versus() []string {
 
 func (r *Report) group(versus string) group {
 	g := group{Versus: versus, Noise: versus == r.Base}
-	var cases []*Case
-	for _, c := range r.Cases {
-		if c.Versus == versus && len(c.Pairs) > 0 {
-			cases = append(cases, c)
-			g.Curves = append(g.Curves, template.HTML(curveChart(c))) // escapes what it draws
-		}
+	cases := r.measured(versus)
+	for _, c := range cases {
+		g.Curves = append(g.Curves, template.HTML(curveChart(c))) // escapes what it draws
 	}
 	g.Ratios = template.HTML(ratioChart(cases))
 	for _, t := range tables {

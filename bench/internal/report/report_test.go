@@ -155,7 +155,7 @@ func TestReadBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, render := range map[string]func(*Report, io.Writer) error{
-		"JSON": (*Report).JSON, "HTML": (*Report).HTML,
+		"JSON": (*Report).JSON, "HTML": (*Report).HTML, "Chart": (*Report).Chart,
 		"Markdown": (*Report).Markdown, "Table": (*Report).Table,
 	} {
 		var want, got bytes.Buffer

@@ -23,130 +23,18 @@ func (d *drawing) line(x1, y1, x2, y2 float64, class string) {
 	d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`, x1, y1, x2, y2, class)
 }
 
+func (d *drawing) circle(x, y, r float64, class string) {
+	d.add(`<circle cx="%.1f" cy="%.1f" r="%.1f" class="%s"/>`, x, y, r, class)
+}
+
+// rect's corners are rounded by radius.
+func (d *drawing) rect(x, y, width, height, radius float64, class string) {
+	d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="%.1f" class="%s"/>`, x, y, width, height, radius, class)
+}
+
 func (d *drawing) svg(width, height float64, label string) string {
 	return fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`,
 		width, height, html.EscapeString(label), d.String())
-}
-
-// Sizes of the chart of ratios, in pixels.
-const (
-	rowHeight  = 26.0
-	labelWidth = 210.0
-	panelWidth = 225.0
-	valueWidth = 44.0
-	panelGap   = 18.0
-	headHeight = 46.0
-)
-
-// chartKeys are the metrics that have a panel.
-var chartKeys = []string{"rate", "cpu", "p50", "p99"}
-
-// ratioAxis is logarithmic: twice as fast is as far from 1 as half as fast.
-type ratioAxis struct {
-	left, width float64
-	span        float64 // the axis goes from 1/span to span
-}
-
-// at clamps, so that an outlier ends at the edge of its panel.
-func (a ratioAxis) at(ratio float64) float64 {
-	share := math.Log(max(ratio, 1e-9)) / math.Log(a.span)
-	return a.left + a.width/2*(1+min(max(share, -1), 1))
-}
-
-// spans are the axes to choose from, with their ticks above 1.
-var spans = []struct {
-	span  float64
-	ticks []float64
-}{
-	{1.25, []float64{1.1, 1.2}},
-	{2, []float64{1.25, 1.5, 2}},
-	{4, []float64{1.5, 2, 3, 4}},
-	{10, []float64{2, 5, 10}},
-}
-
-// verdict is the class of a ratio: good or bad only if the quartiles agree.
-func verdict(c Comparison, m Metric) string {
-	above, below := c.Ratio.Q1 > 1, c.Ratio.Q3 < 1
-	switch {
-	case c.Ratio.N == 0 || above == below:
-		return "same"
-	case above == m.HigherIsBetter:
-		return "good"
-	}
-	return "bad"
-}
-
-// ratioChart draws a bar from 1 to the median and a whisker between the
-// quartiles, for each case and metric.
-func ratioChart(cases []*Case) string {
-	var d drawing
-	height := headHeight + rowHeight*float64(len(cases)) + 8
-	width := labelWidth + float64(len(chartKeys))*(panelWidth+panelGap)
-	for i, c := range cases {
-		y := headHeight + rowHeight*(float64(i)+0.5)
-		if i%2 == 1 {
-			d.add(`<rect x="0" y="%.1f" width="%.1f" height="%.1f" class="stripe"/>`, y-rowHeight/2, width, rowHeight)
-		}
-		d.text(labelWidth-14, y+4, "label", "end", c.Label())
-	}
-	for i, key := range chartKeys {
-		left := labelWidth + float64(i)*(panelWidth+panelGap)
-		ratioPanel(&d, left, height, cases, metric(key))
-	}
-	return d.svg(width, height, "ratios by workload")
-}
-
-func ratioPanel(d *drawing, left, height float64, cases []*Case, m Metric) {
-	var comparisons []Comparison
-	far := 1.0
-	for _, c := range cases {
-		cmp := c.Compare(m)
-		comparisons = append(comparisons, cmp)
-		for _, q := range []float64{cmp.Ratio.Q1, cmp.Ratio.Q3} {
-			if q > 0 {
-				far = max(far, q, 1/q)
-			}
-		}
-	}
-	scale := spans[len(spans)-1]
-	for _, s := range spans {
-		if far <= s.span {
-			scale = s
-			break
-		}
-	}
-	a := ratioAxis{left: left, width: panelWidth - valueWidth, span: scale.span}
-	better := "lower is better"
-	if m.HigherIsBetter {
-		better = "higher is better"
-	}
-	d.text(left, 14, "title", "start", m.Title)
-	d.text(left+panelWidth, 14, "tick", "end", better)
-	d.line(a.at(1), headHeight-6, a.at(1), height-8, "one")
-	d.text(a.at(1), headHeight-10, "tick", "middle", "1")
-	for _, t := range scale.ticks {
-		for _, r := range []float64{t, 1 / t} {
-			d.line(a.at(r), headHeight-6, a.at(r), height-8, "grid")
-		}
-	}
-	last := scale.ticks[len(scale.ticks)-1]
-	d.text(a.at(last), headHeight-10, "tick", "middle", fmt.Sprintf("%.4g", last))
-	d.text(a.at(1/last), headHeight-10, "tick", "middle", fmt.Sprintf("%.2g", 1/last))
-	for i, cmp := range comparisons {
-		if cmp.Ratio.N == 0 {
-			continue
-		}
-		y := headHeight + rowHeight*(float64(i)+0.5)
-		class := verdict(cmp, m)
-		x0, x1 := a.at(1), a.at(cmp.Ratio.Median)
-		d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="12" rx="2" class="bar %s"><title>%s</title></rect>`,
-			min(x0, x1), y-6, max(math.Abs(x1-x0), 1), class, html.EscapeString(cmp.ratio()))
-		lo, hi := a.at(cmp.Ratio.Q1), a.at(cmp.Ratio.Q3)
-		d.line(lo, y, hi, y, "whisker")
-		d.line(lo, y-4, lo, y+4, "whisker")
-		d.line(hi, y-4, hi, y+4, "whisker")
-		d.text(left+panelWidth, y+4, "value "+class, "end", fmt.Sprintf("%.2f", cmp.Ratio.Median))
-	}
 }
 
 // Sizes of a chart of latencies, in pixels.
