@@ -89,7 +89,7 @@ func TestReportsAreWritten(t *testing.T) {
 	args := []string{
 		"-run", "^echo-64B/3$", "-conns", "3", "-rounds", "1", "-length", "100ms", "-versus", "quoit,net",
 		"-procs", "1", "-json", filepath.Join(dir, "r.json"), "-html", filepath.Join(dir, "r.html"), "-profile", dir,
-		"-chart", filepath.Join(dir, "r.svg"), "-markdown", filepath.Join(dir, "r.md"),
+		"-chart", filepath.Join(dir, "r.svg"), "-markdown", filepath.Join(dir, "r.md"), "-readme", filepath.Join(dir, "readme.md"),
 	}
 	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
 		t.Fatalf("exit code %d\n%s%s", code, &stdout, &stderr)
@@ -128,7 +128,7 @@ func reportsAreTheSame(t *testing.T, dir string) {
 	t.Helper()
 	again := t.TempDir()
 	args := []string{"-from", filepath.Join(dir, "r.json")}
-	names := map[string]string{"-json": "r.json", "-html": "r.html", "-chart": "r.svg", "-markdown": "r.md"}
+	names := map[string]string{"-json": "r.json", "-html": "r.html", "-chart": "r.svg", "-markdown": "r.md", "-readme": "readme.md"}
 	for flag, name := range names {
 		args = append(args, flag, filepath.Join(again, name))
 	}

@@ -107,7 +107,7 @@ func write(rep *report.Report, o options, stdout, stderr io.Writer) error {
 		render func(io.Writer) error
 	}{
 		{o.json, rep.JSON}, {o.html, rep.HTML}, {o.chart, rep.Chart},
-		{o.markdown, rep.Markdown},
+		{o.markdown, rep.Markdown}, {o.readme, rep.Readme},
 	} {
 		if out.path == "" {
 			continue

@@ -42,7 +42,7 @@ type pin struct {
 }
 
 // reports are the files to write; none if empty.
-type reports struct{ json, html, chart, markdown string }
+type reports struct{ json, html, chart, markdown, readme string }
 
 type options struct {
 	args      []string
@@ -113,6 +113,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.html, "html", "bench.html", "`file` for the results as a page; empty: none")
 	fs.StringVar(&o.chart, "chart", "", "`file` for the ratios as an SVG picture; none if empty")
 	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
+	fs.StringVar(&o.readme, "readme", "", "`file` for a narrower one, as a README has room for; none if empty")
 	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
 	fs.BoolVar(&o.list, "list", false, "list the workloads and exit")
 	fs.BoolVar(&o.crosscheck, "crosscheck", true, "compare with wrk and h2load too, where they are installed (not with -quick)")
@@ -161,7 +162,7 @@ func (o *options) resolve(fs *flag.FlagSet, sel selection) error {
 }
 
 // reportFlags are those that mean something without a run.
-var reportFlags = []string{"from", "run", "json", "html", "chart", "markdown"}
+var reportFlags = []string{"from", "run", "json", "html", "chart", "markdown", "readme"}
 
 // onlyReports is for -from. The JSON is there already and needs no default.
 func (o *options) onlyReports(fs *flag.FlagSet) error {

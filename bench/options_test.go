@@ -105,9 +105,9 @@ func TestSides(t *testing.T) {
 func TestParseFrom(t *testing.T) {
 	var stderr strings.Builder
 	for args, wantJSON := range map[string]string{
-		"-from a.json -chart c.svg -run ^http/":    "",
-		"-from a.json -json b.json -markdown c.md": "b.json",
-		"-from a.json -json= -html=":               "",
+		"-from a.json -chart c.svg -run ^http/":      "",
+		"-from a.json -json b.json -markdown c.md":   "b.json",
+		"-from a.json -json= -html= -readme READ.md": "",
 	} {
 		o, err := parse(strings.Split(args, " "), &stderr)
 		if err != nil || o.json != wantJSON || o.from != "a.json" {

@@ -112,6 +112,31 @@ func TestMarkdown(t *testing.T) {
 	}
 }
 
+func TestReadme(t *testing.T) {
+	r := sample()
+	slower := &Case{Workload: workload.All([]int{8})[0], Versus: "quoit", Pin: "off"}
+	slower.Add(result(1000, time.Millisecond), result(900, time.Millisecond))
+	r.Cases = append(r.Cases, slower)
+	r.Go, r.Machine.Kernel, r.Machine.CPU, r.Machine.CPUs = "go1.26", "6.18", "Intel(R) Xeon(R)", 2
+	var b bytes.Buffer
+	if err := r.Readme(&b); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| quoit ÷ net | requests/s | CPU per request | p50 | p99 |\n|---|---|---|---|---|\n| http/64 | 1.20 (1.20-1.20) |",
+		"| http/8 | **0.90 (0.90-0.90)** |",
+		"\nLinux 6.18, Intel Xeon, 2 CPUs, go1.26, 1 to 5 pairs of runs of 0s, ",
+		"\nNoise, net ÷ net, lowest and highest median: requests/s 1.00-1.00, ",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, &b)
+		}
+	}
+	if strings.Contains(b.String(), "| net ÷ net") {
+		t.Errorf("the noise has a table:\n%s", &b)
+	}
+}
+
 func TestPage(t *testing.T) {
 	var b bytes.Buffer
 	if err := sample().HTML(&b); err != nil {
@@ -156,7 +181,7 @@ func TestReadBack(t *testing.T) {
 	}
 	for name, render := range map[string]func(*Report, io.Writer) error{
 		"JSON": (*Report).JSON, "HTML": (*Report).HTML, "Chart": (*Report).Chart,
-		"Markdown": (*Report).Markdown, "Table": (*Report).Table,
+		"Markdown": (*Report).Markdown, "Readme": (*Report).Readme, "Table": (*Report).Table,
 	} {
 		var want, got bytes.Buffer
 		if err := errors.Join(render(r, &want), render(back, &got)); err != nil {
