@@ -85,7 +85,7 @@ var families = []family{
 	{Workload{Family: "http", About: "HTTP/1.1 keep-alive, 13-byte response", Server: ServeHTTP, Load: LoadHTTP, Path: "/"},
 		httpConns, []int{1, 8, 64, 256}, 0},
 	{Workload{Family: "http-timeouts", About: "the same, server timeouts set", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Timeouts: true},
-		httpConns, []int{64}, 0},
+		httpConns, nil, 0},
 	{Workload{Family: "close", About: "a conn for each request (Connection: close)", Server: ServeHTTP, Load: LoadClose, Path: "/"},
 		[]int{64}, []int{64}, 0},
 	{Workload{Family: "pipelined", About: "16 pipelined requests a conn", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Depth: 16},
