@@ -102,7 +102,7 @@ func (r *Report) chartTable(versus []string) ratioTable {
 			t.all = append(t.all, c)
 		}
 	}
-	t.label = min(max(charWidth*float64(longest)+36, 130), 300)
+	t.label = min(max(charWidth*float64(longest)+nameGap+18, 130), 300)
 	n := float64(len(t.keys))
 	t.panel = (chartWidth - 2*chartMargin - t.label - (n-1)*t.gap) / n
 	return t

@@ -39,6 +39,7 @@ var scales = []scale{
 	{1.25, []float64{0.8, 0.9, 1.1, 1.25}},
 	{1.5, []float64{0.67, 0.8, 1.25, 1.5}},
 	{2, []float64{0.5, 0.7, 1.4, 2}},
+	{3, []float64{0.33, 0.6, 1.7, 3}},
 	{4, []float64{0.25, 0.5, 2, 4}},
 	{10, []float64{0.1, 0.3, 3, 10}},
 }
@@ -95,6 +96,7 @@ type ratioTable struct {
 const (
 	headHeight = 46.0
 	valueWidth = 44.0
+	nameGap    = 26.0 // for half of the first tick's text
 )
 
 func (t ratioTable) width() float64 {
@@ -113,7 +115,7 @@ func (t ratioTable) middle(i int) float64 { return t.bottom(i) + t.row/2 }
 func (t ratioTable) draw(d *drawing, cases, noise []*Case) {
 	family, striped := "", true
 	d.text(t.left+6, t.top+headHeight-10, "tick", "start", "workload")
-	d.text(t.left+t.label-18, t.top+headHeight-10, "tick", "end", "conns")
+	d.text(t.left+t.label-nameGap, t.top+headHeight-10, "tick", "end", "conns")
 	for i, c := range cases {
 		name := c.Workload.Family
 		if name != family {
@@ -125,7 +127,7 @@ func (t ratioTable) draw(d *drawing, cases, noise []*Case) {
 		if name != family {
 			d.text(t.left+6, t.middle(i)+4, "label", "start", name)
 		}
-		d.text(t.left+t.label-18, t.middle(i)+4, "label quiet", "end", strings.TrimPrefix(c.name(), name+"/"))
+		d.text(t.left+t.label-nameGap, t.middle(i)+4, "label quiet", "end", strings.TrimPrefix(c.name(), name+"/"))
 		family = name
 	}
 	for i, key := range t.keys {
