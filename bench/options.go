@@ -69,7 +69,7 @@ const (
 	defaultLength = time.Second
 	quickRounds   = 4
 	quickLength   = 500 * time.Millisecond
-	quickLimit    = 125 * time.Second // leaves 55 s for building, so that all is under 3 minutes
+	quickLimit    = 115 * time.Second // leaves 65 s for building, so that all is under 3 minutes
 )
 
 const header = `usage: bench [flags]

@@ -58,7 +58,7 @@ func TestParseQuick(t *testing.T) {
 		t.Errorf("%d of %d workloads, limit %v", len(quick.workloads), len(all.workloads), quick.limit)
 	}
 	runs := time.Duration(len(quick.workloads) * quick.rounds * 4)
-	if nominal := runs * (quick.length + quick.warmup + 100*time.Millisecond); nominal > quick.limit {
+	if nominal := runs * (quick.length + quick.warmup + 50*time.Millisecond); nominal > quick.limit {
 		t.Errorf("the quick run takes %v and has %v", nominal, quick.limit)
 	}
 }
