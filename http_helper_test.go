@@ -131,6 +131,28 @@ func htServe(t *testing.T, tr htTransport, srv *http.Server) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	htServeOn(t, ln, srv)
+	return ln.Addr().String()
+}
+
+// htServeSent is htServe with a client whose bytes are there before the server
+// begins: they cannot be late for its timeouts.
+func htServeSent(t *testing.T, tr htTransport, srv *http.Server, send string) *net.TCPConn {
+	t.Helper()
+	ln, err := tr.listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer htServeOn(t, ln, srv) // which closes ln, even if the dial fails
+	c := htDial(t, ln.Addr().String())
+	if _, err := io.WriteString(c, send); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func htServeOn(t *testing.T, ln net.Listener, srv *http.Server) {
+	t.Helper()
 	logged := new(htLog)
 	if srv.ErrorLog == nil {
 		srv.ErrorLog = log.New(logged, "", 0)
@@ -152,7 +174,6 @@ func htServe(t *testing.T, tr htTransport, srv *http.Server) string {
 			t.Errorf("server panicked:\n%s", s)
 		}
 	})
-	return ln.Addr().String()
 }
 
 // htDial connects with plain net and bounds everything done on the conn.

@@ -189,9 +189,8 @@ func TestHTTPHijackDeadlines(t *testing.T) {
 			_, err := c.Write(b[:])
 			return err
 		}
-		addr := htServe(t, tr, &http.Server{ReadTimeout: htShortTimeout, WriteTimeout: htShortTimeout, Handler: htHijacker(t, serve)})
-		c := htDial(t, addr)
-		fmt.Fprintf(c, htUpgrade, "deadlines")
+		srv := &http.Server{ReadTimeout: htShortTimeout, WriteTimeout: htShortTimeout, Handler: htHijacker(t, serve)}
+		c := htServeSent(t, tr, srv, fmt.Sprintf(htUpgrade, "deadlines"))
 		br := bufio.NewReader(c)
 		if err := htSwitched(br); err != nil {
 			t.Fatal(err)

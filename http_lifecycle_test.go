@@ -42,15 +42,13 @@ func TestHTTPServerTimeouts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			htEach(t, func(t *testing.T, tr htTransport) {
 				bodyErr := make(chan error, 2)
-				addr := htServe(t, tr, &http.Server{
+				c := htServeSent(t, tr, &http.Server{
 					IdleTimeout: tt.idle, ReadHeaderTimeout: tt.header, ReadTimeout: tt.read,
 					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						_, err := io.Copy(io.Discard, r.Body)
 						bodyErr <- err
 					}),
-				})
-				c := htDial(t, addr)
-				io.WriteString(c, tt.send)
+				}, tt.send)
 				b, err := io.ReadAll(c)
 				if line, _, _ := strings.Cut(string(b), "\r\n"); err != nil || line != tt.want {
 					t.Errorf("got %q, %v, want %q and EOF", line, err, tt.want)
