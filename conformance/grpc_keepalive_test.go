@@ -71,7 +71,8 @@ func TestGRPCServerKeepalive(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			p := startGRPC(t, tt, grpc.KeepaliveParams(keepalive.ServerParameters{
-				Time: time.Second, Timeout: time.Second, // the least that gRPC allows
+				Time:    time.Second,     // the least that gRPC allows
+				Timeout: 5 * time.Second, // answers on a slow machine come in time
 			}))
 			c, err := p.client.dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String())
 			if err != nil {

@@ -372,18 +372,17 @@ func TestGRPCConcurrent(t *testing.T) {
 		for i := range ccs {
 			ccs[i] = p.connect(t)
 		}
-		ctx := callContext(t)
 		var wg sync.WaitGroup
 		for i := range calls {
 			wg.Go(func() {
 				cc := ccs[i%conns]
 				for j := range 5 {
-					if err := callUnary(ctx, cc, payload(uint64(i), (i*j*331)%50_000)); err != nil {
+					if err := callUnary(callContext(t), cc, payload(uint64(i), (i*j*331)%50_000)); err != nil {
 						t.Errorf("call %d.%d: %v", i, j, err)
 						return
 					}
 				}
-				s, err := cc.NewStream(ctx, bidiStream, methodChat)
+				s, err := cc.NewStream(callContext(t), bidiStream, methodChat)
 				if err == nil {
 					err = chat(s, uint64(i), 5, 20_000)
 				}
