@@ -328,7 +328,7 @@ func (s *scene) forget() {
 
 // awaitEnd collects garbage until the peer sees the conn closed.
 func (s *scene) awaitEnd() string {
-	for range 200 {
+	for end := time.Now().Add(behaviourLimit / 4); time.Now().Before(end); {
 		runtime.GC()
 		s.must(s.peer.SetReadDeadline(time.Now().Add(5 * time.Millisecond)))
 		n, err := s.peer.Read(make([]byte, 1))

@@ -265,7 +265,7 @@ func (s *scene) reach(ln net.Listener, address string) string {
 		return "not reachable"
 	}
 	defer peer.Close()
-	s.must(s.full(ln).SetDeadline(time.Now().Add(time.Second)))
+	s.must(s.full(ln).SetDeadline(time.Now().Add(behaviourLimit / 4)))
 	for {
 		c, err := ln.Accept()
 		if err != nil {

@@ -166,7 +166,7 @@ func TestBehaviourRawEarly(t *testing.T) {
 			got = append(got, b[:max(n, 0)]...)
 			return true
 		}))
-		s.must(s.conn.SetReadDeadline(soon()))
+		s.must(s.conn.SetReadDeadline(time.Now().Add(behaviourLimit / 4)))
 		for len(got) < 5 {
 			n, err := s.conn.Read(b)
 			got = append(got, b[:n]...)

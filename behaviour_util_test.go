@@ -59,7 +59,7 @@ func excepted(test, label string) string {
 }
 
 // behaviourLimit bounds one run of a behaviour. A run that exceeds it hangs.
-const behaviourLimit = 20 * time.Second
+const behaviourLimit = time.Minute
 
 // impl is one implementation of net's calls.
 type impl struct {

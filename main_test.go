@@ -38,7 +38,7 @@ func startNetpoller() {
 // leaks waits until everything is gone and says what stays.
 func leaks(before map[string]int) string {
 	var report string
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		runtime.GC() // net keeps splice's pipes until collected
 		report = leakedFiles(before) + leakedGoroutines()
 		if report == "" {
