@@ -35,6 +35,10 @@ func small(w workload.Workload) workload.Workload {
 	return w
 }
 
+// length is more than a machine that is shared pauses for: in each measured
+// time some request has to be answered.
+const length = 300 * time.Millisecond
+
 func testOptions(workloads ...workload.Workload) options {
 	return options{
 		workloads: workloads,
@@ -44,7 +48,7 @@ func testOptions(workloads ...workload.Workload) options {
 		pins:      []pin{{name: "off"}},
 		rounds:    1,
 		warmup:    20 * time.Millisecond,
-		length:    120 * time.Millisecond,
+		length:    length,
 	}
 }
 
@@ -87,7 +91,7 @@ func TestReportsAreWritten(t *testing.T) {
 	dir := t.TempDir()
 	var stdout, stderr bytes.Buffer
 	args := []string{
-		"-run", "^echo-64B/3$", "-conns", "3", "-rounds", "1", "-length", "100ms", "-versus", "quoit,net",
+		"-run", "^echo-64B/3$", "-conns", "3", "-rounds", "1", "-length", length.String(), "-versus", "quoit,net",
 		"-procs", "1", "-json", filepath.Join(dir, "r.json"), "-html", filepath.Join(dir, "r.html"), "-profile", dir,
 		"-chart", filepath.Join(dir, "r.svg"), "-markdown", filepath.Join(dir, "r.md"), "-readme", filepath.Join(dir, "readme.md"),
 	}

@@ -13,8 +13,11 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
+// length is more than a machine that is shared pauses for.
+const length = 300 * time.Millisecond
+
 func spec(w workload.Workload, addr net.Addr) Spec {
-	return Spec{Workload: w, Addr: addr.String(), PID: os.Getpid(), Warmup: 20 * time.Millisecond, Length: 100 * time.Millisecond}
+	return Spec{Workload: w, Addr: addr.String(), PID: os.Getpid(), Warmup: 20 * time.Millisecond, Length: length}
 }
 
 // serveConns runs serve for each conn until the test ends.
@@ -49,7 +52,7 @@ func TestCountsWhatTheServerAnswered(t *testing.T) {
 	if r.Units == 0 || r.Latency.Count() != r.Units || r.Starved != 0 {
 		t.Errorf("%d units, %d latencies, %d starved", r.Units, r.Latency.Count(), r.Starved)
 	}
-	if r.Elapsed < 100*time.Millisecond || r.Elapsed > 5*time.Second {
+	if r.Elapsed < length || r.Elapsed > time.Minute {
 		t.Errorf("measured for %v", r.Elapsed)
 	}
 	// With one exchange at a time, the median is no more than the time it had.
