@@ -102,7 +102,7 @@ func TestHTTPH2Load(t *testing.T) {
 // TestHTTPCurl uploads and downloads with another implementation of HTTP.
 func TestHTTPCurl(t *testing.T) {
 	curl := htTool(t, "curl")
-	const size = 20 << 20
+	const size = 8 << 20
 	dir := t.TempDir()
 	up, down := filepath.Join(dir, "up"), filepath.Join(dir, "down")
 	content, err := io.ReadAll(htStream(33, size))
