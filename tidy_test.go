@@ -24,9 +24,10 @@ const module = "github.com/quoit-go/quoit"
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
 	".":                   {module + "/engine"}, // in Linux-only files
-	"engine":              {module + "/engine/ring", module + "/engine/pbuf", "golang.org/x/sys"},
+	"engine":              {module + "/engine/ring", module + "/engine/pbuf", module + "/engine/sock", "golang.org/x/sys"},
 	"engine/ring":         {"golang.org/x/sys"},
 	"engine/pbuf":         {module + "/engine/ring", "golang.org/x/sys"},
+	"engine/sock":         {"golang.org/x/sys"},
 	"engine/steering":     {"github.com/cilium/ebpf", "golang.org/x/sys"},
 	"cmd/quoit":           {module},
 	"examples/httpserver": {module},
@@ -35,7 +36,7 @@ var importRules = map[string][]string{
 // testImports may be imported by every test of the module in addition.
 var testImports = []string{module, "golang.org/x/sys"}
 
-var unsafePackages = []string{"engine/ring", "engine/pbuf"}
+var unsafePackages = []string{"engine/ring", "engine/pbuf", "engine/sock"}
 
 const (
 	maxFileLines = 600
