@@ -4,7 +4,7 @@ PLATFORMS := linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 TESTFLAGS ?=
 SOAK ?= 10m
 
-.PHONY: all test lint cross soak
+.PHONY: all test test-gears lint cross soak
 
 all: lint cross test
 
@@ -26,6 +26,18 @@ test:
 	for m in $(MODULES); do \
 		echo "== go test -race, module $$m, QUOIT_TEST_REQUIRE=$$require"; \
 		(cd $$m && go test -race $(TESTFLAGS) ./...) || rc=1; \
+	done; \
+	exit $$rc
+
+# The tests of conns and listeners once more, with the gear forced, and with one
+# that changes all the time.
+test-gears:
+	@rc=0; \
+	for g in ring poll flip; do \
+		echo "== go test -race, gear $$g"; \
+		for m in . conformance; do \
+			(cd $$m && QUOIT_TEST_GEAR=$$g go test -race $(TESTFLAGS) .) || rc=1; \
+		done; \
 	done; \
 	exit $$rc
 

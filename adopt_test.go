@@ -18,7 +18,7 @@ import (
 // ringEngine is an engine on io_uring, or the test is skipped.
 func ringEngine(t *testing.T) *Engine {
 	t.Helper()
-	e, err := New(&Config{Require: true})
+	e, err := New(&Config{Require: true, Gear: GearRing})
 	if err != nil {
 		t.Skip(err)
 	}
@@ -57,7 +57,7 @@ func parkedRead(t *testing.T, c net.Conn) <-chan error {
 	buf := make([]byte, 1<<20)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "quoit.parkedRead.func") && strings.Contains(g, "[chan receive") && strings.Contains(g, "engine.(*Conn).park(") {
+			if strings.Contains(g, "quoit.parkedRead.func") && strings.Contains(g, "[chan receive") && strings.Contains(g, "engine.(*half).sleep(") {
 				return done
 			}
 		}

@@ -1,6 +1,9 @@
 package quoit
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Config sizes an [Engine]. The zero value, and nil, mean the defaults.
 type Config struct {
@@ -24,6 +27,45 @@ type Config struct {
 	// bytes; the rest waits in its socket and TCP slows the peer down.
 	// Default 65536; 4096 to 67108864.
 	ReadWindow int
+
+	// Gear says how connections wait for their peers. Default [GearAuto].
+	Gear Gear
+
+	// BusyPoll is how long the engine's thread, in [GearRing], looks for
+	// further work before it sleeps. It trades CPU time, of one CPU at most,
+	// for latency. Default 0; up to 1 ms.
+	BusyPoll time.Duration
+}
+
+// Gear is a way for connections to wait for their peers. What a caller sees
+// does not depend on it.
+type Gear int
+
+const (
+	// GearAuto is GearPoll, and GearRing while that saves work: when many
+	// connections become ready at once. It finds out by trying.
+	GearAuto Gear = iota
+
+	// GearRing has the kernel receive and accept by io_uring into the
+	// engine's buffers, and sends small writes of many connections in one
+	// system call.
+	GearRing
+
+	// GearPoll waits in Go's netpoller, as package net does. Unix sockets
+	// always do.
+	GearPoll
+)
+
+func (g Gear) String() string {
+	switch g {
+	case GearAuto:
+		return "auto"
+	case GearRing:
+		return "ring"
+	case GearPoll:
+		return "poll"
+	}
+	return fmt.Sprintf("Gear(%d)", int(g))
 }
 
 const (
@@ -31,7 +73,12 @@ const (
 	defaultBuffers     = 1024
 	defaultBufferBytes = 4096
 	defaultReadWindow  = 64 << 10
+
+	maxBusyPoll = time.Millisecond
 )
+
+// defaultGear is what tests change to force a gear on every engine.
+var defaultGear = GearAuto
 
 // ConfigError reports a [Config] field that is out of its range.
 type ConfigError struct {
@@ -60,6 +107,15 @@ func (c *Config) resolved() (Config, error) {
 		{"Buffers", &out.Buffers, defaultBuffers, 16, 32768, true},
 		{"BufferBytes", &out.BufferBytes, defaultBufferBytes, 256, 1 << 20, false},
 		{"ReadWindow", &out.ReadWindow, defaultReadWindow, 4096, 64 << 20, false},
+	}
+	if out.Gear == GearAuto {
+		out.Gear = defaultGear
+	}
+	switch {
+	case out.Gear < GearAuto || out.Gear > GearPoll:
+		return Config{}, &ConfigError{Field: "Gear", Value: int(out.Gear), Min: int(GearRing), Max: int(GearPoll)}
+	case out.BusyPoll < 0 || out.BusyPoll > maxBusyPoll:
+		return Config{}, &ConfigError{Field: "BusyPoll", Value: int(out.BusyPoll), Min: 1, Max: int(maxBusyPoll)}
 	}
 	for _, f := range fields {
 		switch {

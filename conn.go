@@ -69,9 +69,10 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// Write writes b and returns when the kernel has taken all of it. With an
-// error it returns how many bytes the kernel took. b is not used after Write
-// has returned. Concurrent Writes do not interleave.
+// Write writes b and returns when the kernel has taken all of it, or the
+// engine, for a small one; see the package comment. With an error it returns
+// how many bytes were taken. b is not used after Write has returned.
+// Concurrent Writes do not interleave.
 func (c *conn) Write(b []byte) (int, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
@@ -84,8 +85,9 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Close closes the conn; parked calls return net.ErrClosed. A second Close
-// returns it too.
+// Close closes the conn; parked calls return net.ErrClosed. The kernel then has
+// all that Write has taken; an error says that it was lost. A second Close
+// returns net.ErrClosed.
 func (c *conn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
@@ -191,8 +193,7 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 }
 
 // SyscallConn gives access to the socket. While its Read runs the ring takes
-// nothing from the socket. A function that wants to be called again although
-// there is something to read, or room to write, is called again at once.
+// nothing from the socket.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

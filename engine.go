@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // ErrEngineClosed is returned by Listen and Dial on an [Engine] after Close.
@@ -127,12 +128,19 @@ type Stats struct {
 	Wakeups     uint64 // times another thread woke the engine
 	Overflows   uint64 // times the completion queue overflowed
 
+	Gear        Gear          // now: GearRing or GearPoll
+	GearChanges uint64        // between the two
+	RingTime    time.Duration // spent in GearRing
+	PollTime    time.Duration // spent in GearPoll
+
 	BytesReceived  uint64 // received through the ring's buffers
 	DirectReads    uint64 // Reads served by recv without the ring
 	BuffersOut     int    // receive buffers lent, or given back since the engine last woke
 	BufferCount    int    // receive buffers in all
 	BuffersCopied  uint64 // receives copied out at once because buffers ran low
 	OutOfBuffers   uint64 // receives that found no buffer and waited by poll
+	WritesBatched  uint64 // Writes that the engine sent for their callers
+	Batches        uint64 // sends it did that with
 	SendsParked    uint64 // Writes that met a full socket and waited
 	AcceptFailures uint64 // accepts that failed: descriptor limits and the like
 }

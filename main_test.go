@@ -17,7 +17,9 @@ import (
 func TestMain(m *testing.M) {
 	startNetpoller()
 	before := openFiles()
+	stop := quoit.StartFlipping()
 	code := m.Run()
+	stop()
 	quoit.Default().Close()
 	if code == 0 {
 		if report := leaks(before); report != "" {

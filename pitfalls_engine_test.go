@@ -23,6 +23,7 @@ func TestEngineConfig(t *testing.T) {
 	for _, cfg := range []*quoit.Config{
 		nil, {}, {Entries: 17, Buffers: 17, BufferBytes: 257, ReadWindow: 4097}, {BufferBytes: 1 << 20, Buffers: 16},
 		{Entries: 32768}, {Buffers: 32768, BufferBytes: 256}, {ReadWindow: 64 << 20}, &pfTiny,
+		{Gear: quoit.GearRing}, {Gear: quoit.GearPoll}, {Gear: quoit.GearRing, BusyPoll: 100 * time.Microsecond},
 	} {
 		e, err := quoit.New(cfg)
 		if err != nil {
@@ -42,6 +43,11 @@ func TestEngineConfig(t *testing.T) {
 		{"Buffers", 16, 32768, func(c *quoit.Config, n int) { c.Buffers = n }},
 		{"BufferBytes", 256, 1 << 20, func(c *quoit.Config, n int) { c.BufferBytes = n }},
 		{"ReadWindow", 4096, 64 << 20, func(c *quoit.Config, n int) { c.ReadWindow = n }},
+	}
+	for _, cfg := range []quoit.Config{{Gear: -1}, {Gear: 3}, {BusyPoll: -1}, {BusyPoll: time.Second}} {
+		if e, err := quoit.New(&cfg); e != nil || !errors.As(err, new(*quoit.ConfigError)) {
+			t.Errorf("%+v: %v, %v", cfg, e, err)
+		}
 	}
 	for _, f := range fields {
 		for _, n := range []int{-1, 1, f.min - 1, f.max + 1} {

@@ -23,6 +23,7 @@ type transport struct {
 func engineConfig(c *Config) engine.Config {
 	return engine.Config{
 		Entries: c.Entries, Buffers: c.Buffers, BufferBytes: c.BufferBytes, ReadWindow: c.ReadWindow,
+		Gear: engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
 	}
 }
 
@@ -52,7 +53,12 @@ func (t *transport) stats(s *Stats) {
 	s.BytesReceived, s.DirectReads = es.BytesReceived, es.DirectReads
 	s.BuffersOut, s.BufferCount = es.BuffersOut, es.BufferCount
 	s.BuffersCopied, s.OutOfBuffers = es.BuffersCopied, es.OutOfBuffers
-	s.SendsParked = es.SendsParked
+	s.SendsParked, s.WritesBatched, s.Batches = es.SendsParked, es.WritesBatched, es.Batches
+	s.Gear = GearPoll
+	if es.Hot {
+		s.Gear = GearRing
+	}
+	s.GearChanges, s.RingTime, s.PollTime = es.Shifts, es.RingTime, es.PollTime
 }
 
 // control returns the hook that gives a socket, before it listens, the options

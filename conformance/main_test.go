@@ -24,7 +24,7 @@ import (
 const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
-	st := quoit.Default().Stats()
+	st := engine.Stats()
 	if os.Getenv("QUOIT_TEST_REQUIRE") == "1" && st.Transport != "io_uring" {
 		fmt.Fprintf(os.Stderr, "QUOIT_TEST_REQUIRE=1 and transport %q: %v\n", st.Transport, st.Reason)
 		os.Exit(1)
@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 func settled() error {
 	deadline := time.After(patience)
 	for tick := time.Tick(10 * time.Millisecond); ; {
-		st := quoit.Default().Stats()
+		st := engine.Stats()
 		if st.Conns == 0 && st.Listeners == 0 && st.BuffersOut == 0 {
 			return nil
 		}
@@ -83,13 +83,29 @@ type stack struct {
 
 var (
 	stdStack   = stack{"net", net.Listen, new(net.Dialer).DialContext}
-	quoitStack = stack{"quoit", quoit.Listen, quoit.DialContext}
+	quoitStack = stack{"quoit", engine.Listen, engine.Dialer().DialContext}
 )
+
+// engine is in the gear that QUOIT_TEST_GEAR asks for.
+var engine = func() *quoit.Engine {
+	var cfg quoit.Config
+	switch os.Getenv("QUOIT_TEST_GEAR") {
+	case "ring":
+		cfg.Gear = quoit.GearRing
+	case "poll":
+		cfg.Gear = quoit.GearPoll
+	}
+	e, err := quoit.New(&cfg)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}()
 
 // onRing checks that what quoit returned is on the ring whenever the engine is.
 func onRing(t testing.TB, v any) {
 	t.Helper()
-	st := quoit.Default().Stats()
+	st := engine.Stats()
 	t.Logf("transport %s, %T", st.Transport, v)
 	if st.Transport != "io_uring" {
 		if os.Getenv("QUOIT_TEST_REQUIRE") == "1" {

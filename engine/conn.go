@@ -25,32 +25,37 @@ type Conn struct {
 	refs fdRef
 	node node
 	// Engine thread only.
-	held  bool // the engine holds a reference
-	ended bool // closed, as the engine knows
+	held   bool   // the engine holds a reference
+	ended  bool   // closed, as the engine knows
+	served uint64 // the turn of the last receive
 
 	links[Conn]
 
-	rmu sync.Mutex // held by a reader, parked or not; guards cur
-	cur segment    // what the reader is in the middle of
+	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
 
-	wmu sync.Mutex // held by a writer, parked or not
+	rmu   sync.Mutex // held by a reader, parked or not; guards the next two
+	cur   segment    // what the reader is in the middle of
+	reads int        // in the netpoller
+
+	wmu    sync.Mutex // held by a writer, parked or not; guards credit
+	credit int        // bytes that surely fit into the send buffer
 
 	buffered atomic.Int64 // bytes in queue and cur
-	rlimit   atomic.Int64 // deadlines in engine time; 0 none. Written under mu
-	wlimit   atomic.Int64
 
 	mu        sync.Mutex
 	closed    bool
 	dead      error // what the engine died of
 	queue     segments
 	rerr      error // end of what was received; delivered once
-	armed     bool  // a receive or poll for reading is requested or in flight
-	pollOut   bool  // a poll for writing is requested or in flight
-	unsend    bool  // the send in flight is being cancelled
+	armed     bool  // a receive is requested or in flight
+	starved   bool  // the last one found no buffer
+	bulk      bool  // it filled one: Reads receive by themselves for a while
 	linger    bool  // SO_LINGER may be set
 	known     bool  // the engine has heard of the conn
 	destroyed chan struct{}
-	r, w      waiter
+	lags      bool // it is closed when a send that is stuck has ended
+	batches
+	r, w half
 }
 
 // NewConn takes over fd, a connected nonblocking stream socket. foreign says
@@ -66,6 +71,8 @@ func (e *Engine) NewConn(fd int, tcp, foreign bool) (*Conn, error) {
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
+	c.r.init(e, c, &c.mu, false)
+	c.w.init(e, c, &c.mu, true)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -87,21 +94,43 @@ func sysError(call string, res int32) error {
 	return os.NewSyscallError(call, syscall.Errno(-res))
 }
 
-// expired reports whether a deadline, of rlimit or wlimit, has passed.
-func (c *Conn) expired(limit *atomic.Int64) bool {
-	d := limit.Load()
-	return d != 0 && (d == 1 || d <= c.e.k.Now())
-}
-
-// state is why an operation cannot go on. Called with mu held.
-func (c *Conn) state(limit *atomic.Int64) error {
+func (c *Conn) cannot(h *half) error {
 	switch {
 	case c.closed:
 		return net.ErrClosed
-	case c.expired(limit):
+	case h.expired():
 		return os.ErrDeadlineExceeded
+	case c.dead != nil:
+		return c.dead
 	}
-	return c.dead
+	return c.e.cause()
+}
+
+// poller is nil until openPoller.
+func (c *Conn) poller() poller {
+	if p := c.polls.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// openPoller puts the socket into Go's netpoller. The caller has a reference.
+func (c *Conn) openPoller() poller {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p := c.poller()
+	if p == nil {
+		p = c.e.k.Poller(c.fd)
+		c.polls.Store(&p)
+	}
+	return p
+}
+
+func (c *Conn) closeFD() error {
+	if p := c.poller(); p != nil {
+		return p.Close()
+	}
+	return c.e.k.CloseFD(c.fd)
 }
 
 // SetDeadlines sets the read and write deadline as asked.
@@ -113,76 +142,12 @@ func (c *Conn) SetDeadlines(t time.Time, read, write bool) error {
 		return net.ErrClosed
 	}
 	if read {
-		c.rlimit.Store(d)
-		c.moved(&c.r, &c.rlimit, d)
+		c.r.setDeadline(d)
 	}
 	if write {
-		c.wlimit.Store(d)
-		c.moved(&c.w, &c.wlimit, d)
+		c.w.setDeadline(d)
 	}
 	return nil
-}
-
-// moved applies a new deadline to a parked caller. Called with mu held.
-func (c *Conn) moved(w *waiter, limit *atomic.Int64, d int64) {
-	switch {
-	case !w.waiting || d == 0:
-	case d == 1 || d <= c.e.k.Now():
-		c.interrupt(w, os.ErrDeadlineExceeded)
-	default:
-		c.armTimer(w, limit, d)
-	}
-}
-
-// armTimer has w's deadline looked at when it is due. Called with mu held.
-func (c *Conn) armTimer(w *waiter, limit *atomic.Int64, d int64) {
-	if w.timer.fire == nil {
-		w.timer.fire = func(now int64) { c.timeout(w, limit, now) }
-	}
-	c.e.arm(&w.timer, d)
-}
-
-// interrupt ends a wait with err, a send's by cancelling it. Called with mu
-// held.
-func (c *Conn) interrupt(w *waiter, err error) {
-	switch {
-	case !w.waiting || w.state == waitIdle:
-	case w.state == waitSend:
-		if !c.unsend {
-			c.unsend = true
-			// If the engine is dead, or dies, the send fails without it.
-			c.e.postHolding(&c.node, wantUnsend)
-		}
-	default:
-		w.wake(0, err)
-	}
-}
-
-// park waits for w, which the caller has prepared and mu with it, and returns
-// with mu released.
-func (c *Conn) park(w *waiter, limit *atomic.Int64, ask want) {
-	if d := limit.Load(); d != 0 && w.state != waitIdle {
-		c.armTimer(w, limit, d)
-	}
-	c.known = true
-	c.mu.Unlock()
-	if ask != wantNothing {
-		c.e.post(&c.node, ask)
-	}
-	<-w.ch
-}
-
-// timeout is a timer's end. The deadline may have moved since it was set.
-func (c *Conn) timeout(w *waiter, limit *atomic.Int64, now int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch d := limit.Load(); {
-	case d == 0 || !w.waiting || c.closed:
-	case d <= now:
-		c.interrupt(w, os.ErrDeadlineExceeded)
-	default:
-		c.armTimer(w, limit, d)
-	}
 }
 
 // serve turns a caller's wishes into requests. Engine thread.
@@ -190,43 +155,39 @@ func (c *Conn) serve(l *loop, w want) {
 	if w&wantEnd != 0 {
 		c.end(l)
 	}
+	if w&wantUnsend != 0 {
+		c.giveUp(l)
+	}
 	if c.ended {
 		return // and so is whatever a caller asked for too late
 	}
-	if w&(wantRecv|wantPollIn) != 0 && !c.node.isFlying(kindRecv) && !c.node.isFlying(kindPollIn) {
-		c.armRead(l, w&wantPollIn != 0)
-	}
-	if w&wantPollOut != 0 && !c.node.isFlying(kindPollOut) && c.hold() {
-		s, ud := l.start(&c.node, kindPollOut)
-		s.PrepPollAdd(int32(c.fd), unix.POLLOUT, ud)
+	if w&wantRecv != 0 && !c.node.isFlying(kindRecv) {
+		c.arm(l)
 	}
 	if w&wantSend != 0 {
 		c.startSend(l)
 	}
-	if w&wantUnsend != 0 && c.node.isFlying(kindSend) {
-		l.cancel(&c.node, kindSend)
+	if w&wantIdle != 0 && c.node.isFlying(kindRecv) {
+		l.cancel(&c.node, kindRecv)
 	}
-	if w&wantIdle != 0 {
-		for _, k := range []kind{kindRecv, kindPollIn} {
-			if c.node.isFlying(k) {
-				l.cancel(&c.node, k)
-			}
-		}
-	}
+	c.settle(l)
 }
 
-// end cancels what is in flight of a closed conn, and wakes who waits for a
-// completion that will not come. Engine thread.
+// end cancels the receive of a closed conn, and wakes who waits for a
+// completion that will not come. Sends that are stuck get a while to end.
+// Engine thread.
 func (c *Conn) end(l *loop) {
 	c.ended = true
-	l.cancelAll(&c.node)
+	if c.node.isFlying(kindRecv) {
+		l.cancel(&c.node, kindRecv)
+	}
 	c.mu.Lock()
-	if !c.node.isFlying(kindRecv) && !c.node.isFlying(kindPollIn) {
+	if !c.node.isFlying(kindRecv) {
 		c.armed = false
 		l.readied = c.r.wake(0, nil) || l.readied
 	}
-	if !c.node.isFlying(kindSend) {
-		l.readied = c.w.wake(0, nil) || l.readied
+	if c.node.isFlying(kindSend) {
+		c.lastFor(closeTime)
 	}
 	c.mu.Unlock()
 	c.settle(l)
@@ -252,6 +213,7 @@ func (c *Conn) settle(l *loop) {
 	c.mu.Unlock()
 	if closed {
 		l.slots.vacate(&c.node)
+		l.e.timers.drop(&c.last)
 	}
 	if c.held {
 		c.held = false
@@ -271,14 +233,6 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	switch k {
 	case kindRecv:
 		c.received(l, cqe)
-	case kindPollIn:
-		c.armed = false
-		l.readied = c.r.wake(0, nil) || l.readied
-	case kindPollOut:
-		c.pollOut = false
-		if c.w.state == waitPoll {
-			l.readied = c.w.wake(0, nil) || l.readied
-		}
 	case kindSend:
 		c.sent(l, cqe)
 	}
@@ -287,15 +241,38 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 // fail ends all waits because the engine died.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
-	c.armed, c.pollOut, c.dead = false, false, err
+	c.armed, c.dead = false, err
 	c.r.wake(0, err)
 	c.w.wake(0, err)
+	c.release()
 	c.mu.Unlock()
-	_ = c.Shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
+	_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
 }
 
 // Shutdown shuts one direction down: unix.SHUT_RD or unix.SHUT_WR.
 func (c *Conn) Shutdown(how int) error {
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		return net.ErrClosed
+	}
+	if how == unix.SHUT_RD {
+		return c.shutdown(how)
+	}
+	if !c.lastSends() {
+		return nil // the engine will
+	}
+	c.mu.Lock()
+	gone := c.gone
+	c.mu.Unlock()
+	if gone {
+		return os.NewSyscallError("shutdown", unix.ENOTCONN) // as after a reset
+	}
+	return c.shutdown(how)
+}
+
+func (c *Conn) shutdown(how int) error {
 	if !c.refs.acquire() {
 		return net.ErrClosed
 	}
@@ -329,18 +306,22 @@ func (c *Conn) drop() {
 	remove(&c.e.conns, c)
 	c.e.mu.Unlock()
 	c.mu.Lock()
-	done := c.destroyed
+	done, lags := c.destroyed, c.lags
 	c.mu.Unlock()
-	if done != nil {
-		done <- struct{}{} // Close waits to do it: with SO_LINGER it may block
-		return
+	switch { // with SO_LINGER it may block
+	case done != nil:
+		done <- struct{}{} // Close waits to do it
+	case lags:
+		go c.closeFD()
+	default:
+		_ = c.closeFD()
 	}
-	c.e.k.CloseFD(c.fd)
 }
 
 // Close ends the conn: parked calls return net.ErrClosed, and the socket is
 // closed as close(2) would do it, with a FIN, or a RST if something was left
-// unread. A second Close returns net.ErrClosed.
+// unread. What Write has accepted is in the kernel when it returns. A second
+// Close returns net.ErrClosed.
 func (c *Conn) Close() error {
 	c.mu.Lock()
 	if c.closed {
@@ -348,23 +329,43 @@ func (c *Conn) Close() error {
 		return net.ErrClosed
 	}
 	c.closed = true
-	busy := c.armed || c.pollOut || c.w.waiting
+	waits := c.r.waiting || c.w.waiting
+	c.r.interrupt(net.ErrClosed)
+	c.w.interrupt(net.ErrClosed)
+	c.mu.Unlock()
+	c.flush()
+
+	c.mu.Lock()
+	stuck := c.flight != nil
+	busy := c.armed || stuck
 	known := c.known
-	c.interrupt(&c.r, net.ErrClosed)
-	c.interrupt(&c.w, net.ErrClosed)
 	unread := c.buffered.Load() > 0
+	resets := unread || c.gone
 	c.queue.drop(c.e.group)
-	if busy && unread || c.linger && c.known { // the engine must not block in close(2)
+	// Who is left to close it must not be kept in close(2) for long, nor Close
+	// by what is stuck.
+	wants := wantEnd
+	switch {
+	case busy && unread:
+		wants |= wantUnsend // the socket is reset anyway
+		c.destroyed = newToken()
+	case stuck:
+		c.lags = c.linger
+	case c.linger && (known || waits):
 		c.destroyed = newToken()
 	}
 	done := c.destroyed
+	lost := c.lost
+	if lost != nil {
+		c.lost, c.rerr = nil, nil // a Write under way gets its own error
+	}
 	c.mu.Unlock()
 	c.e.timers.drop(&c.r.timer)
 	c.e.timers.drop(&c.w.timer)
 
 	c.refs.close()
 	c.dropCur() // after refs.close: of Close and a reader one sees the other
-	if unread && c.tcp {
+	if resets && c.tcp {
 		_ = c.e.k.ResetOnClose(c.fd) // as the kernel does for what it holds itself
 	}
 	switch {
@@ -374,12 +375,14 @@ func (c *Conn) Close() error {
 	default:
 		// Not shutdown(2): the ring may hold bytes that nobody has seen yet,
 		// and then the socket must be reset, without a FIN before.
-		c.e.post(&c.node, wantEnd)
+		c.e.post(&c.node, wants)
 	}
 	c.drop()
 	if done != nil {
 		<-done
-		return os.NewSyscallError("close", c.e.k.CloseFD(c.fd))
+		if err := os.NewSyscallError("close", c.closeFD()); err != nil {
+			return err
+		}
 	}
-	return nil
+	return lost
 }

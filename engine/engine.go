@@ -7,6 +7,9 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/cpu"
 
 	"github.com/quoit-go/quoit/engine/pbuf"
 )
@@ -17,6 +20,8 @@ type Config struct {
 	Buffers     int // shared receive buffers, a power of two
 	BufferBytes int
 	ReadWindow  int // received and unread bytes a conn, roughly
+	Gear        Gear
+	BusyPoll    time.Duration // how long a hot engine looks for completions before it sleeps
 }
 
 // ErrClosed is returned for a new conn or listener on a closed engine.
@@ -28,31 +33,46 @@ type Engine struct {
 	k       kernel
 	group   *pbuf.Group
 	optLen  bool // a receive can be bounded in bytes (Linux 6.17)
+	started int64
 	stopped chan struct{}
+	rested  chan struct{}
+	dead    atomic.Pointer[error]
+	closing atomic.Bool // set before control is posted
+	control node        // posted to stop the loop
 
+	_       cpu.CacheLinePad     // what callers and the engine write all the time
 	posted  atomic.Pointer[node] // stack of nodes with wants
 	asleep  atomic.Bool          // the thread waits, or is about to
 	rousing atomic.Int32         // callers that may be writing to the eventfd
-	dead    atomic.Pointer[error]
-	timers  timers
-	control node        // posted to stop the loop
-	closing atomic.Bool // set before that
+
+	// Callers that were woken, and those of them that have run since. The
+	// engine sleeps until there are as many as awaited, unless that is 0.
+	_                     cpu.CacheLinePad
+	readied, ran, awaited atomic.Uint64
+
+	_      cpu.CacheLinePad
+	gears  gears
+	timers timers
 
 	mu        sync.Mutex
 	closed    bool
 	conns     list[Conn]
 	listeners list[Listener]
 
+	_     cpu.CacheLinePad
 	stats counters
 }
 
 // counters are read by Stats at any time.
 type counters struct {
+	directReads atomic.Uint64 // by callers
+	_           cpu.CacheLinePad
+
 	enters, completions, wakeups, overflows atomic.Uint64
 	accepted, adopted, acceptFailures       atomic.Uint64
-	bytesReceived, directReads              atomic.Uint64
+	bytesReceived                           atomic.Uint64
 	buffersCopied, outOfBuffers             atomic.Uint64
-	sendsParked                             atomic.Uint64
+	sendsParked, batches, writesBatched     atomic.Uint64
 }
 
 // New starts an engine, with a smaller ring than cfg's where the memory limit
@@ -102,6 +122,9 @@ func (e *Engine) setup() (*loop, error) {
 // attach makes the loop of an engine on k.
 func (e *Engine) attach(k kernel, g *pbuf.Group) *loop {
 	e.k, e.group = k, g
+	e.rested = make(chan struct{}, 1)
+	e.started = k.Now()
+	e.gears.init(e.cfg.Gear, e.started)
 	l := &loop{e: e, k: k, group: g}
 	l.armWake()
 	return l
@@ -158,6 +181,14 @@ func (e *Engine) rouse() {
 	e.rousing.Add(-1)
 }
 
+// cause is what the engine died of, if it is dead.
+func (e *Engine) cause() error {
+	if p := e.dead.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
 // failPosted fails everyone posted to a dead engine.
 func (e *Engine) failPosted() { e.failAll(e.posted.Swap(nil), *e.dead.Load()) }
 
@@ -212,7 +243,10 @@ type Stats struct {
 	BytesReceived, DirectReads              uint64
 	BuffersOut, BufferCount                 int
 	BuffersCopied, OutOfBuffers             uint64
-	SendsParked                             uint64
+	SendsParked, Batches, WritesBatched     uint64
+	Hot                                     bool // in GearRing now
+	Shifts                                  uint64
+	RingTime, PollTime                      time.Duration
 }
 
 // Stats may be called at any time.
@@ -220,7 +254,8 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	conns, listeners := e.conns.n, e.listeners.n
 	e.mu.Unlock()
-	c := &e.stats
+	c, g := &e.stats, &e.gears
+	ring, poll := g.times(e.started, e.k.Now())
 	return Stats{
 		Conns: conns, Listeners: listeners,
 		Accepted: c.accepted.Load(), Adopted: c.adopted.Load(), AcceptFailures: c.acceptFailures.Load(),
@@ -228,6 +263,10 @@ func (e *Engine) Stats() Stats {
 		BytesReceived: c.bytesReceived.Load(), DirectReads: c.directReads.Load(),
 		BuffersOut: e.group.Out(), BufferCount: e.group.Entries(),
 		BuffersCopied: c.buffersCopied.Load(), OutOfBuffers: c.outOfBuffers.Load(),
-		SendsParked: c.sendsParked.Load(),
+		SendsParked: c.sendsParked.Load(), Batches: c.batches.Load(), WritesBatched: c.writesBatched.Load(),
+		Hot: g.hot.Load(), Shifts: g.changes.Load(), RingTime: ring, PollTime: poll,
 	}
 }
+
+// Hot reports whether the engine is in GearRing.
+func (e *Engine) Hot() bool { return e.gears.hot.Load() }

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/ring"
+	"github.com/quoit-go/quoit/engine/sock"
 )
 
 // kernel is all that the engine asks of the operating system, so that a test
@@ -29,6 +30,10 @@ type kernel interface {
 	WakeFD() int32
 	Wake() error
 
+	// Poller puts a nonblocking socket into Go's netpoller and hands it its
+	// descriptor.
+	Poller(fd int) poller
+
 	// Calls on nonblocking sockets, by any thread.
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
@@ -36,6 +41,8 @@ type kernel interface {
 	Peer(fd int) (unix.Sockaddr, error)
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
+	SendRoom(fd int) int       // what the send buffer of a TCP socket can still take, in bytes
+	Dup(fd int) (int, error)   // close-on-exec
 	CloseFD(fd int) error
 
 	// Now is a clock that never jumps, in nanoseconds, above 1.
@@ -73,8 +80,8 @@ func (k *osKernel) Close() error {
 	return err
 }
 
-func (*osKernel) Read(fd int, p []byte) (int, error)  { return unix.Read(fd, p) }
-func (*osKernel) Write(fd int, p []byte) (int, error) { return unix.Write(fd, p) }
+func (*osKernel) Read(fd int, p []byte) (int, error)  { return sock.Recv(fd, p) }
+func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) }
 func (*osKernel) Accept(fd int) (int, unix.Sockaddr, error) {
 	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
@@ -83,5 +90,8 @@ func (*osKernel) Shutdown(fd, how int) error         { return unix.Shutdown(fd, 
 func (*osKernel) ResetOnClose(fd int) error {
 	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }
-func (*osKernel) CloseFD(fd int) error { return unix.Close(fd) }
-func (*osKernel) Now() int64           { return monotonic() }
+func (*osKernel) SendRoom(fd int) int     { return sock.Room(fd) }
+func (*osKernel) Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
+func (*osKernel) CloseFD(fd int) error    { return unix.Close(fd) }
+func (*osKernel) Poller(fd int) poller    { return newFilePoller(fd) }
+func (*osKernel) Now() int64              { return monotonic() }

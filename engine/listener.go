@@ -19,8 +19,8 @@ import (
 const acceptAhead = 128
 
 // Listener accepts on a listening stream socket. Like the read half of a
-// Conn it is idle, and Accept calls accept4(2) itself, or armed with a
-// multishot accept. What ends that (EMFILE, a full completion queue, a long
+// Conn it is idle, and Accept calls accept4(2) itself and waits in Go's
+// netpoller, or, on a hot engine, armed with a multishot accept. What ends that (EMFILE, a full completion queue, a long
 // queue) leaves it idle, so that the next Accept meets the cause as it would
 // with package net, and re-arms only when accept4(2) finds nothing: a lack of
 // descriptors makes nobody spin.
@@ -32,8 +32,10 @@ type Listener struct {
 	node node
 	links[Listener]
 
-	limit atomic.Int64 // deadline in engine time; 0 none
-	amu   sync.Mutex   // held by an accepter, parked or not
+	polls atomic.Pointer[poller] // a duplicate of fd, once it is in Go's netpoller
+
+	amu sync.Mutex // held by an accepter, parked or not; guards got
+	got accepted
 
 	mu     sync.Mutex
 	closed bool
@@ -41,10 +43,10 @@ type Listener struct {
 	linger bool // accepted conns may inherit SO_LINGER
 	queue  []accepted
 	armed  bool
-	full   bool // the accept in flight is being cancelled for a long queue
-	w      waiter
-	closer waiter // the Close that awaits the end of what is in flight
-	ended  bool   // engine thread only
+	full   bool // the accept in flight is being cancelled
+	a      half
+	closer half // the Close that awaits the end of what is in flight
+	ended  bool // engine thread only
 }
 
 // accepted is a conn that waits for Accept.
@@ -58,6 +60,8 @@ type accepted struct {
 func (e *Engine) NewListener(fd int, tcp bool, shut func() error) (*Listener, error) {
 	l := &Listener{e: e, fd: fd, tcp: tcp, shut: shut}
 	l.node.h = l
+	l.a.init(e, l, &l.mu, false)
+	l.closer.init(e, l, &l.mu, false)
 	e.mu.Lock()
 	if !e.closed {
 		push(&e.listeners, l)
@@ -85,34 +89,43 @@ func (l *Listener) SetDeadline(t time.Time) error {
 	if l.closed {
 		return net.ErrClosed
 	}
-	l.limit.Store(d)
+	l.a.setDeadline(d)
+	return nil
+}
+
+func (l *Listener) cannot(h *half) error {
 	switch {
-	case !l.w.waiting || d == 0:
-	case d <= l.e.k.Now():
-		l.w.wake(0, os.ErrDeadlineExceeded)
-	default:
-		l.armTimer(d)
+	case l.closed:
+		return net.ErrClosed
+	case h.expired():
+		return os.ErrDeadlineExceeded
+	case l.dead != nil:
+		return l.dead
+	}
+	return l.e.cause()
+}
+
+func (l *Listener) poller() poller {
+	if p := l.polls.Load(); p != nil {
+		return *p
 	}
 	return nil
 }
 
-func (l *Listener) armTimer(d int64) {
-	if l.w.timer.fire == nil {
-		l.w.timer.fire = l.timeout
+// openPoller puts a duplicate of the socket into Go's netpoller; the socket
+// itself is there already, for the net.Listener that owns it. Called with mu
+// held.
+func (l *Listener) openPoller() (poller, error) {
+	if p := l.poller(); p != nil {
+		return p, nil
 	}
-	l.e.arm(&l.w.timer, d)
-}
-
-// state is why Accept cannot go on. Called with mu held.
-func (l *Listener) state() error {
-	d := l.limit.Load()
-	switch {
-	case l.closed:
-		return net.ErrClosed
-	case d != 0 && d <= l.e.k.Now():
-		return os.ErrDeadlineExceeded
+	fd, err := l.e.k.Dup(l.fd)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
 	}
-	return l.dead
+	p := l.e.k.Poller(fd)
+	l.polls.Store(&p)
+	return p, nil
 }
 
 // Accept returns the next conn and its peer's address, in package net's form.
@@ -139,7 +152,7 @@ func (l *Listener) next() (accepted, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for {
-		if err := l.state(); err != nil {
+		if err := l.cannot(&l.a); err != nil {
 			return accepted{}, err
 		}
 		if len(l.queue) > 0 {
@@ -147,58 +160,64 @@ func (l *Listener) next() (accepted, error) {
 			l.queue = append(l.queue[:0], l.queue[1:]...)
 			return a, nil
 		}
-		if !l.armed {
+		armed := l.armed
+		if !armed {
 			// closed is only set with mu held, so fd is open.
-			fd, peer, err := l.acceptSocket()
+			fd, peer, err := l.acceptSocket(l.fd)
+			if err == unix.EAGAIN && !l.e.Hot() {
+				return l.poll()
+			}
 			if err != unix.EAGAIN {
 				return accepted{fd, peer}, err
 			}
+			l.armed = true
 		}
-		ask := want(wantNothing)
-		if !l.armed {
-			l.armed, ask = true, wantAccept
+		l.a.park(waitRead, nil)
+		l.mu.Unlock()
+		if !armed {
+			l.e.post(&l.node, wantAccept)
 		}
-		l.park(ask)
-		if err := l.w.err; err != nil {
+		l.a.sleep()
+		l.mu.Lock()
+		if err := l.a.err; err != nil {
 			return accepted{}, err
 		}
 	}
 }
 
-// park waits on w. Called with mu held, which it gives up meanwhile.
-func (l *Listener) park(ask want) {
-	l.w.park(waitRead, nil)
-	if d := l.limit.Load(); d != 0 {
-		l.armTimer(d)
+// poll waits in Go's netpoller for a conn. Called with mu held, which it
+// gives up meanwhile.
+func (l *Listener) poll() (accepted, error) {
+	p, err := l.openPoller()
+	if err != nil {
+		return accepted{}, err
+	}
+	if l.a.io == nil {
+		l.a.io = func(fd uintptr) bool {
+			l.got.fd, l.got.peer, l.a.ke = l.acceptSocket(int(fd))
+			return l.a.ke != unix.EAGAIN
+		}
 	}
 	l.mu.Unlock()
-	if ask != wantNothing {
-		l.e.post(&l.node, ask)
-	}
-	<-l.w.ch
+	err = l.a.polled(p, l.a.io)
 	l.mu.Lock()
-}
-
-func (l *Listener) timeout(now int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch d := l.limit.Load(); {
-	case d == 0 || !l.w.waiting:
-	case d <= now:
-		l.w.wake(0, os.ErrDeadlineExceeded)
-	default:
-		l.armTimer(d)
+	if err != nil && l.closed {
+		err = net.ErrClosed // and no longer in the netpoller
 	}
+	if err != nil {
+		return accepted{}, err
+	}
+	return l.got, l.a.ke
 }
 
 // acceptSocket is accept4(2), for when the listener is idle. It returns a
 // bare EAGAIN if there is nothing.
-func (l *Listener) acceptSocket() (int, unix.Sockaddr, error) {
+func (l *Listener) acceptSocket(fd int) (int, unix.Sockaddr, error) {
 	for {
-		fd, peer, err := l.e.k.Accept(l.fd)
+		n, peer, err := l.e.k.Accept(fd)
 		switch err {
 		case nil, unix.EAGAIN:
-			return fd, peer, err
+			return n, peer, err
 		case unix.EINTR, unix.ECONNABORTED:
 		default:
 			l.e.stats.acceptFailures.Add(1)
@@ -239,11 +258,11 @@ func (l *Listener) completed(lp *loop, cqe *ring.CQE) {
 	switch {
 	case !cqe.More():
 		l.armed, l.full = false, false
-	case len(l.queue) >= acceptAhead && !l.full:
+	case (len(l.queue) >= acceptAhead || !l.e.Hot()) && !l.full:
 		l.full = true
 		lp.cancel(&l.node, kindAccept)
 	}
-	lp.readied = l.w.wake(0, nil) || lp.readied
+	lp.readied = l.a.wake(0, nil) || lp.readied
 }
 
 // take queues an accepted conn, asking for its peer at once: after an early
@@ -284,7 +303,7 @@ func (l *Listener) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.armed, l.dead = false, err
-	l.w.wake(0, err)
+	l.a.wake(0, err)
 	l.closer.wake(0, nil)
 }
 
@@ -297,7 +316,7 @@ func (l *Listener) Close() error {
 		return net.ErrClosed
 	}
 	l.closed = true
-	l.w.wake(0, net.ErrClosed)
+	l.a.wake(0, net.ErrClosed)
 	queue := l.queue
 	l.queue = nil
 	armed := l.armed && l.dead == nil
@@ -306,15 +325,18 @@ func (l *Listener) Close() error {
 	}
 	l.mu.Unlock()
 
-	l.e.timers.drop(&l.w.timer)
+	l.e.timers.drop(&l.a.timer)
 	for _, a := range queue {
 		l.e.cutOff(a.fd)
 	}
 	if armed {
 		l.e.post(&l.node, wantEnd)
-		<-l.closer.ch
+		l.closer.sleep()
 	} else {
 		l.e.postQuietly(&l.node, wantEnd)
+	}
+	if p := l.poller(); p != nil {
+		_ = p.Close() // waits until no Accept is in it
 	}
 	l.e.mu.Lock()
 	remove(&l.e.listeners, l)

@@ -29,10 +29,12 @@ type loop struct {
 	backlog  []ring.CQE
 	batch    [128]ring.CQE
 	todo     []ring.CQE // completions taken from the ring and not yet handled
-	readied  bool       // a goroutine was woken since the last yield
+	readied  bool       // a goroutine was woken since the last rest
 	stopping bool
 
-	enters, completions, wakeups, overflows, bytesReceived uint64 // see publish
+	turns uint64
+	// See publish.
+	enters, completions, wakeups, overflows, bytesReceived, batches, writesBatched uint64
 }
 
 // run is the life of the engine's thread.
@@ -77,20 +79,65 @@ func (e *PanicError) Error() string { return fmt.Sprintf("engine: panic: %v", e.
 // fatal carries an error of the ring that it cannot go on after.
 type fatal struct{ err error }
 
-// turn is one round: requests in, completions out, then submit, and wait if
+// turn is one round: completions out, requests in, then submit, and wait if
 // there is nothing else to do.
 func (l *loop) turn() {
-	l.serve()
+	l.turns++
+	received := l.e.gears.receives
 	l.reap()
+	// One enter runs the work of some twenty completions (since Linux 6.13).
+	for range moreReaps {
+		if !l.k.TaskrunPending() {
+			break
+		}
+		l.submit()
+		l.reap()
+	}
 	l.expire()
 	l.group.Refill()
-	if l.readied {
-		// What was readied sits in this thread's run queue; blocking on top
-		// of it would strand it until the scheduler notices.
-		l.readied = false
-		runtime.Gosched()
+	if l.e.gears.receives > received {
+		l.e.gears.turns++
 	}
+	if l.readied {
+		l.readied = false
+		l.rest()
+	}
+	l.serve()
 	l.enter()
+	if l.turns%publishTurns == 0 {
+		l.publish()
+	}
+}
+
+// publishTurns is how often an engine that never sleeps tells its counters.
+const publishTurns = 256
+
+// moreReaps bounds what a turn completes: its callers wait for all of it.
+const moreReaps = 16
+
+// rest sleeps until the callers that were woken have run. Otherwise they would
+// sit in this thread's run queue, stranded there until the scheduler notices
+// that the thread is blocked in the kernel; and what they ask for is submitted
+// together. Gosched would do neither for certain: every 61st time the
+// scheduler looks first at those who yielded, whoever else waits.
+func (l *loop) rest() {
+	e := l.e
+	n := e.readied.Load()
+	e.awaited.Store(n)
+	if e.ran.Load() >= n && e.awaited.CompareAndSwap(n, 0) {
+		runtime.Gosched() // for those who are not counted
+		return
+	}
+	<-e.rested
+}
+
+// hasRun counts a caller that had been readied, and wakes the engine after the
+// last.
+func (e *Engine) hasRun() {
+	n := e.ran.Add(1)
+	if want := e.awaited.Load(); want != 0 && n >= want && e.awaited.CompareAndSwap(want, 0) {
+		e.rested <- struct{}{}
+	}
 }
 
 // serve takes all posted nodes, oldest first.
@@ -194,6 +241,10 @@ func (l *loop) enter() {
 		return
 	}
 	l.publish()
+	e.gears.judge(l.k)
+	if e.cfg.BusyPoll > 0 && e.gears.hot.Load() && l.spin() {
+		return
+	}
 	// A caller first posts, then looks at asleep; the engine the other way
 	// round. One of them sees the other.
 	e.asleep.Store(true)
@@ -209,6 +260,22 @@ func (l *loop) enter() {
 	_, err := l.k.SubmitAndWait(1, timeout)
 	e.asleep.Store(false)
 	l.check(err)
+}
+
+// spin looks for work for as long as Config.BusyPoll allows, and reports
+// whether there is some.
+func (l *loop) spin() bool {
+	if l.k.SQPending() > 0 {
+		l.submit()
+	}
+	until := min(l.k.Now()+int64(l.e.cfg.BusyPoll), l.e.timers.next())
+	for l.e.posted.Load() == nil && l.k.CQReady() == 0 && !l.k.TaskrunPending() {
+		if l.k.Now() >= until {
+			return false
+		}
+		runtime.Gosched()
+	}
+	return true
 }
 
 // submit hands queued requests to the kernel and lets it post completions.
@@ -293,7 +360,8 @@ func (l *loop) done() bool {
 	return l.slots.used() <= 1
 }
 
-// die fails everyone: who is in a slot, who is posted, who will be.
+// die fails everyone: who is in a slot, who is posted, who will be, and who
+// waits in the netpoller, where deadlines are the engine's, too.
 func (l *loop) die(err error) {
 	e := l.e
 	e.dead.Store(&err)
@@ -306,6 +374,15 @@ func (l *loop) die(err error) {
 	}
 	e.failPosted()
 	e.failAll(l.taken, err)
+	e.mu.Lock()
+	listeners, conns := all[Listener](&e.listeners), all[Conn](&e.conns)
+	e.mu.Unlock()
+	for _, x := range listeners {
+		x.fail(err)
+	}
+	for _, c := range conns {
+		c.fail(err)
+	}
 	for l.fetch() {
 		if cqe := &l.todo[0]; kind(cqe.UserData.Kind()) == kindAccept && cqe.Res >= 0 {
 			e.cutOff(int(cqe.Res)) // nobody else knows it
@@ -322,6 +399,8 @@ func (l *loop) publish() {
 	st.wakeups.Store(l.wakeups)
 	st.overflows.Store(l.overflows)
 	st.bytesReceived.Store(l.bytesReceived)
+	st.batches.Store(l.batches)
+	st.writesBatched.Store(l.writesBatched)
 }
 
 // release gives the ring and, once no reader holds a buffer, the buffers

@@ -17,8 +17,6 @@ const (
 	kindWake
 	kindAccept
 	kindRecv
-	kindPollIn
-	kindPollOut
 	kindSend
 	kindConnect
 	numKinds
@@ -30,15 +28,13 @@ const (
 type want uint32
 
 const (
-	wantRecv    want = 1 << iota // arm the read half
-	wantPollIn                   // arm a one-shot poll for reading
-	wantPollOut                  // arm a one-shot poll for writing
-	wantSend                     // send the parked Write's slice
+	wantRecv want = 1 << iota // arm the read half
+	wantSend                  // send what Write has accepted
 	wantAccept
 	wantConnect
 	wantIdle    // cancel what is armed on the read half
-	wantUnsend  // cancel the send
-	wantEnd     // closed: cancel everything, then free the slot
+	wantUnsend  // cancel the send of a closed conn
+	wantEnd     // closed: cancel what is armed, then free the slot
 	wantNothing = 0
 	queued      = 1 << 31 // the node is on the posted stack
 )

@@ -34,6 +34,11 @@ func (c *Conn) mayLinger() {
 // RawControl is Control for code that may do anything to the socket.
 func (c *Conn) RawControl(f func(fd uintptr)) error {
 	c.mayLinger()
+	if !c.refs.acquire() {
+		return net.ErrClosed
+	}
+	defer c.drop()
+	c.flush()
 	return c.Control(f)
 }
 
@@ -48,18 +53,13 @@ func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 	defer c.drop()
 	c.mayLinger()
 	c.mu.Lock()
-	err := c.state(&c.rlimit)
+	err := c.cannot(&c.r)
 	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	c.idle()
-	for !f(uintptr(c.fd)) {
-		if err := c.waitRead(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.r.polled(c.openPoller(), f)
 }
 
 // RawWrite calls f until it returns true, waiting for the socket to be
@@ -77,15 +77,11 @@ func (c *Conn) whenWritable(f func(fd uintptr) bool) error {
 		return net.ErrClosed
 	}
 	defer c.drop()
-	if err := c.writable(); err != nil {
+	if err := c.drain(); err != nil {
 		return err
 	}
-	for !f(uintptr(c.fd)) {
-		if err := c.waitWrite(); err != nil {
-			return err
-		}
-	}
-	return nil
+	c.credit = 0 // f takes room, too
+	return c.w.polled(c.openPoller(), f)
 }
 
 // Dup returns a copy of the descriptor. If no Read is under way the ring lets
@@ -96,11 +92,16 @@ func (c *Conn) Dup() (int, error) {
 		c.idle()
 		c.unlockRead()
 	}
+	if !c.refs.acquire() {
+		return -1, net.ErrClosed
+	}
+	defer c.drop()
+	c.flush()
 	c.mayLinger()
 	var dup int
 	var derr error
 	if err := c.Control(func(fd uintptr) {
-		dup, derr = unix.FcntlInt(fd, unix.F_DUPFD_CLOEXEC, 0)
+		dup, derr = c.e.k.Dup(int(fd))
 	}); err != nil {
 		return -1, err
 	}
@@ -174,7 +175,10 @@ const maxSendfile = 4 << 20
 func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if c.refs.closed() || c.writable() != nil {
+	c.mu.Lock()
+	cannot := c.cannot(&c.w) != nil
+	c.mu.Unlock()
+	if cannot {
 		return 0, false, nil
 	}
 	toEOF := remain == 0

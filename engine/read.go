@@ -53,7 +53,7 @@ func (c *Conn) read(p []byte, lend bool) (n int, seg segment, err error) {
 	}
 	c.mu.Lock()
 	for {
-		if err := c.state(&c.rlimit); err != nil {
+		if err := c.cannot(&c.r); err != nil {
 			c.mu.Unlock()
 			return 0, segment{}, err
 		}
@@ -61,28 +61,31 @@ func (c *Conn) read(p []byte, lend bool) (n int, seg segment, err error) {
 			return c.readQueued(p, lend)
 		}
 		if err := c.rerr; err != nil {
-			c.rerr = nil
+			c.rerr, c.lost = nil, nil
 			c.mu.Unlock()
 			return 0, segment{}, err
 		}
-		ask := want(wantNothing)
-		if !c.armed {
+		armed := c.armed
+		if !armed {
+			poll := c.starved || c.bulk
+			c.starved = false
 			c.mu.Unlock()
-			if n, err := c.readSocket(p); err != unix.EAGAIN {
+			if n, err := c.readIdle(p, poll); err != unix.EAGAIN {
 				return n, segment{}, err
 			}
 			c.mu.Lock()
-			if err := c.state(&c.rlimit); err != nil {
+			if err := c.cannot(&c.r); err != nil {
 				c.mu.Unlock()
 				return 0, segment{}, err
 			}
-			c.armed = true
-			if ask = wantRecv; !c.tcp {
-				ask = wantPollIn
-			}
+			c.armed, c.known = true, true
 		}
 		c.r.park(waitRead, p)
-		c.park(&c.r, &c.rlimit, ask)
+		c.mu.Unlock()
+		if !armed {
+			c.e.post(&c.node, wantRecv)
+		}
+		c.r.sleep()
 		if c.r.n > 0 || c.r.err != nil {
 			return c.r.n, segment{}, c.r.err
 		}
@@ -122,49 +125,97 @@ func (c *Conn) readQueued(p []byte, lend bool) (n int, seg segment, err error) {
 	return n, segment{}, nil
 }
 
-// readSocket is read(2), for when the kernel's queue is the only one. It
-// returns a bare EAGAIN if there is nothing.
-func (c *Conn) readSocket(p []byte) (int, error) {
+// readIdle receives from the socket itself, for when the kernel's queue is the
+// only one. In GearPoll, or with poll, it waits in the netpoller until there
+// is something; else it returns a bare EAGAIN, for a receive to be armed.
+func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
 	if !c.refs.acquire() {
 		return 0, net.ErrClosed
 	}
 	defer c.drop()
+	h := &c.r
+	if h.io == nil {
+		h.io = func(uintptr) bool { return c.recv() }
+	}
+	h.p = p
+	n, err := c.tryRead(poll || !c.mayArm())
+	h.p = nil
+	if poll && n < c.e.cfg.BufferBytes {
+		c.mu.Lock()
+		c.bulk = false
+		c.mu.Unlock()
+	}
+	return n, err
+}
+
+func (c *Conn) tryRead(poll bool) (int, error) {
+	h := &c.r
+	if !poll || c.poller() == nil {
+		if c.recv() || !poll {
+			return h.k, h.ke
+		}
+		c.openPoller()
+	}
+	if err := h.polled(c.poller(), h.io); err != nil {
+		return 0, err
+	}
+	if c.reads++; c.reads%readsCounted == 0 {
+		c.e.gears.counted(c.e.k)
+	}
+	return h.k, h.ke
+}
+
+// mayArm reports whether a Read that has to wait arms a receive.
+func (c *Conn) mayArm() bool { return c.tcp && c.e.gears.hot.Load() }
+
+// recv is recv(2) with its result in c.r. It reports whether there was
+// something.
+func (c *Conn) recv() bool {
+	h := &c.r
 	for {
-		n, err := c.e.k.Read(c.fd, p)
+		n, err := c.e.k.Read(c.fd, h.p)
 		if n <= 0 && c.refs.closed() {
-			return 0, net.ErrClosed // whatever the socket says by now
+			h.k, h.ke = 0, net.ErrClosed // whatever the socket says by now
+			return true
 		}
 		switch err {
 		case nil:
 			c.e.stats.directReads.Add(1)
-			if n == 0 {
-				return 0, io.EOF
+			if h.k, h.ke = n, nil; n == 0 {
+				h.ke = io.EOF
 			}
-			return n, nil
+			return true
 		case unix.EINTR:
 		case unix.EAGAIN:
-			return 0, err
+			h.k, h.ke = 0, err
+			return false
 		default:
-			return 0, os.NewSyscallError("read", err)
+			c.fails()
+			h.k, h.ke = 0, os.NewSyscallError("read", err)
+			return true
 		}
 	}
 }
 
-// armRead starts a receive, or where that is asked for, or where the buffers
-// are gone, a poll. Engine thread.
-func (c *Conn) armRead(l *loop, poll bool) {
+// arm is armRead for who does not hold mu.
+func (c *Conn) arm(l *loop) {
+	c.mu.Lock()
+	defer c.mu.Unlock() // fail takes it, if this panics
+	c.armRead(l)
+}
+
+// armRead starts a receive, or finds that the buffers are gone. Engine
+// thread, with mu held.
+func (c *Conn) armRead(l *loop) {
 	if !c.hold() {
 		return
 	}
-	if !poll && l.group.Free() == 0 {
+	if l.group.Free() == 0 {
 		l.group.Refill()
-		if poll = l.group.Free() == 0; poll {
-			l.e.stats.outOfBuffers.Add(1)
-		}
 	}
-	if poll {
-		s, ud := l.start(&c.node, kindPollIn)
-		s.PrepPollAdd(int32(c.fd), unix.POLLIN|unix.POLLRDHUP, ud)
+	if l.group.Free() == 0 {
+		c.starve(l)
+		l.readied = c.r.wake(0, nil) || l.readied
 		return
 	}
 	maxBytes := uint32(0)
@@ -175,10 +226,21 @@ func (c *Conn) armRead(l *loop, poll bool) {
 	s.PrepRecvMultishot(int32(c.fd), l.group.ID(), maxBytes, ud)
 }
 
+// starve has the next Read receive into its own slice: nobody can be kept
+// from receiving by those who hold the buffers. Called with mu held.
+func (c *Conn) starve(l *loop) {
+	l.e.stats.outOfBuffers.Add(1)
+	c.armed, c.starved = false, true
+}
+
 // received takes a completion of the armed receive. Engine thread, with mu
 // held.
 func (c *Conn) received(l *loop, cqe *ring.CQE) {
 	window := int64(l.e.cfg.ReadWindow)
+	if c.served != l.turns {
+		c.served = l.turns
+		l.e.gears.receives++
+	}
 	if bid, ok := cqe.Buffer(); ok {
 		l.group.Take(bid)
 		if cqe.Res > 0 {
@@ -188,7 +250,7 @@ func (c *Conn) received(l *loop, cqe *ring.CQE) {
 		}
 	}
 	if cqe.More() {
-		if !l.e.optLen && c.buffered.Load() >= window {
+		if !l.e.optLen && c.buffered.Load() >= window || !c.mayArm() || c.bulk {
 			l.cancel(&c.node, kindRecv)
 		}
 		return
@@ -196,17 +258,19 @@ func (c *Conn) received(l *loop, cqe *ring.CQE) {
 	switch errno := unix.Errno(-cqe.Res); {
 	case cqe.Res > 0:
 		// It ended at its bound, or for a full completion queue.
-		if !c.closed && c.r.state != waitIdle && c.buffered.Load() <= window/2 {
-			c.armRead(l, false)
+		if !c.closed && c.mayArm() && !c.bulk && c.r.state != waitIdle && c.buffered.Load() <= window/2 {
+			c.armRead(l)
 			return
 		}
 	case cqe.Res == 0:
-		c.rerr = io.EOF
+		if c.rerr == nil { // the reset may have gone to a send
+			c.rerr = io.EOF
+		}
 	case errno == unix.ENOBUFS:
-		l.e.stats.outOfBuffers.Add(1)
+		c.starve(l)
 	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
 	default:
-		c.rerr = os.NewSyscallError("read", errno)
+		c.rerr, c.broken = os.NewSyscallError("read", errno), true
 	}
 	c.armed = false
 	l.readied = c.r.wake(0, nil) || l.readied
@@ -224,6 +288,7 @@ func (c *Conn) deliver(l *loop, bid uint16, n int) {
 		return
 	}
 	l.bytesReceived += uint64(n)
+	c.bulk = n == l.group.BufBytes() // a Read's own slice takes more at once, without a copy
 	if c.r.waiting && c.r.state == waitRead {
 		k := copy(c.r.buf, b)
 		b = b[k:]
@@ -246,32 +311,17 @@ func (c *Conn) deliver(l *loop, bid uint16, n int) {
 	c.buffered.Add(int64(len(b)))
 }
 
-// idle cancels the armed request, if there is one, and waits for its end:
+// idle cancels the armed receive, if there is one, and waits for its end:
 // afterwards the ring takes no bytes from the socket until the next Read.
 // Called with rmu held.
 func (c *Conn) idle() {
 	c.mu.Lock()
 	for c.armed && c.dead == nil {
 		c.r.park(waitIdle, nil)
-		c.park(&c.r, &c.rlimit, wantIdle)
+		c.mu.Unlock()
+		c.e.post(&c.node, wantIdle)
+		c.r.sleep()
 		c.mu.Lock()
 	}
 	c.mu.Unlock()
-}
-
-// waitRead waits until the socket is readable. Called with rmu held, while
-// the read half is idle.
-func (c *Conn) waitRead() error {
-	c.mu.Lock()
-	if err := c.state(&c.rlimit); err != nil {
-		c.mu.Unlock()
-		return err
-	}
-	ask := want(wantNothing)
-	if !c.armed {
-		c.armed, ask = true, wantPollIn
-	}
-	c.r.park(waitPoll, nil)
-	c.park(&c.r, &c.rlimit, ask)
-	return c.r.err
 }

@@ -47,6 +47,7 @@ type simKernel struct {
 	written        bool    // ever
 
 	files  map[int]*simSock
+	polled map[int]*simPoller // who owns the descriptor
 	nextFD int
 	socks  []*simSock
 
@@ -59,10 +60,10 @@ type simReq struct {
 	sqe       ring.SQE
 	kind      kind
 	sock      *simSock // nil: the eventfd
-	buf       []byte   // of a send
+	flight    *batch   // of a send
+	buf       []byte   // and its bytes
 	total     int      // received so far
 	starved   bool     // found no buffer when it was armed
-	early     bool     // a poll that reports for nothing
 	cancelled bool
 	at        time.Time // when it goes on; zero while it cannot
 }
@@ -89,6 +90,7 @@ func newSimKernel(log *simLog, plan *simPlan, group *pbuf.Group) *simKernel {
 		rnd:    rand.New(rand.NewPCG(log.seed, 1)),
 		sqes:   make([]ring.SQE, plan.sqEntries),
 		files:  map[int]*simSock{},
+		polled: map[int]*simPoller{},
 		nextFD: simFirstFD,
 	}
 }
@@ -116,10 +118,17 @@ func (k *simKernel) SQPending() uint32 {
 	return uint32(k.sqTail - k.sqHead)
 }
 
+// CQReady naps: an engine that is awake for a while is one to batch for.
 func (k *simKernel) CQReady() uint32 {
-	k.yield()
+	k.nap()
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.plan.busy && !k.calm && k.percent(80) {
+		d := k.plan.upTo(k.rnd, 2*time.Millisecond)
+		k.mu.Unlock()
+		k.clock.sleep(d)
+		k.mu.Lock()
+	}
 	return uint32(len(k.cq))
 }
 
@@ -273,13 +282,13 @@ func (k *simKernel) issue(s ring.SQE) {
 		k.post(r, -int(unix.EBADF), 0, false)
 		return
 	}
-	switch r.kind {
-	case kindRecv:
+	if r.kind == kindRecv {
 		r.starved = k.noBuffers()
-	case kindPollIn, kindPollOut:
-		r.early = k.chaos(5)
 	}
 	k.reqs = append(k.reqs, r)
+	if r.kind == kindSend && s.Flags&ring.SQEAsync == 0 && k.hasCause(r) && !k.chaos(20) {
+		k.send(r) // at once, if it can be
+	}
 }
 
 // bind finds what a request is about, and that it is what the engine thinks.
@@ -297,17 +306,36 @@ func (k *simKernel) bind(r *simReq) bool {
 		k.fail("%v on fd %d, which belongs to another conn", s.Opcode, s.Fd)
 	}
 	for _, o := range k.reqs {
-		reads := func(r *simReq) bool { return r.kind == kindRecv || r.kind == kindPollIn }
-		if o.sock == sock && reads(o) && reads(r) {
+		if o.sock == sock && o.kind == r.kind {
 			k.fail("%v on socket %d beside %v", s.Opcode, sock.id, o.sqe.Opcode)
 		}
 	}
-	if r.kind != kindSend {
-		return true
+	if (r.kind == kindRecv || r.kind == kindAccept) && k.coldSince(sock) {
+		k.fail("%v on socket %d, which has completed since the engine is cold", s.Opcode, sock.id)
 	}
-	r.buf = c.w.buf // stays as it is until the completion
-	if uint64(reflect.ValueOf(r.buf).Pointer()) != s.Addr || len(r.buf) != int(s.Len) {
-		k.fail("send on socket %d of memory that no Write parks with", sock.id)
+	if r.kind == kindRecv && sock.readers > 0 {
+		k.fail("%v on socket %d beside a read", s.Opcode, sock.id)
+	}
+	return r.kind != kindSend || k.bindSend(r, c)
+}
+
+// bindSend looks at the batch, which has to stay as it is meanwhile.
+func (k *simKernel) bindSend(r *simReq, c *Conn) bool {
+	k.hit("batch in the ring")
+	if r.sqe.Flags&ring.SQEAsync != 0 {
+		k.hit("send is stuck")
+	}
+	if r.sock.writers > 0 {
+		k.fail("send on socket %d beside a write", r.sock.id)
+	}
+	if r.flight = c.flight; r.flight != nil {
+		r.buf = r.flight.b
+	}
+	if len(r.buf) > batchBytes {
+		k.fail("socket %d: a batch of %d", r.sock.id, len(r.buf))
+	}
+	if len(r.buf) == 0 || uint64(reflect.ValueOf(r.buf).Pointer()) != r.sqe.Addr || len(r.buf) != int(r.sqe.Len) {
+		k.fail("send on socket %d of what is not its batch", r.sock.id)
 		return false
 	}
 	return true
@@ -345,6 +373,9 @@ func (k *simKernel) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
 		k.reqs = slices.Delete(k.reqs, i, i+1)
 	}
 	r.at = time.Time{}
+	if r.kind == kindRecv || r.kind == kindAccept {
+		r.sock.lastDone = int64(time.Since(k.base)) + 2
+	}
 	k.add("  -> ud %x res %d flags %v", uint64(r.sqe.UserData), res, flags)
 	cqe := ring.CQE{UserData: r.sqe.UserData, Res: int32(res), Flags: flags}
 	if full {
@@ -398,7 +429,7 @@ func (k *simKernel) untilDue() time.Duration {
 
 // able reports whether r can go on.
 func (k *simKernel) able(r *simReq) bool {
-	return r.cancelled || r.starved || r.early || k.hasCause(r)
+	return r.cancelled || r.starved || k.hasCause(r)
 }
 
 // hasCause is able for what r waits for.
@@ -406,9 +437,9 @@ func (k *simKernel) hasCause(r *simReq) bool {
 	switch r.kind {
 	case kindWake:
 		return k.woken
-	case kindRecv, kindPollIn:
+	case kindRecv:
 		return r.sock.readable()
-	case kindSend, kindPollOut:
+	case kindSend:
 		return r.sock.writable()
 	case kindAccept:
 		return len(r.sock.backlog) > 0
@@ -432,25 +463,13 @@ func (k *simKernel) proceed(r *simReq) {
 		k.post(r, unix.POLLIN, 0, !k.chaos(3))
 	case kindRecv:
 		k.receive(r)
-	case kindPollIn, kindPollOut:
-		if !k.hasCause(r) {
-			k.hit("poll for nothing")
-		}
-		k.post(r, int(r.sqe.OpFlags), 0, false)
 	case kindSend:
-		n, err := k.put(r.sock, r.buf)
-		if err == unix.EAGAIN {
-			return
-		}
-		if err != nil {
-			k.hit("send failed")
-			n = -int(err.(unix.Errno))
-		} else if n < len(r.buf) {
-			k.hit("short send")
-		}
-		k.post(r, n, 0, false)
+		k.send(r)
 	case kindAccept:
 		fd, err := k.accept(r.sock)
+		if err == nil {
+			k.hit("accept in the ring")
+		}
 		if err != nil {
 			fd = -int(err.(unix.Errno))
 		}
@@ -458,6 +477,40 @@ func (k *simKernel) proceed(r *simReq) {
 	case kindConnect:
 		k.connect(r)
 	}
+}
+
+// send is what was cut off a batch.
+func (k *simKernel) send(r *simReq) {
+	s := r.sock
+	if c := s.conn; c.flight != r.flight || len(c.flight.b) != len(r.buf) {
+		k.fail("the batch of socket %d was touched in flight", s.id)
+	} else if c.mu.TryLock() { // else it is the engine who has it
+		if len(c.flusher) > 0 {
+			k.hit("flush waits")
+		}
+		if c.w.waiting && c.w.state == waitDrain {
+			k.hit("drain waits")
+		}
+		c.mu.Unlock()
+	}
+	if s.writers > 0 {
+		k.fail("send on socket %d beside a write", s.id)
+	}
+	if k.chaos(3) {
+		k.post(r, -int([]unix.Errno{unix.EINTR, unix.EAGAIN}[k.rnd.IntN(2)]), 0, false)
+		return
+	}
+	n, err := k.putBatch(s, r.buf)
+	if err == unix.EAGAIN {
+		return
+	}
+	if err != nil {
+		k.hit("send failed")
+		n = -int(err.(unix.Errno))
+	} else if n < len(r.buf) {
+		k.hit("short send")
+	}
+	k.post(r, n, 0, false)
 }
 
 func (k *simKernel) connect(r *simReq) {

@@ -35,6 +35,7 @@ func (u *simListener) knock(rnd *rand.Rand) {
 			s := k.socket(u.r.plan.tcp)
 			u.s.backlog = append(u.s.backlog, s)
 			k.add("socket %d knocks", s.id)
+			k.edge(u.s, true, false)
 		}
 		k.mu.Unlock()
 		k.ring()

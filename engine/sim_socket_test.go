@@ -14,27 +14,39 @@ import (
 // queues: a byte that is lost, repeated, or another's is not the next one.
 type simSock struct {
 	id   int
-	fd   int
+	fds  int // that are open
 	tcp  bool
 	conn *Conn // who may use it
 	user *simConn
 
 	listening bool
 	backlog   []*simSock
-	hangs     bool // while connecting, until that is cancelled
-	accepted  bool // by the ring or accept4
-	returned  bool // by Accept
+	hangs     bool  // while connecting, until that is cancelled
+	lastDone  int64 // engine time of the last completion of a receive or accept
+	accepted  bool  // by the ring or accept4
+	returned  bool  // by Accept
 
 	// From the peer.
 	arrived, taken int // offsets in its stream
 	fin, rst       bool
 	soErr          unix.Errno
 	wasErr         bool
-	resets         int // how often soErr was told,
-	readResets     int // and of these to the read side
+	passing        bool // an error that passes was met
+	resets         int  // how often soErr was told,
+	readResets     int  // and of these to the read side
 
 	// To the peer.
-	room, wrote int
+	room, wrote  int
+	partial      bool // the last send was short: the next is no new one
+	full         bool // somebody found it so
+	told, toldAt int  // what SendRoom said last, and what had been written then
+	floor        int  // what must have been sent before a FIN
+	sendErr      bool // a batched send failed
+	sendReset    simMoment
+
+	// Callers in read(2) and write(2), and pollers.
+	readers, writers int
+	pollers          []*simPoller
 
 	shutRd, shutWr bool
 	lingers        bool // by the user: a close may block
@@ -56,8 +68,8 @@ func (s *simSock) out(off int) byte { return simByte(s.id+1000, off) }
 
 func (s *simSock) unread() int    { return s.arrived - s.taken }
 func (s *simSock) ended() bool    { return s.fin || s.rst || s.shutRd }
-func (s *simSock) readable() bool { return s.unread() > 0 || s.ended() }
-func (s *simSock) writable() bool { return s.room > 0 || s.rst || s.shutWr }
+func (s *simSock) readable() bool { return s.unread() > 0 || s.ended() || s.soErr != 0 }
+func (s *simSock) writable() bool { return s.room > 0 || s.rst || s.shutWr || s.soErr != 0 }
 
 func (s *simSock) take(p []byte) {
 	for i := range p {
@@ -78,7 +90,7 @@ func (s *simSock) takeErr(read bool) unix.Errno {
 
 // socket makes one, with its descriptor. Called with mu held.
 func (k *simKernel) socket(tcp bool) *simSock {
-	s := &simSock{id: len(k.socks) + 1, tcp: tcp, room: k.plan.sndBuf, fd: -1}
+	s := &simSock{id: len(k.socks) + 1, tcp: tcp, room: k.plan.sndBuf}
 	k.socks = append(k.socks, s)
 	return s
 }
@@ -89,11 +101,12 @@ func (k *simKernel) install(s *simSock) int {
 		for k.nextFD = simFirstFD; k.files[k.nextFD] != nil; k.nextFD++ {
 		}
 	}
-	s.fd = k.nextFD
-	k.files[s.fd] = s
+	fd := k.nextFD
+	k.files[fd] = s
+	s.fds++
 	k.nextFD++
-	k.add("socket %d is fd %d", s.id, s.fd)
-	return s.fd
+	k.add("socket %d is fd %d", s.id, fd)
+	return fd
 }
 
 // file returns an open socket; what is wrong is the test's failure.
@@ -126,10 +139,11 @@ func (k *simKernel) flies(s *simSock, kinds ...kind) bool {
 }
 
 func (k *simKernel) Read(fd int, p []byte) (int, error) {
+	s := k.enter(fd, "read", func(s *simSock) { s.readers++ })
 	k.nap()
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s := k.file(fd, "read")
+	s.readers--
 	if k.flies(s, kindRecv) {
 		k.fail("read from socket %d beside an armed receive", s.id)
 	}
@@ -151,40 +165,83 @@ func (k *simKernel) Read(fd int, p []byte) (int, error) {
 	return -1, unix.EAGAIN
 }
 
+// enter begins a system call, before it naps.
+func (k *simKernel) enter(fd int, call string, note func(*simSock)) *simSock {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.file(fd, call)
+	note(s)
+	return s
+}
+
 func (k *simKernel) Write(fd int, p []byte) (int, error) {
+	s := k.enter(fd, "write", func(s *simSock) {
+		if s.writers++; s.writers > 1 || k.flies(s, kindSend) {
+			k.fail("write to socket %d beside a write or send", s.id)
+		}
+	})
 	k.nap()
-	n, err := k.write(fd, p)
-	if err == unix.EPIPE {
-		k.mu.Lock()
-		u := k.file(fd, "write").user
-		k.mu.Unlock()
-		u.letRead()
+	n, err := k.write(fd, s, p)
+	if err == unix.EPIPE && s.user != nil {
+		s.user.letRead()
 	}
 	return n, err
 }
 
-func (k *simKernel) write(fd int, p []byte) (int, error) {
+func (k *simKernel) write(fd int, s *simSock, p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	s := k.file(fd, "write")
+	s.writers--
+	if k.files[fd] != s {
+		k.fail("socket %d was closed under a write", s.id)
+	}
 	if k.flies(s, kindSend) {
 		k.fail("write to socket %d beside a send", s.id)
 	}
 	if k.chaos(10) {
 		return -1, unix.EINTR
 	}
+	if c := s.conn; c != nil && c.byHand { // by this very caller
+		k.hit("batch by hand")
+		return k.putBatch(s, p)
+	}
 	return k.put(s, p)
+}
+
+// putBatch is put of what Write has accepted.
+func (k *simKernel) putBatch(s *simSock, p []byte) (int, error) {
+	if k.plan.room == roomHonest && !s.rst && s.soErr == 0 && !s.shutWr && s.room < len(p) {
+		k.fail("socket %d has room for %d, and Write accepted %d", s.id, s.room, len(p))
+	}
+	if k.chaos(5) && !s.rst {
+		k.reset(s)
+	} else if k.chaos(2) && !s.rst {
+		k.unreachable(s)
+	}
+	before := s.resets
+	n, err := k.put(s, p)
+	if err == unix.EPIPE && !s.rst && !k.dead {
+		k.fail("socket %d: a batch after the FIN", s.id)
+	}
+	if err != nil && err != unix.EAGAIN {
+		s.sendErr = true
+	}
+	if s.resets > before {
+		k.hit("batch reset")
+		s.sendReset = s.user.r.moment()
+	}
+	return n, err
 }
 
 // put moves what fits of p to the peer.
 func (k *simKernel) put(s *simSock, p []byte) (int, error) {
 	switch {
+	case s.soErr != 0:
+		return -1, s.takeErr(false)
 	case s.rst || s.shutWr:
-		if s.soErr != 0 {
-			return -1, s.takeErr(false)
-		}
 		return -1, unix.EPIPE
 	case s.room == 0:
+		s.full = true
 		return -1, unix.EAGAIN
 	}
 	n := k.short(min(len(p), s.room))
@@ -197,6 +254,10 @@ func (k *simKernel) put(s *simSock, p []byte) (int, error) {
 	k.add("socket %d sends %d of %d", s.id, n, len(p))
 	s.wrote += n
 	s.room -= n
+	if k.plan.room == roomHonest && !s.partial {
+		s.room = max(0, s.room-k.rnd.IntN(sendOverhead+1))
+	}
+	s.partial = n < len(p)
 	return n, nil
 }
 
@@ -215,7 +276,36 @@ func (k *simKernel) Accept(fd int) (int, unix.Sockaddr, error) {
 	if err != nil {
 		return -1, nil, err
 	}
+	if k.polled[fd] != nil {
+		k.hit("accept in the netpoller")
+	}
 	return n, k.files[n].addr(), nil
+}
+
+// SendRoom is the truth, or not: some kernels take less than they say. The
+// engine takes half of it.
+func (k *simKernel) SendRoom(fd int) int {
+	k.nap()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.file(fd, "SO_MEMINFO")
+	if k.plan.room == roomLie {
+		return 1 << 20
+	}
+	s.told, s.toldAt = s.room, s.user.written // by the writer
+	return 2 * s.room
+}
+
+// Dup may be called with the lock of a listener held.
+func (k *simKernel) Dup(fd int) (int, error) {
+	k.yield()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := k.file(fd, "dup")
+	if k.chaos(10) {
+		return -1, unix.EMFILE
+	}
+	return k.install(s), nil
 }
 
 func (s *simSock) addr() unix.Sockaddr { return &unix.SockaddrInet4{Port: s.id} }
@@ -256,21 +346,24 @@ func (k *simKernel) Unread(fd int) (int, error) {
 }
 
 func (k *simKernel) Shutdown(fd, how int) error {
-	k.nap()
+	k.napOn(fd)
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	s := k.file(fd, "shutdown")
 	k.add("shutdown socket %d: %d", s.id, how)
 	if s.rst {
-		k.mu.Unlock()
 		return unix.ENOTCONN
 	}
 	if how != unix.SHUT_WR {
 		s.shutRd = true
 	}
 	if how != unix.SHUT_RD {
+		if s.wrote < s.floor && !k.dead {
+			k.fail("socket %d: FIN after %d bytes of %d", s.id, s.wrote, s.floor)
+		}
 		s.shutWr, s.sentFIN = true, true
 	}
-	k.mu.Unlock()
+	k.edge(s, s.shutRd, s.shutWr)
 	k.ring()
 	return nil
 }
@@ -288,12 +381,26 @@ func (k *simKernel) ResetOnClose(fd int) error {
 func (k *simKernel) CloseFD(fd int) error {
 	k.napOn(fd)
 	k.mu.Lock()
+	if k.polled[fd] != nil {
+		k.fail("close of fd %d, which a poller owns", fd)
+	}
+	k.mu.Unlock()
+	return k.closeFile(fd)
+}
+
+func (k *simKernel) closeFile(fd int) error {
+	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.file(fd, "close")
-	if k.flies(s) {
-		k.fail("close of socket %d with a request in flight", s.id)
+	k.add("close fd %d of socket %d", fd, s.id)
+	if s.fds > 1 {
+		s.fds--
+		delete(k.files, fd)
+		return nil
 	}
-	k.add("close socket %d", s.id)
+	if k.flies(s) || s.readers+s.writers > 0 {
+		k.fail("close of socket %d in the middle of something", s.id)
+	}
 	for s.lingers { // it may block, as long as it likes
 		s.lingers = false
 		k.mu.Unlock()
@@ -303,7 +410,11 @@ func (k *simKernel) CloseFD(fd int) error {
 	if k.files[fd] == s {
 		delete(k.files, fd)
 	}
+	s.fds--
 	s.closed = true
+	if s.wrote < s.floor && !s.linger0 && !s.rst && !k.dead {
+		k.fail("socket %d: FIN by close after %d bytes of %d", s.id, s.wrote, s.floor)
+	}
 	if s.linger0 || s.tcp && s.unread() > 0 {
 		s.sentRST = true
 	} else {
@@ -331,19 +442,44 @@ func (k *simKernel) peerDoes(s *simSock) {
 		}
 		s.arrived += min(n, rcvBuf-s.unread())
 		k.add("socket %d: arrived %d", s.id, s.arrived)
+		k.edge(s, true, false)
 	case p < 85:
 		if s.wrote > 0 {
-			s.room = min(k.plan.sndBuf, s.room+1+k.rnd.IntN(k.plan.sndBuf))
+			some := k.plan.sndBuf
+			if k.plan.room == roomHonest {
+				some /= 10
+			}
+			s.room = min(k.plan.sndBuf, s.room+1+k.rnd.IntN(some))
 			k.add("socket %d: room %d", s.id, s.room)
+			k.edge(s, false, s.full) // the kernel tells who was told EAGAIN
+			s.full = false
 		}
 	case p < 92:
 		s.fin = true
 		k.add("socket %d: fin", s.id)
+		k.edge(s, true, false)
 	case p < 96:
-		k.add("socket %d: rst", s.id)
-		if s.rst = true; !s.fin {
-			s.soErr, s.wasErr = unix.ECONNRESET, true
-		}
+		k.reset(s)
+	case p < 97:
+		k.unreachable(s)
 	}
+	k.ring()
+}
+
+// unreachable is an error that passes, as with IP_RECVERR.
+func (k *simKernel) unreachable(s *simSock) {
+	k.add("socket %d: unreachable", s.id)
+	s.soErr, s.passing = unix.EHOSTUNREACH, true
+	k.edge(s, true, true)
+	k.ring()
+}
+
+// reset has the peer reset s. Called with mu held.
+func (k *simKernel) reset(s *simSock) {
+	k.add("socket %d: rst", s.id)
+	if s.rst = true; !s.fin {
+		s.soErr, s.wasErr = unix.ECONNRESET, true
+	}
+	k.edge(s, true, true)
 	k.ring()
 }

@@ -51,13 +51,14 @@ func TestSim(t *testing.T) {
 	}
 	hits := map[string]int{}
 	for seed := first; seed < first+uint64(n) && !t.Failed(); seed++ {
-		// One processor makes odd seeds repeatable; with two, goroutines meet
+		// One processor makes odd seeds repeatable; with more, goroutines meet
 		// where no call of the kernel's lets them, too.
-		runtime.GOMAXPROCS(2 - int(seed%2))
+		runtime.GOMAXPROCS([]int{2, 1, 4, 1}[seed%4])
 		simulate(t, seed, hits)
 	}
-	for _, what := range simStates {
-		if hits[what] == 0 && n >= 1000 && !t.Failed() {
+	for i, what := range append(simStates, simRare...) {
+		enough := n >= 1000 && i < len(simStates) || n >= 5000
+		if hits[what] == 0 && enough && !t.Failed() {
 			t.Errorf("no schedule came to: %s", what)
 		}
 	}
@@ -71,13 +72,21 @@ func TestSim(t *testing.T) {
 var simStates = []string{
 	"submission queue full", "enter refused", "short submit", "overflow",
 	"multishot ended by a full queue", "cancel too late", "cancel missed", "cancel overtaken",
-	"cancelled RECV", "cancelled SEND", "cancelled ACCEPT", "cancelled POLL_ADD", "cancelled CONNECT",
-	"poll for nothing", "send failed", "short send", "no buffers",
+	"cancelled RECV", "cancelled SEND", "cancelled ACCEPT", "cancelled CONNECT",
+	"send failed", "short send", "no buffers",
 	"receive ended at its bound", "accept without descriptors",
 	"read deadline", "write deadline", "accept deadline", "read reset", "partial write",
 	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
 	"Close with unread bytes", "engine died",
+	"netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",
+	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
+	"Write accepted", "Close left a send stuck", "gave up a stuck send", "FIN put off",
+	"accept in the ring", "accept in the netpoller", "duplicated",
+	"receive armed on a cold engine", "shifted up", "shifted down",
 }
+
+// simRare is for five thousand.
+var simRare = []string{"Close told a reset", "duplicated beside a stuck send"}
 
 func simEnv(t *testing.T, name string) int {
 	n, err := strconv.Atoi(os.Getenv(name))
@@ -150,6 +159,11 @@ func (g *simLog) failure() string {
 // simPlan is what a seed makes of a schedule.
 type simPlan struct {
 	buffers, bufBytes, window, sndBuf int
+	room                              simRoom
+	gear                              Gear
+	flips                             bool // others shift
+	busy                              bool // the engine seldom sleeps
+	chatty                            bool // conns do little else than read and write
 	sqEntries, cqEntries              int
 	optLen, tcp, reuse                bool
 	yields, naps, chaos               int // percent
@@ -159,6 +173,15 @@ type simPlan struct {
 	place                             int // of the panic
 	active                            time.Duration
 }
+
+// simRoom is what SendRoom says.
+type simRoom int
+
+const (
+	roomSmall  simRoom = iota // that there is none, which is about true
+	roomHonest                // the truth, of a large buffer
+	roomLie                   // that a small buffer is large
+)
 
 type simEnd int
 
@@ -171,7 +194,7 @@ const (
 
 func newSimPlan(rnd *rand.Rand) *simPlan {
 	pick := func(of ...int) int { return of[rnd.IntN(len(of))] }
-	return &simPlan{
+	p := &simPlan{
 		buffers: pick(2, 4, 16, 16), bufBytes: pick(16, 64, 256, 256),
 		window: pick(256, 1024, 4096), sndBuf: pick(16, 300, 3000),
 		sqEntries: pick(1, 2, 8, 64), cqEntries: pick(2, 4, 16, 128),
@@ -182,7 +205,18 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 		ends:   []simEnd{endQuiet, endQuiet, endQuiet, endHurry, endHurry, endFatal, endPanic}[rnd.IntN(7)],
 		place:  rnd.IntN(3),
 		active: time.Duration(5+rnd.IntN(40)) * time.Millisecond,
+		room:   []simRoom{roomSmall, roomHonest, roomHonest, roomLie, roomLie}[rnd.IntN(5)],
+		gear:   []Gear{GearRing, GearRing, GearPoll, GearAuto, GearAuto, GearAuto}[rnd.IntN(6)],
 	}
+	p.busy, p.chatty = rnd.IntN(2) == 0, rnd.IntN(2) == 0
+	p.flips = p.gear == GearAuto && rnd.IntN(6) > 0
+	switch p.room {
+	case roomHonest:
+		p.sndBuf = pick(45_000, 60_000, 100_000)
+	case roomLie:
+		p.sndBuf = pick(16, 300, 3000, 20_000)
+	}
+	return p
 }
 
 // simRun is one schedule.
@@ -233,7 +267,9 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 	group.SetPoison(true)
 	e := &Engine{stopped: make(chan struct{}), optLen: plan.optLen, cfg: Config{
 		Entries: plan.sqEntries, Buffers: plan.buffers, BufferBytes: plan.bufBytes, ReadWindow: plan.window,
+		Gear: plan.gear,
 	}}
+	e.gears.reads.Store(trialReads - readsCounted) // the first to count makes a trial
 	k := newSimKernel(log, plan, group)
 	k.moved = log.base
 	if plan.ends >= endFatal {
@@ -252,6 +288,9 @@ func (r *simRun) run() {
 	for range r.plan.dialed {
 		r.start("dialed", r.dial)
 	}
+	if r.plan.flips {
+		r.start("flipper", r.flip)
+	}
 	r.k.clock.sleep(r.plan.active)
 	r.k.mu.Lock()
 	r.k.calm = true
@@ -261,6 +300,9 @@ func (r *simRun) run() {
 		r.k.clock.sleep(10 * time.Second)
 		synctest.Wait()
 		r.checkRest()
+		r.k.clock.sleep(2 * closeTime)
+		synctest.Wait()
+		r.checkClosed()
 	}
 	r.start("closer", r.close)
 	r.k.clock.sleep(time.Hour)
@@ -412,6 +454,7 @@ func (r *simRun) checkRest() {
 			r.fail("%s of %v sleeps, but %s", op.name, op.u, why)
 		}
 	}
+	r.checkUnsent()
 	if n := r.k.SQPending(); n > 0 && !r.k.dead {
 		r.fail("%d requests were never submitted", n)
 	}
@@ -476,6 +519,9 @@ func (r *simRun) checkEnd() {
 // adopt runs a conn that was connected elsewhere.
 func (r *simRun) adopt(rnd *rand.Rand) {
 	r.pause(rnd)
+	if rnd.IntN(3) == 0 {
+		r.k.clock.sleep(r.plan.upTo(rnd, r.plan.active))
+	}
 	r.k.mu.Lock()
 	s := r.k.socket(r.plan.tcp)
 	fd := r.k.install(s)

@@ -25,7 +25,7 @@ func (u *simConn) reader(rnd *rand.Rand) {
 	for left := 3 + rnd.IntN(25); left > 0; left-- {
 		u.r.pause(rnd)
 		var err error
-		switch p := rnd.IntN(100); {
+		switch p := u.choose(rnd); {
 		case p < 75:
 			err = u.readOnce(rnd)
 		case p < 85:
@@ -34,6 +34,10 @@ func (u *simConn) reader(rnd *rand.Rand) {
 			err = u.writeTo(rnd)
 		case p < 93:
 			u.letGo()
+		case p < 95:
+			u.setReading(true)
+			u.dup(rnd)
+			u.setReading(false)
 		default:
 			err = u.rawRead(rnd)
 		}
@@ -50,9 +54,13 @@ func (u *simConn) writer(rnd *rand.Rand) {
 	for left := 3 + rnd.IntN(15); left > 0; left-- {
 		u.r.pause(rnd)
 		var err error
-		switch p := rnd.IntN(100); {
-		case p < 75:
+		switch p := u.choose(rnd); {
+		case p < 50:
 			err = u.writeOnce(rnd)
+		case p < 75:
+			for n := rnd.IntN(15); n >= 0 && err == nil; n-- {
+				err = u.writeOnce(rnd)
+			}
 		case p < 90:
 			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(2) == 0, true)
 		default:
@@ -67,10 +75,22 @@ func (u *simConn) writer(rnd *rand.Rand) {
 	}
 }
 
+// choose picks what to do next, below 100.
+func (u *simConn) choose(rnd *rand.Rand) int {
+	if u.r.plan.chatty {
+		return rnd.IntN(80)
+	}
+	return rnd.IntN(100)
+}
+
 func (u *simConn) meddle(rnd *rand.Rand) {
 	for range 1 + rnd.IntN(8) {
 		u.r.pause(rnd)
 		u.r.pause(rnd)
+		if rnd.IntN(4) == 0 && u.stuck().flight != nil {
+			u.close()
+			return
+		}
 		switch p := rnd.IntN(100); {
 		case p < 40:
 			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(3) > 0, rnd.IntN(3) > 0)
@@ -81,7 +101,10 @@ func (u *simConn) meddle(rnd *rand.Rand) {
 		case p < 60:
 			u.setLinger()
 		case p < 65:
-			_ = u.c.Control(func(fd uintptr) { _, _ = u.r.k.Unread(int(fd)) })
+			u.rawControl()
+		case p < 70:
+			u.letRead()
+			u.dup(rnd)
 		case p < 85:
 			u.close()
 		default:
@@ -120,12 +143,25 @@ func (u *simConn) shutdown(how int) {
 	u.shutRd = u.shutRd || how == unix.SHUT_RD
 	u.shutWr = u.shutWr || how == unix.SHUT_WR
 	u.mu.Unlock()
+	if how == unix.SHUT_WR {
+		u.raiseFloor()
+	}
 	op := u.r.begin("shutdown", u, nil)
 	err := u.c.Shutdown(how)
 	u.r.end(op, how, err)
+	if how == unix.SHUT_WR && err == nil {
+		u.mu.Lock()
+		u.finAsked = true
+		u.mu.Unlock()
+		u.r.k.mu.Lock()
+		if !u.s.shutWr {
+			u.r.hit("FIN put off")
+		}
+		u.r.k.mu.Unlock()
+	}
 	switch {
 	case err == net.ErrClosed && u.mayBeClosed():
-	case errors.Is(err, unix.ENOTCONN) && u.isReset():
+	case errors.Is(err, unix.ENOTCONN) && u.isBroken():
 	case err != nil || u.wasClosed(op):
 		u.r.fail("Shutdown of %v: %v", u, err)
 	}
@@ -178,9 +214,12 @@ func (u *simConn) awaitTurn() {
 }
 
 // letRead has such a Write wait until the reader, if it is about to lock rmu,
-// has done so.
+// has done so. Not for ever: it may be the one who writes, in Dup.
 func (u *simConn) letRead() {
-	for u.isReading() && u.c.rmu.TryLock() {
+	for range 100 {
+		if !u.isReading() || !u.c.rmu.TryLock() {
+			return
+		}
 		u.c.unlockRead()
 		u.r.k.clock.sleep(10 * time.Microsecond)
 	}
@@ -297,7 +336,7 @@ func (u *simConn) letGo() {
 	op := u.r.begin("let go", u, nil)
 	u.c.idle()
 	u.r.k.mu.Lock()
-	if u.r.k.flies(u.s, kindRecv) || u.r.k.flies(u.s, kindPollIn) {
+	if u.r.k.flies(u.s, kindRecv) {
 		u.r.fail("the ring still reads from %v", u)
 	}
 	u.r.k.mu.Unlock()
@@ -307,16 +346,26 @@ func (u *simConn) letGo() {
 
 func (u *simConn) writeOnce(rnd *rand.Rand) error {
 	p := make([]byte, 1+rnd.IntN(24))
-	if rnd.IntN(2) == 0 {
-		p = make([]byte, 1+rnd.IntN(2*u.r.plan.sndBuf))
+	switch n := u.r.plan.sndBuf; rnd.IntN(16) {
+	case 0, 1, 2, 3:
+		p = make([]byte, 1+rnd.IntN(2*min(n, 600)))
+	case 4, 5, 6, 7:
+		p = make([]byte, 1+rnd.IntN(2*min(n, batchWrite/2)))
+	case 8:
+		p = make([]byte, 1+rnd.IntN(2*n))
 	}
 	for i := range p {
 		p[i] = u.s.out(u.written + i)
 	}
 	u.setWriting()
 	op := u.r.begin("write", u, u.whyWrite)
+	before, told := u.stuck(), u.toldReset()
 	n, err := u.c.Write(p)
+	u.checkStuck(before)
 	u.r.end(op, n, err)
+	if told && err == nil {
+		u.r.fail("write of %v succeeds after the reset", u)
+	}
 	if n < 0 || n > len(p) || n < len(p) == (err == nil) {
 		u.r.fail("write of %v: %d of %d, %v", u, n, len(p), err)
 	}
@@ -336,6 +385,7 @@ func (u *simConn) rawWrite() error {
 	n := 0
 	var werr error
 	err := u.c.RawWrite(func(fd uintptr) bool {
+		u.checkRaw()
 		p := make([]byte, 10)
 		for i := range p {
 			p[i] = u.s.out(u.written + i)

@@ -29,8 +29,10 @@ func config(variant string) (*quoit.Config, error) {
 	cfg := &quoit.Config{}
 	switch variant {
 	case "", "auto":
-	case "ring", "poll":
-		return nil, fmt.Errorf("quoit has no gear %q in this build yet", variant)
+	case "ring":
+		cfg.Gear = quoit.GearRing
+	case "poll":
+		cfg.Gear = quoit.GearPoll
 	default:
 		return nil, fmt.Errorf("%q is none of auto, ring, poll", variant)
 	}

@@ -1,0 +1,108 @@
+//go:build linux
+
+package engine
+
+import (
+	"testing"
+	"time"
+)
+
+// gearClock is a kernel that knows the time only.
+type gearClock struct {
+	kernel
+	now int64
+}
+
+func (c *gearClock) Now() int64              { return c.now }
+func (c *gearClock) advance(d time.Duration) { c.now += int64(d) }
+
+// reads counts enough of them for a trial, in d.
+func (c *gearClock) reads(g *gears, d time.Duration) {
+	const steps = trialReads / readsCounted
+	for range steps {
+		c.advance(d / steps)
+		g.counted(c)
+	}
+}
+
+// turns makes n turns of the engine in d, with so many receives each.
+func (c *gearClock) turns(g *gears, n, receives int, d time.Duration) {
+	for range n {
+		c.advance(d / time.Duration(n))
+		g.turns++
+		g.receives += uint64(receives)
+		g.judge(c)
+	}
+}
+
+func newGears(gear Gear) (*gears, *gearClock) {
+	g, c := new(gears), &gearClock{now: int64(time.Hour)}
+	g.init(gear, c.now)
+	return g, c
+}
+
+func TestGearsFixed(t *testing.T) {
+	for _, gear := range []Gear{GearRing, GearPoll} {
+		g, c := newGears(gear)
+		for range 5 {
+			c.reads(g, trialRate/10)
+			c.turns(g, 100, 0, 10*judgeTime)
+		}
+		if hot := g.hot.Load(); hot != (gear == GearRing) || g.changes.Load() != 0 {
+			t.Errorf("gear %v: hot %v after %d changes", gear, hot, g.changes.Load())
+		}
+	}
+}
+
+func TestGearsTrial(t *testing.T) {
+	g, c := newGears(GearAuto)
+	for range 5 {
+		if c.reads(g, 2*trialRate); g.hot.Load() {
+			t.Fatal("hot at a low rate")
+		}
+	}
+	c.reads(g, trialRate/2)
+	if !g.hot.Load() {
+		t.Fatal("cold at a high rate")
+	}
+	c.turns(g, 5, 1, warmTime)
+	c.turns(g, 10, tryBatch, 2*trialTime)
+	c.turns(g, 100, stayBatch, 20*judgeTime)
+	if !g.hot.Load() {
+		t.Fatal("cold while turns are large")
+	}
+	c.turns(g, 20, stayBatch-1, 3*judgeTime)
+	if g.hot.Load() {
+		t.Fatal("hot while turns are small")
+	}
+	if ring, poll := g.times(int64(time.Hour), c.now); ring <= 20*judgeTime || poll < 10*trialRate || ring+poll != time.Duration(c.now)-time.Hour {
+		t.Errorf("%v in GearRing, %v in GearPoll", ring, poll)
+	}
+}
+
+// Trials that fail become rare, one that goes well makes up for them.
+func TestGearsPause(t *testing.T) {
+	g, c := newGears(GearAuto)
+	pause := func() time.Duration {
+		start := c.now
+		for !g.hot.Load() {
+			c.reads(g, time.Millisecond)
+		}
+		return time.Duration(c.now - start)
+	}
+	pause()
+	for want := minPause; want < 2*maxPause; want *= 2 {
+		c.turns(g, 10, tryBatch-1, 3*trialTime)
+		if g.hot.Load() {
+			t.Fatal("a trial went well without receives")
+		}
+		if got, want := pause(), min(want, maxPause); got > want+time.Millisecond || got < want-3*trialTime {
+			t.Errorf("pause of %v, want %v", got, want)
+		}
+	}
+	c.turns(g, 10, tryBatch, 3*judgeTime)
+	c.turns(g, 10, 1, 3*judgeTime)
+	if got := pause(); got > minPause+time.Millisecond {
+		t.Errorf("pause of %v after a trial that went well", got)
+	}
+}

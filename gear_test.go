@@ -1,0 +1,248 @@
+//go:build linux
+
+package quoit
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+	"time"
+)
+
+func gearEngine(t *testing.T, cfg Config) *Engine {
+	t.Helper()
+	cfg.Require = true
+	e, err := New(&cfg)
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// gearPair is a conn that e accepted, and package net's end of it.
+func gearPair(t *testing.T, e *Engine) (server, client net.Conn) {
+	t.Helper()
+	ln, err := e.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if server, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close(); client.Close() })
+	for _, c := range []net.Conn{server, client} {
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return server, client
+}
+
+// echo sends b from one conn to the other and back.
+func echo(t *testing.T, client, server net.Conn, b []byte) {
+	t.Helper()
+	sent := make(chan error, 1)
+	go func() {
+		got := make([]byte, len(b))
+		_, err := io.ReadFull(server, got)
+		if err == nil {
+			_, err = server.Write(got)
+		}
+		sent <- err
+	}()
+	if _, err := client.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, len(b))
+	if _, err := io.ReadFull(client, got); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, b) {
+		t.Fatalf("%d bytes came back changed", len(b))
+	}
+}
+
+// Each gear uses what it says it uses, and counts it.
+func TestGearStats(t *testing.T) {
+	for _, gear := range []Gear{GearRing, GearPoll} {
+		t.Run(gear.String(), func(t *testing.T) {
+			e := gearEngine(t, Config{Gear: gear})
+			server, client := gearPair(t, e)
+			for i := range 100 {
+				echo(t, client, server, bytes.Repeat([]byte{byte(i)}, 1+i))
+			}
+			ring := gear == GearRing
+			var st Stats
+			for range 1000 { // the ring's counters lag until its thread sleeps
+				done := parkedAnyhow(server)
+				if _, err := client.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				if err := <-done; err != nil {
+					t.Fatal(err)
+				}
+				if st = e.Stats(); !ring || st.BytesReceived > 0 {
+					break
+				}
+			}
+			if st.Gear != gear || st.GearChanges != 0 {
+				t.Errorf("gear %v after %d changes", st.Gear, st.GearChanges)
+			}
+			if (st.RingTime > 0) != ring || (st.PollTime > 0) == ring {
+				t.Errorf("%v in GearRing, %v in GearPoll", st.RingTime, st.PollTime)
+			}
+			if (st.BytesReceived > 0) != ring {
+				t.Errorf("%d bytes by the ring", st.BytesReceived)
+			}
+			if !ring && (st.DirectReads < 100 || st.WritesBatched > 0 || st.Completions > 10) {
+				t.Errorf("%+v", st)
+			}
+		})
+	}
+}
+
+// A change at any point of a conn's life loses nothing and wakes whom it must.
+func TestGearChangeAnywhere(t *testing.T) {
+	if defaultGear != GearAuto {
+		t.Skip("the gear is forced")
+	}
+	steps := []struct {
+		name string
+		do   func(t *testing.T, server, client net.Conn)
+	}{
+		{"request", func(t *testing.T, server, client net.Conn) { echo(t, client, server, []byte("request")) }},
+		{"large", func(t *testing.T, server, client net.Conn) {
+			echo(t, client, server, bytes.Repeat([]byte("large"), 1<<18))
+		}},
+		{"deadline", func(t *testing.T, server, client net.Conn) {
+			end := time.Now().Add(time.Minute)
+			defer server.SetReadDeadline(end)
+			server.SetReadDeadline(time.Now().Add(time.Millisecond))
+			if n, err := server.Read(make([]byte, 1)); n != 0 || err.(net.Error).Timeout() == false {
+				t.Fatalf("%d, %v", n, err)
+			}
+		}},
+		{"queued", func(t *testing.T, server, client net.Conn) {
+			if _, err := client.Write([]byte("queued")); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 6 { // byte by byte
+				b := make([]byte, 1)
+				if _, err := server.Read(b); err != nil || b[0] != "queued"[i] {
+					t.Fatalf("%q, %v", b, err)
+				}
+			}
+		}},
+	}
+	e := gearEngine(t, Config{})
+	server, client := gearPair(t, e)
+	for mask := range 1 << (2 * len(steps)) { // a change, or none, before and amid each step
+		for i, s := range steps {
+			e.t.eng.Shift(mask>>(2*i)&1 != 0)
+			amid := time.AfterFunc(time.Duration(mask%7)*30*time.Microsecond, func() { e.t.eng.Shift(mask>>(2*i+1)&1 != 0) })
+			s.do(t, server, client)
+			amid.Stop()
+		}
+	}
+	// The end of file, too, comes through whatever is under way.
+	for _, hot := range []bool{false, true} {
+		e.t.eng.Shift(hot)
+		server, client := gearPair(t, e)
+		done := parkedAnyhow(server)
+		e.t.eng.Shift(!hot)
+		client.Close()
+		if err := <-done; err != io.EOF {
+			t.Errorf("hot %v: %v", hot, err)
+		}
+	}
+	if st := e.Stats(); st.GearChanges == 0 || st.BytesReceived == 0 || st.DirectReads == 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func parkedAnyhow(c net.Conn) <-chan error {
+	done := make(chan error, 1)
+	go func() {
+		_, err := c.Read(make([]byte, 1))
+		done <- err
+	}()
+	time.Sleep(5 * time.Millisecond) // most likely
+	return done
+}
+
+// An engine under load finds its gear by itself, and gives it up again.
+func TestGearAuto(t *testing.T) {
+	if defaultGear != GearAuto {
+		t.Skip("the gear is forced")
+	}
+	e := gearEngine(t, Config{})
+	var pairs [][2]net.Conn
+	for range 256 {
+		server, client := gearPair(t, e)
+		go io.Copy(server, server)
+		pairs = append(pairs, [2]net.Conn{server, client})
+	}
+	b := make([]byte, 64)
+	for end := time.Now().Add(time.Minute); e.Stats().GearChanges < 2; {
+		if time.Now().After(end) {
+			t.Fatalf("no change to and fro in a minute: %+v", e.Stats())
+		}
+		n := len(pairs)
+		if e.Stats().GearChanges > 0 {
+			n = 1 // nothing but small batches from here
+		}
+		for _, p := range pairs[:n] {
+			if _, err := p[1].Write(b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, p := range pairs[:n] {
+			if _, err := io.ReadFull(p[1], b); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// Writes that the engine makes arrive in order, and all of them before the end
+// of file that Close or CloseWrite sends.
+func TestBatchedWritesArrive(t *testing.T) {
+	e := gearEngine(t, Config{Gear: GearRing})
+	for i, finish := range []func(c *Conn) error{(*Conn).Close, (*Conn).CloseWrite} {
+		for round := range 50 {
+			server, client := gearPair(t, e)
+			want := new(bytes.Buffer)
+			go func() { // keeps the engine awake, and the receive armed
+				for range 20 {
+					client.Write([]byte("x"))
+				}
+			}()
+			for n := range 20 {
+				if _, err := server.Read(make([]byte, 1)); err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(io.MultiWriter(want, server), "%d %d %d;", i, round, n)
+			}
+			if err := finish(server.(*Conn)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := io.ReadAll(client)
+			if err != nil || !bytes.Equal(got, want.Bytes()) {
+				t.Fatalf("%q, %v, want %q", got, err, want)
+			}
+		}
+	}
+	if st := e.Stats(); st.WritesBatched == 0 {
+		t.Errorf("no Write was batched: %+v", st)
+	}
+}
