@@ -15,15 +15,10 @@ import (
 	"time"
 )
 
-// ringEngine is an engine on io_uring, or the test is skipped.
+// ringEngine is a gearEngine in GearRing.
 func ringEngine(t *testing.T) *Engine {
 	t.Helper()
-	e, err := New(&Config{Require: true, Gear: GearRing})
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	return e
+	return gearEngine(t, Config{Gear: GearRing})
 }
 
 func tcpPair(t *testing.T) (a, b *net.TCPConn) {
@@ -49,15 +44,11 @@ func tcpPair(t *testing.T) (a, b *net.TCPConn) {
 // for.
 func parkedRead(t *testing.T, c net.Conn) <-chan error {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() {
-		_, err := c.Read(make([]byte, 1))
-		done <- err
-	}()
+	done := startRead(c)
 	buf := make([]byte, 1<<20)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "quoit.parkedRead.func") && strings.Contains(g, "[chan receive") && strings.Contains(g, "engine.(*half).sleep(") {
+			if strings.Contains(g, "quoit.startRead.func") && strings.Contains(g, "[chan receive") && strings.Contains(g, "engine.(*half).sleep(") {
 				return done
 			}
 		}

@@ -138,7 +138,7 @@ type Stats struct {
 	BuffersOut     int    // receive buffers lent, or given back since the engine last woke
 	BufferCount    int    // receive buffers in all
 	BuffersCopied  uint64 // receives copied out at once because buffers ran low
-	OutOfBuffers   uint64 // receives that found no buffer and waited by poll
+	OutOfBuffers   uint64 // receives that found no buffer and waited in the netpoller
 	WritesBatched  uint64 // Writes that the engine sent for their callers
 	Batches        uint64 // sends it did that with
 	SendsParked    uint64 // Writes that met a full socket and waited

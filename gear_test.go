@@ -11,6 +11,7 @@ import (
 	"time"
 )
 
+// gearEngine is an engine on io_uring, or the test is skipped.
 func gearEngine(t *testing.T, cfg Config) *Engine {
 	t.Helper()
 	cfg.Require = true
@@ -170,13 +171,20 @@ func TestGearChangeAnywhere(t *testing.T) {
 	}
 }
 
-func parkedAnyhow(c net.Conn) <-chan error {
+// startRead reads a byte in a goroutine.
+func startRead(c net.Conn) <-chan error {
 	done := make(chan error, 1)
 	go func() {
 		_, err := c.Read(make([]byte, 1))
 		done <- err
 	}()
-	time.Sleep(5 * time.Millisecond) // most likely
+	return done
+}
+
+// parkedAnyhow is startRead that, most likely, waits by now, in either gear.
+func parkedAnyhow(c net.Conn) <-chan error {
+	done := startRead(c)
+	time.Sleep(5 * time.Millisecond)
 	return done
 }
 

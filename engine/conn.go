@@ -106,6 +106,13 @@ func (c *Conn) cannot(h *half) error {
 	return c.e.cause()
 }
 
+// check is cannot for who does not hold mu.
+func (c *Conn) check(h *half) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cannot(h)
+}
+
 // poller is nil until openPoller.
 func (c *Conn) poller() poller {
 	if p := c.polls.Load(); p != nil {

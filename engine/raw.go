@@ -34,12 +34,10 @@ func (c *Conn) mayLinger() {
 // RawControl is Control for code that may do anything to the socket.
 func (c *Conn) RawControl(f func(fd uintptr)) error {
 	c.mayLinger()
-	if !c.refs.acquire() {
-		return net.ErrClosed
-	}
-	defer c.drop()
-	c.flush()
-	return c.Control(f)
+	return c.Control(func(fd uintptr) {
+		c.flush()
+		f(fd)
+	})
 }
 
 // RawRead calls f until it returns true, waiting for the socket to be
@@ -52,10 +50,7 @@ func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 	}
 	defer c.drop()
 	c.mayLinger()
-	c.mu.Lock()
-	err := c.cannot(&c.r)
-	c.mu.Unlock()
-	if err != nil {
+	if err := c.check(&c.r); err != nil {
 		return err
 	}
 	c.idle()
@@ -92,15 +87,9 @@ func (c *Conn) Dup() (int, error) {
 		c.idle()
 		c.unlockRead()
 	}
-	if !c.refs.acquire() {
-		return -1, net.ErrClosed
-	}
-	defer c.drop()
-	c.flush()
-	c.mayLinger()
 	var dup int
 	var derr error
-	if err := c.Control(func(fd uintptr) {
+	if err := c.RawControl(func(fd uintptr) {
 		dup, derr = c.e.k.Dup(int(fd))
 	}); err != nil {
 		return -1, err
@@ -175,10 +164,7 @@ const maxSendfile = 4 << 20
 func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	c.mu.Lock()
-	cannot := c.cannot(&c.w) != nil
-	c.mu.Unlock()
-	if cannot {
+	if c.check(&c.w) != nil {
 		return 0, false, nil
 	}
 	toEOF := remain == 0
