@@ -46,9 +46,11 @@ type Engine struct {
 	rousing atomic.Int32         // callers that may be writing to the eventfd
 
 	// Callers that were woken, and those of them that have run since. The
-	// engine sleeps until there are as many as awaited, unless that is 0.
+	// engine sleeps until there are as many as awaited, unless that is 0, or
+	// until one of them runs after restEnd.
 	_                     cpu.CacheLinePad
 	readied, ran, awaited atomic.Uint64
+	restEnd               atomic.Int64
 
 	_      cpu.CacheLinePad
 	gears  gears

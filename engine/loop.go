@@ -115,14 +115,20 @@ const publishTurns = 256
 // moreReaps bounds what a turn completes: its callers wait for all of it.
 const moreReaps = 16
 
+const restTime = 400 * time.Microsecond
+
 // rest sleeps until the callers that were woken have run. Otherwise they would
 // sit in this thread's run queue, stranded there until the scheduler notices
 // that the thread is blocked in the kernel; and what they ask for is submitted
 // together. Gosched would do neither for certain: every 61st time the
 // scheduler looks first at those who yielded, whoever else waits.
+//
+// But what the first of them wrote must not wait for long because others keep
+// the CPUs busy, so that restTime after it began who runs next ends the rest.
 func (l *loop) rest() {
 	e := l.e
 	n := e.readied.Load()
+	e.restEnd.Store(l.k.Now() + int64(restTime))
 	e.awaited.Store(n)
 	if e.ran.Load() >= n && e.awaited.CompareAndSwap(n, 0) {
 		runtime.Gosched() // for those who are not counted
@@ -132,10 +138,14 @@ func (l *loop) rest() {
 }
 
 // hasRun counts a caller that had been readied, and wakes the engine after the
-// last.
+// last, or when it has rested for too long.
 func (e *Engine) hasRun() {
 	n := e.ran.Add(1)
-	if want := e.awaited.Load(); want != 0 && n >= want && e.awaited.CompareAndSwap(want, 0) {
+	want := e.awaited.Load()
+	if want == 0 || n < want && e.k.Now() < e.restEnd.Load() {
+		return
+	}
+	if e.awaited.CompareAndSwap(want, 0) {
 		e.rested <- struct{}{}
 	}
 }
