@@ -154,6 +154,7 @@ func (c *Conn) submitSend(l *loop) {
 	if c.flight == nil {
 		c.flight, c.out = c.out, nil
 		l.writesBatched += c.flight.writes
+		l.e.gears.saved += c.flight.writes - 1
 	}
 	c.inRing, c.turn = true, l.turns
 	l.batches++

@@ -35,10 +35,11 @@ type Conn struct {
 
 	rmu   sync.Mutex // held by a reader, parked or not; guards the next two
 	cur   segment    // what the reader is in the middle of
-	reads int        // in the netpoller
+	reads uint32     // see gears.count; writes, too
 
-	wmu    sync.Mutex // held by a writer, parked or not; guards credit
+	wmu    sync.Mutex // held by a writer, parked or not; guards the next two
 	credit int        // bytes that surely fit into the send buffer
+	writes uint32
 
 	buffered atomic.Int64 // bytes in queue and cur
 

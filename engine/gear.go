@@ -5,6 +5,8 @@ package engine
 import (
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/cpu"
 )
 
 // Gear says how conns wait.
@@ -16,16 +18,17 @@ const (
 	GearPoll             // in Go's netpoller, as package net's do
 )
 
-// The ring pays when one turn of its thread serves many conns; below that the
-// thread switch that each turn costs is dearer than what it saves. Nobody can
-// tell from outside how many there will be, so GearAuto tries: at a high rate
-// of reads it shifts up, and stays if in trialTime a turn brings tryBatch conns
-// something on average, and as long as it brings stayBatch. On two CPUs some 2
+// The ring pays when one turn of its thread serves many conns, or makes one
+// send of many Writes; below that the thread switch that each turn costs is
+// dearer than what it saves. Nobody can tell from outside how many there will
+// be, so GearAuto tries: at a high rate of calls it shifts up, and stays if in
+// trialTime a turn brings tryBatch conns something on average, sends saved
+// added, and as long as it brings stayBatch. On two CPUs some 2
 // were seen at 4 busy conns, 4 at 8, 6 to 11 at 16 and 16 to 60 at 32 or more.
 // The ring's tails are shorter from 8 conns on, but only from some 64 on does
 // it serve as many requests as the netpoller.
 const (
-	trialReads = 256                   // these many reads
+	trialCalls = 512                   // these many Reads and small Writes
 	trialRate  = 25 * time.Millisecond // in less than this make a trial worth it
 	warmTime   = 3 * time.Millisecond  // for conns to come over; not counted
 	trialTime  = 7 * time.Millisecond
@@ -35,7 +38,7 @@ const (
 	minPause   = 50 * time.Millisecond // after a trial that failed; doubles
 	maxPause   = time.Second
 
-	readsCounted = 16 // a conn tells the gears about this many reads at once
+	callsCounted = 16 // a conn tells the gears about this many calls at once
 )
 
 // gears decides when an engine is hot. A change does not touch the conns:
@@ -45,9 +48,10 @@ type gears struct {
 	hot   atomic.Bool
 	fixed bool
 
-	reads  atomic.Uint64 // in the netpoller, by readsCounted
-	marked atomic.Int64  // when reads last reached a multiple of trialReads
-	rest   atomic.Int64  // no trial before
+	_      cpu.CacheLinePad // hot is read by every call
+	calls  atomic.Uint64    // in GearPoll, by callsCounted
+	marked atomic.Int64     // when calls last reached a multiple of trialCalls
+	rest   atomic.Int64     // no trial before
 
 	changes atomic.Uint64
 	since   atomic.Int64 // of the present gear
@@ -60,6 +64,7 @@ type gears struct {
 	pause    time.Duration
 	turns    uint64 // that brought receives
 	receives uint64 // conns that got some, turn by turn
+	saved    uint64 // sends that batching made unnecessary
 }
 
 func (g *gears) init(gear Gear, now int64) {
@@ -73,9 +78,13 @@ func (g *gears) init(gear Gear, now int64) {
 // to change it itself. Tests use it.
 func (e *Engine) Shift(hot bool) { e.gears.shift(hot, e.k.Now()) }
 
-// counted takes note of readsCounted more reads, and may shift up.
-func (g *gears) counted(k kernel) {
-	if g.reads.Add(readsCounted)%trialReads != 0 || g.fixed {
+// count is called for each call in GearPoll that the ring might serve better,
+// with a counter that belongs to its caller, and may shift up.
+func (g *gears) count(k kernel, calls *uint32) {
+	if g.fixed || g.hot.Load() {
+		return
+	}
+	if *calls++; *calls%callsCounted != 0 || g.calls.Add(callsCounted)%trialCalls != 0 {
 		return
 	}
 	now := k.Now()
@@ -103,7 +112,7 @@ func (g *gears) judge(k kernel) {
 	now := k.Now()
 	if since := g.since.Load(); since != g.started {
 		g.started, g.began, g.proven = since, now+int64(warmTime), false
-		g.turns, g.receives = 0, 0
+		g.turns, g.receives, g.saved = 0, 0, 0
 		return
 	}
 	window, batch := int64(judgeTime), uint64(stayBatch)
@@ -112,19 +121,19 @@ func (g *gears) judge(k kernel) {
 	}
 	switch t := now - g.began; {
 	case t < 0:
-		g.turns, g.receives = 0, 0
+		g.turns, g.receives, g.saved = 0, 0, 0
 		return
 	case t < window:
 		return
 	}
-	if g.receives >= batch*g.turns {
+	if g.receives+g.saved >= batch*g.turns {
 		g.proven, g.pause = true, minPause
 	} else {
 		g.rest.Store(now + int64(g.pause))
 		g.pause = min(2*g.pause, maxPause)
 		g.shift(false, now)
 	}
-	g.began, g.turns, g.receives = now, 0, 0
+	g.began, g.turns, g.receives, g.saved = now, 0, 0, 0
 }
 
 // times returns how long the engine has been in each gear.

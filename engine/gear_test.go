@@ -16,12 +16,12 @@ type gearClock struct {
 func (c *gearClock) Now() int64              { return c.now }
 func (c *gearClock) advance(d time.Duration) { c.now += int64(d) }
 
-// reads counts enough of them for a trial, in d.
-func (c *gearClock) reads(g *gears, d time.Duration) {
-	const steps = trialReads / readsCounted
-	for range steps {
-		c.advance(d / steps)
-		g.counted(c)
+// calls makes enough of them for a trial, in d.
+func (c *gearClock) calls(g *gears, d time.Duration) {
+	var mine uint32
+	for range trialCalls {
+		c.advance(d / trialCalls)
+		g.count(c, &mine)
 	}
 }
 
@@ -45,7 +45,7 @@ func TestGearsFixed(t *testing.T) {
 	for _, gear := range []Gear{GearRing, GearPoll} {
 		g, c := newGears(gear)
 		for range 5 {
-			c.reads(g, trialRate/10)
+			c.calls(g, trialRate/10)
 			c.turns(g, 100, 0, 10*judgeTime)
 		}
 		if hot := g.hot.Load(); hot != (gear == GearRing) || g.changes.Load() != 0 {
@@ -57,11 +57,11 @@ func TestGearsFixed(t *testing.T) {
 func TestGearsTrial(t *testing.T) {
 	g, c := newGears(GearAuto)
 	for range 5 {
-		if c.reads(g, 2*trialRate); g.hot.Load() {
+		if c.calls(g, 2*trialRate); g.hot.Load() {
 			t.Fatal("hot at a low rate")
 		}
 	}
-	c.reads(g, trialRate/2)
+	c.calls(g, trialRate/2)
 	if !g.hot.Load() {
 		t.Fatal("cold at a high rate")
 	}
@@ -71,7 +71,12 @@ func TestGearsTrial(t *testing.T) {
 	if !g.hot.Load() {
 		t.Fatal("cold while turns are large")
 	}
-	c.turns(g, 20, stayBatch-1, 3*judgeTime)
+	g.saved = 1000
+	c.turns(g, 20, stayBatch-1, judgeTime)
+	if !g.hot.Load() {
+		t.Fatal("cold while sends are saved")
+	}
+	c.turns(g, 20, stayBatch-1, 2*judgeTime)
 	if g.hot.Load() {
 		t.Fatal("hot while turns are small")
 	}
@@ -86,7 +91,7 @@ func TestGearsPause(t *testing.T) {
 	pause := func() time.Duration {
 		start := c.now
 		for !g.hot.Load() {
-			c.reads(g, time.Millisecond)
+			c.calls(g, time.Millisecond)
 		}
 		return time.Duration(c.now - start)
 	}

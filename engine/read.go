@@ -159,8 +159,8 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 	if err := h.polled(c.poller(), h.io); err != nil {
 		return 0, err
 	}
-	if c.reads++; c.reads%readsCounted == 0 {
-		c.e.gears.counted(c.e.k)
+	if c.tcp {
+		c.e.gears.count(c.e.k, &c.reads)
 	}
 	return h.k, h.ke
 }

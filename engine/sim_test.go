@@ -269,7 +269,7 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 		Entries: plan.sqEntries, Buffers: plan.buffers, BufferBytes: plan.bufBytes, ReadWindow: plan.window,
 		Gear: plan.gear,
 	}}
-	e.gears.reads.Store(trialReads - readsCounted) // the first to count makes a trial
+	e.gears.calls.Store(trialCalls - callsCounted) // the first to count makes a trial
 	k := newSimKernel(log, plan, group)
 	k.moved = log.base
 	if plan.ends >= endFatal {

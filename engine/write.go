@@ -26,6 +26,8 @@ func (c *Conn) Write(p []byte) (int, error) {
 		} else if ok {
 			return len(p), nil
 		}
+	} else if c.tcp && len(p) <= batchWrite {
+		c.e.gears.count(c.e.k, &c.writes)
 	}
 	return c.write(p)
 }

@@ -89,7 +89,7 @@ var families = []family{
 	{Workload{Family: "close", About: "a conn for each request (Connection: close)", Server: ServeHTTP, Load: LoadClose, Path: "/"},
 		[]int{64}, []int{64}, 0},
 	{Workload{Family: "pipelined", About: "16 pipelined requests a conn", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Depth: 16},
-		[]int{64}, nil, 0},
+		[]int{8, 64}, nil, 0},
 	{Workload{Family: "echo-64B", About: "64 bytes back and forth, no protocol", Server: ServeEcho, Load: LoadEcho, Size: 64},
 		echoConns, []int{1, 64}, 0},
 	{Workload{Family: "echo-1KB", About: "1 KB back and forth, no protocol", Server: ServeEcho, Load: LoadEcho, Size: 1 << 10},
