@@ -4,7 +4,7 @@ PLATFORMS := linux/arm64 darwin/amd64 darwin/arm64 windows/amd64
 TESTFLAGS ?=
 SOAK ?= 10m
 
-.PHONY: all test test-gears lint cross soak
+.PHONY: all test test-gears test-rings lint cross soak
 
 all: lint cross test
 
@@ -40,6 +40,19 @@ test-gears:
 			(cd $$m && QUOIT_TEST_GEAR=$$g go test -race -count=1 $(TESTFLAGS) .) || rc=1; \
 		done; \
 	done; \
+	exit $$rc
+
+# And with several rings, which one listener hands its conns to, or which have
+# a socket each. SO_REUSEPORT changes what the skipped ones look at: addresses in
+# use, its own option, the order of conns, and how often Control is called.
+SHARED = ^TestBehaviour(Zone|Options|SetOptions|InUse|Relisten|EarlyReset|ListenContext)$$
+test-rings:
+	@rc=0; \
+	echo "== go test -race, 3 rings"; \
+	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=flip go test -race -count=1 $(TESTFLAGS) . || rc=1; \
+	echo "== go test -race, 3 rings, a socket each"; \
+	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=ring QUOIT_TEST_STEERING=hash \
+		go test -race -count=1 -skip '$(SHARED)' $(TESTFLAGS) . || rc=1; \
 	exit $$rc
 
 lint:

@@ -94,6 +94,7 @@ var quoitImpl = &impl{
 	name: "quoit",
 	listen: func(ctx context.Context, lc net.ListenConfig, network, address string) (net.Listener, error) {
 		q := quoit.ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
+		q.Steering = testSteering(network)
 		return q.Listen(ctx, network, address)
 	},
 	dial: func(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
@@ -104,7 +105,7 @@ var quoitImpl = &impl{
 		}
 		return q.DialContext(ctx, network, address)
 	},
-	plainListen:  quoit.Listen,
+	plainListen:  testListen,
 	plainDial:    quoit.Dial,
 	dialTimeout:  quoit.DialTimeout,
 	fileConn:     quoit.FileConn,

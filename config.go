@@ -2,6 +2,8 @@ package quoit
 
 import (
 	"fmt"
+	"runtime"
+	"slices"
 	"time"
 )
 
@@ -11,12 +13,24 @@ type Config struct {
 	// not available. Default: false, package net serves instead.
 	Require bool
 
-	// Entries is the length of the submission queue, in requests.
+	// Rings is the number of rings. Each has a thread, buffers and
+	// connections of its own, a connection the ring that it came to. Fewer
+	// are set up where the memory limit leaves room for fewer.
+	// Default: one for each four of GOMAXPROCS, at least 1, or as many as
+	// Affinity names; 1 to 256.
+	Rings int
+
+	// Affinity pins the threads of the rings to CPUs: that of ring i to
+	// Affinity[i], starting again at its end. Only the rings' threads are
+	// pinned, not who reads and writes. Default: none.
+	Affinity []int
+
+	// Entries is the length of a ring's submission queue, in requests.
 	// Default 1024; 16 to 32768, rounded up to a power of two.
 	Entries int
 
-	// Buffers is the number of receive buffers that all connections of the
-	// engine share. Default 1024; 16 to 32768, rounded up to a power of two.
+	// Buffers is the number of receive buffers that all connections of a
+	// ring share. Default 1024; 16 to 32768, rounded up to a power of two.
 	Buffers int
 
 	// BufferBytes is the size of one receive buffer, in bytes.
@@ -31,9 +45,9 @@ type Config struct {
 	// Gear says how connections wait for their peers. Default [GearAuto].
 	Gear Gear
 
-	// BusyPoll is how long the engine's thread, in [GearRing], looks for
-	// further work before it sleeps. It trades CPU time, of one CPU at most,
-	// for latency. Default 0; up to 1 ms.
+	// BusyPoll is how long a ring's thread, in [GearRing], looks for further
+	// work before it sleeps. It trades CPU time, of one CPU a ring at most, for
+	// latency. Default 0; up to 1 ms.
 	BusyPoll time.Duration
 }
 
@@ -75,21 +89,32 @@ const (
 	defaultReadWindow  = 64 << 10
 
 	maxBusyPoll = time.Millisecond
+	maxRings    = 256
+	maxCPU      = 1023 // sched_setaffinity's in x/sys
 )
 
-// defaultGear is what tests change to force a gear on every engine.
-var defaultGear = GearAuto
+// What tests change to force a gear and a number of rings on every engine.
+var (
+	defaultGear  = GearAuto
+	defaultRings = 0
+)
 
 // ConfigError reports a [Config] field that is out of its range.
 type ConfigError struct {
 	Field    string // name of the field
 	Value    int    // what it held
 	Min, Max int    // what it may hold; zero stands for the default
+	Err      error  // what the system said to a Value in between; nil otherwise
 }
 
 func (e *ConfigError) Error() string {
+	if e.Err != nil {
+		return fmt.Sprintf("quoit: Config.%s is %d: %v", e.Field, e.Value, e.Err)
+	}
 	return fmt.Sprintf("quoit: Config.%s is %d, want 0 (default) or %d to %d", e.Field, e.Value, e.Min, e.Max)
 }
+
+func (e *ConfigError) Unwrap() error { return e.Err }
 
 // resolved returns c with defaults filled in, or a *ConfigError.
 func (c *Config) resolved() (Config, error) {
@@ -103,6 +128,7 @@ func (c *Config) resolved() (Config, error) {
 		def, min, max int
 		pow2          bool
 	}{
+		{"Rings", &out.Rings, ringsFor(&out), 1, maxRings, false},
 		{"Entries", &out.Entries, defaultEntries, 16, 32768, true},
 		{"Buffers", &out.Buffers, defaultBuffers, 16, 32768, true},
 		{"BufferBytes", &out.BufferBytes, defaultBufferBytes, 256, 1 << 20, false},
@@ -117,6 +143,12 @@ func (c *Config) resolved() (Config, error) {
 	case out.BusyPoll < 0 || out.BusyPoll > maxBusyPoll:
 		return Config{}, &ConfigError{Field: "BusyPoll", Value: int(out.BusyPoll), Min: 1, Max: int(maxBusyPoll)}
 	}
+	for _, cpu := range out.Affinity {
+		if cpu < 0 || cpu > maxCPU {
+			return Config{}, &ConfigError{Field: "Affinity", Value: cpu, Max: maxCPU}
+		}
+	}
+	out.Affinity = slices.Clone(out.Affinity)
 	for _, f := range fields {
 		switch {
 		case *f.p == 0:
@@ -129,6 +161,18 @@ func (c *Config) resolved() (Config, error) {
 		}
 	}
 	return out, nil
+}
+
+// ringsFor is the default of c.Rings.
+func ringsFor(c *Config) int {
+	n := runtime.GOMAXPROCS(0) / 4
+	switch {
+	case len(c.Affinity) > 0:
+		n = len(c.Affinity)
+	case defaultRings > 0:
+		n = defaultRings
+	}
+	return min(max(n, 1), maxRings)
 }
 
 func ceilPow2(n int) int {

@@ -37,7 +37,7 @@ func (e *UnsupportedError) Unwrap() error { return e.Err }
 // Is makes every UnsupportedError an errors.ErrUnsupported.
 func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }
 
-// Engine owns a ring, its thread and the connections on them. All methods
+// Engine owns rings, their threads and the connections on them. All methods
 // are safe for concurrent use.
 type Engine struct {
 	t      *transport // nil: package net serves
@@ -56,6 +56,9 @@ func New(cfg *Config) (*Engine, error) {
 	t, err := startTransport(&c)
 	if err == nil {
 		return &Engine{t: t}, nil
+	}
+	if _, ok := errors.AsType[*ConfigError](err); ok {
+		return nil, err
 	}
 	if c.Require {
 		return nil, unsupported(err)
@@ -99,7 +102,7 @@ func (e *Engine) Listen(network, address string) (net.Listener, error) {
 func (e *Engine) Dialer() *Dialer { return &Dialer{Engine: e} }
 
 // Close closes every listener and conn of the engine, waits until the kernel
-// has let go of them and ends the thread. Further Listen and Dial calls fail
+// has let go of them and ends the threads. Further Listen and Dial calls fail
 // with [ErrEngineClosed]. A second Close returns ErrEngineClosed. On an
 // engine that package net serves, conns and listeners are not tracked: Close
 // only refuses new ones.
@@ -125,24 +128,53 @@ type Stats struct {
 
 	Enters      uint64 // io_uring_enter calls
 	Completions uint64 // completion queue entries handled
-	Wakeups     uint64 // times another thread woke the engine
-	Overflows   uint64 // times the completion queue overflowed
+	Wakeups     uint64 // times another thread woke a ring's
+	Overflows   uint64 // times a completion queue overflowed
 
-	Gear        Gear          // now: GearRing or GearPoll
+	Gear        Gear          // now: GearPoll, or GearRing if any ring is in it
 	GearChanges uint64        // between the two
-	RingTime    time.Duration // spent in GearRing
+	RingTime    time.Duration // spent in GearRing, all rings added
 	PollTime    time.Duration // spent in GearPoll
 
-	BytesReceived  uint64 // received through the ring's buffers
-	DirectReads    uint64 // Reads served by recv without the ring
-	BuffersOut     int    // receive buffers lent, or given back since the engine last woke
+	BytesReceived  uint64 // received through the rings' buffers
+	DirectReads    uint64 // Reads served by recv without a ring
+	BuffersOut     int    // receive buffers lent, or given back since their ring last woke
 	BufferCount    int    // receive buffers in all
 	BuffersCopied  uint64 // receives copied out at once because buffers ran low
 	OutOfBuffers   uint64 // receives that found no buffer and waited in the netpoller
-	WritesBatched  uint64 // Writes that the engine sent for their callers
+	WritesBatched  uint64 // Writes that a ring sent for their callers
 	Batches        uint64 // sends it did that with
 	SendsParked    uint64 // Writes that met a full socket and waited
 	AcceptFailures uint64 // accepts that failed: descriptor limits and the like
+
+	Rings    []RingStats     // each ring's share of the above
+	Steering []SteeringStats // of each open listener that has one
+}
+
+// RingStats is one ring's part of [Stats]; fields of the same name mean the
+// same.
+type RingStats struct {
+	CPU  int  // its thread is pinned to, or -1
+	Held bool // much busier than others, and gets no new conns where there is a choice
+
+	Conns                                   int
+	Accepted, Adopted                       uint64
+	Enters, Completions, Wakeups, Overflows uint64
+	Gear                                    Gear
+	GearChanges                             uint64
+	RingTime, PollTime                      time.Duration
+	BytesReceived, DirectReads              uint64
+	BuffersOut, BufferCount                 int
+	BuffersCopied, OutOfBuffers             uint64
+	WritesBatched, Batches, SendsParked     uint64
+}
+
+// SteeringStats is what the [Steering] of a listener did.
+type SteeringStats struct {
+	Addr      net.Addr // of the listener
+	Policy    string   // what is in force
+	Err       error    // why that is not what was asked for; nil if it is
+	Decisions []uint64 // connections sent to each ring; nil if not known
 }
 
 // Stats returns the engine's counters.

@@ -5,6 +5,13 @@ import (
 	"time"
 )
 
+// shiftAll changes the gear of all rings.
+func (e *Engine) shiftAll(hot bool) {
+	for _, r := range e.t.rings {
+		r.Shift(hot)
+	}
+}
+
 // StartFlipping has the default engine change its gear every now and then,
 // where that is asked for.
 func StartFlipping() (stop func()) {
@@ -20,7 +27,7 @@ func StartFlipping() (stop func()) {
 			case <-quit:
 				return
 			case <-time.After(time.Duration(rand.Int64N(int64(2 * time.Millisecond)))):
-				e.t.eng.Shift(hot)
+				e.shiftAll(hot)
 			}
 		}
 	}()

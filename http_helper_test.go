@@ -41,8 +41,27 @@ type htTransport struct {
 
 var (
 	htNet   = htTransport{"net", net.Listen, new(net.Dialer).DialContext}
-	htQuoit = htTransport{"quoit", quoit.Listen, quoit.DialContext}
+	htQuoit = htTransport{"quoit", testListen, quoit.DialContext}
 )
+
+// testSteering is what QUOIT_TEST_STEERING=hash asks for: that listeners have a
+// socket for each ring.
+func testSteering(network string) quoit.Steering {
+	if network == "unix" || os.Getenv("QUOIT_TEST_STEERING") != "hash" {
+		return nil
+	}
+	return quoit.SteerByHash()
+}
+
+// testListen is quoit.Listen, but for testSteering.
+func testListen(network, address string) (net.Listener, error) {
+	s := testSteering(network)
+	if s == nil {
+		return quoit.Listen(network, address)
+	}
+	lc := quoit.ListenConfig{Steering: s}
+	return lc.Listen(context.Background(), network, address)
+}
 
 // htEach runs f once on net, which says what is right, and once on quoit.
 func htEach(t *testing.T, f func(t *testing.T, tr htTransport)) {

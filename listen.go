@@ -48,6 +48,12 @@ type ListenConfig struct {
 	// Engine serves the listener and its conns. Nil: [Default].
 	Engine *Engine
 
+	// Steering, if set, chooses the ring of each connection; networks tcp,
+	// tcp4 and tcp6 only, and never with MPTCP. A value of package
+	// engine/steering serves one listener. Where package net serves it is not
+	// used.
+	Steering Steering
+
 	mptcp *bool
 }
 
@@ -70,7 +76,7 @@ func (lc *ListenConfig) netConfig() net.ListenConfig {
 
 // Listen announces on the local address. ctx is used while resolving it.
 // Errors are those of [net.ListenConfig.Listen], or a *net.OpError around
-// [ErrEngineClosed].
+// [ErrEngineClosed] or what Steering's Attach returned.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	nlc := lc.netConfig()
 	if !ours(network) {
@@ -82,6 +88,9 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	}
 	if e.t == nil {
 		return nlc.Listen(ctx, network, address)
+	}
+	if lc.Steering != nil {
+		return e.t.listenSteered(ctx, network, address, lc)
 	}
 	nlc.Control = e.t.control(lc)
 	ln, err := nlc.Listen(ctx, network, address)

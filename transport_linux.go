@@ -15,50 +15,22 @@ import (
 	"github.com/quoit-go/quoit/engine"
 )
 
-// transport makes listeners and conns on the ring.
-type transport struct {
-	eng *engine.Engine
-}
-
 func engineConfig(c *Config) engine.Config {
 	return engine.Config{
 		Entries: c.Entries, Buffers: c.Buffers, BufferBytes: c.BufferBytes, ReadWindow: c.ReadWindow,
 		Gear: engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
+		CPU: -1, Share: c.Rings,
 	}
-}
-
-// startTransport fails where package net must serve instead.
-func startTransport(c *Config) (*transport, error) {
-	e, err := engine.New(engineConfig(c))
-	if err != nil {
-		return nil, asUnsupported(err)
-	}
-	return &transport{eng: e}, nil
 }
 
 func asUnsupported(err error) error {
+	if a, ok := errors.AsType[*engine.AffinityError](err); ok {
+		return &ConfigError{Field: "Affinity", Value: a.CPU, Max: maxCPU, Err: a.Err}
+	}
 	if m, ok := errors.AsType[*engine.MissingError](err); ok {
 		return &UnsupportedError{Feature: m.Feature, MinKernel: m.MinKernel, Err: m.Err}
 	}
 	return &UnsupportedError{Feature: "io_uring", Err: err}
-}
-
-func (t *transport) close() error { return engineError(t.eng.Close()) }
-
-func (t *transport) stats(s *Stats) {
-	es := t.eng.Stats()
-	s.Conns, s.Listeners = es.Conns, es.Listeners
-	s.Accepted, s.Adopted, s.AcceptFailures = es.Accepted, es.Adopted, es.AcceptFailures
-	s.Enters, s.Completions, s.Wakeups, s.Overflows = es.Enters, es.Completions, es.Wakeups, es.Overflows
-	s.BytesReceived, s.DirectReads = es.BytesReceived, es.DirectReads
-	s.BuffersOut, s.BufferCount = es.BuffersOut, es.BufferCount
-	s.BuffersCopied, s.OutOfBuffers = es.BuffersCopied, es.OutOfBuffers
-	s.SendsParked, s.WritesBatched, s.Batches = es.SendsParked, es.WritesBatched, es.Batches
-	s.Gear = GearPoll
-	if es.Hot {
-		s.Gear = GearRing
-	}
-	s.GearChanges, s.RingTime, s.PollTime = es.Shifts, es.RingTime, es.PollTime
 }
 
 // control returns the hook that gives a socket, before it listens, the options
@@ -83,24 +55,44 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) 
 	if !streamListener(ln) {
 		return ln, nil
 	}
-	l := &Listener{nl: ln.(netListener), addr: ln.Addr(), network: network}
+	l := newListener(network, ln.(netListener), lc)
+	fd, err := descriptor(l.nl)
+	if err == nil {
+		e := t.forListener()
+		var place func(int) *engine.Engine
+		if len(t.rings) > 1 {
+			place = func(int) *engine.Engine { return t.forConn() }
+		}
+		l.el, err = e.NewListener(fd, network != "unix", place, l.nl.Close)
+	}
+	if err != nil {
+		l.nl.Close()
+		return nil, l.opError("listen", err)
+	}
+	l.begin(lc)
+	return l, nil
+}
+
+func newListener(network string, nl netListener, lc *ListenConfig) *Listener {
+	l := &Listener{nl: nl, addr: nl.Addr(), network: network}
 	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() && lc.Control == nil {
 		l.local = l.addr // unless a transparent proxy's options change that
 	}
 	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
-	rc, err := l.nl.SyscallConn()
-	if err != nil {
-		l.nl.Close()
-		return nil, err
+	return l
+}
+
+// descriptor returns ln's descriptor, which stays ln's.
+func descriptor(ln netListener) (fd int, err error) {
+	rc, err := ln.SyscallConn()
+	if err == nil {
+		err = rc.Control(func(f uintptr) { fd = int(f) })
 	}
-	cerr := rc.Control(func(fd uintptr) {
-		// nl keeps fd open until the engine calls nl.Close.
-		l.el, err = t.eng.NewListener(int(fd), network != "unix", l.nl.Close)
-	})
-	if err = errors.Join(cerr, err); err != nil {
-		l.nl.Close()
-		return nil, &net.OpError{Op: "listen", Net: l.network, Addr: l.addr, Err: engineError(err)}
-	}
+	return fd, err
+}
+
+// begin ends the making of a listener that has its engine's.
+func (l *Listener) begin(lc *ListenConfig) {
 	if lc.Control != nil {
 		l.el.MayLinger()
 	}
@@ -111,7 +103,6 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) 
 		}
 		el.Close()
 	}, l.el)
-	return l, nil
 }
 
 // adopt takes over a listener that has been listening before.
@@ -187,7 +178,7 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 	}
 	var ec *engine.Conn
 	if err == nil {
-		ec, err = t.eng.NewConn(dup, tcp, foreign)
+		ec, err = t.forConn().NewConn(dup, tcp, foreign)
 	}
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: engineError(err)}
@@ -210,7 +201,7 @@ func (t *transport) connect(ctx context.Context, network, address string, rc sys
 		return nil // net's own connect knows what to do with it
 	}
 	var err error
-	cerr := rc.Control(func(fd uintptr) { err = t.eng.Connect(ctx, int(fd), sa) })
+	cerr := rc.Control(func(fd uintptr) { err = t.forConn().Connect(ctx, int(fd), sa) })
 	if cerr != nil {
 		return cerr
 	}

@@ -38,8 +38,15 @@ func (*transport) conn(_ string, c net.Conn, _ bool) (net.Conn, error) { return 
 func (*transport) connect(context.Context, string, string, syscall.RawConn) error {
 	return errors.ErrUnsupported
 }
+func (*transport) listenSteered(context.Context, string, string, *ListenConfig) (net.Listener, error) {
+	return nil, errors.ErrUnsupported
+}
 func (*transport) stats(*Stats) {}
 func (*transport) close() error { return nil }
+
+func attachByCPU(_, _ []int) error       { return errors.ErrUnsupported }
+func attachAtRandom(_, _ []int) error    { return errors.ErrUnsupported }
+func attachIncomingCPU(_, _ []int) error { return errors.ErrUnsupported }
 
 func probe() Support {
 	return Support{Err: &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}}

@@ -81,6 +81,7 @@ func (e *Engine) open(c *Conn) error {
 		return ErrClosed
 	}
 	push(&e.conns, c)
+	e.loaded()
 	return nil
 }
 
@@ -312,6 +313,7 @@ func (c *Conn) drop() {
 	}
 	c.e.mu.Lock()
 	remove(&c.e.conns, c)
+	c.e.loaded()
 	c.e.mu.Unlock()
 	c.mu.Lock()
 	done, lags := c.destroyed, c.lags

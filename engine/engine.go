@@ -4,12 +4,15 @@ package engine
 
 import (
 	"errors"
+	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/cpu"
+	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/pbuf"
 )
@@ -22,7 +25,22 @@ type Config struct {
 	ReadWindow  int // received and unread bytes a conn, roughly
 	Gear        Gear
 	BusyPoll    time.Duration // how long a hot engine looks for completions before it sleeps
+	CPU         int           // that the thread is pinned to, or -1
+	Share       int           // engines that share the process's memory limit
+
+	// Loaded is told the number of open conns whenever that changes, in order,
+	// with a lock held. It must not block. May be nil.
+	Loaded func(conns int)
 }
+
+// AffinityError says that an engine's thread cannot run on its Config.CPU.
+type AffinityError struct {
+	CPU int
+	Err error
+}
+
+func (e *AffinityError) Error() string { return fmt.Sprintf("engine: CPU %d: %v", e.CPU, e.Err) }
+func (e *AffinityError) Unwrap() error { return e.Err }
 
 // ErrClosed is returned for a new conn or listener on a closed engine.
 var ErrClosed = errors.New("engine: closed")
@@ -59,6 +77,7 @@ type Engine struct {
 	mu        sync.Mutex
 	closed    bool
 	conns     list[Conn]
+	load      atomic.Int64 // conns.n
 	listeners list[Listener]
 
 	_     cpu.CacheLinePad
@@ -107,6 +126,13 @@ func (e *Engine) setupAndRun(ready chan<- error) {
 }
 
 func (e *Engine) setup() (*loop, error) {
+	if n := e.cfg.CPU; n >= 0 {
+		var set unix.CPUSet
+		set.Set(n)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return nil, &AffinityError{n, os.NewSyscallError("sched_setaffinity", err)}
+		}
+	}
 	r, g, err := setupMemory(e.cfg)
 	if err != nil {
 		return nil, err
@@ -235,6 +261,33 @@ func (e *Engine) Close() error {
 	e.post(&e.control, wantEnd)
 	<-e.stopped
 	return nil
+}
+
+// loaded takes note of a change of the open conns. Called with mu held.
+func (e *Engine) loaded() {
+	e.load.Store(int64(e.conns.n))
+	if e.cfg.Loaded != nil {
+		e.cfg.Loaded(e.conns.n)
+	}
+}
+
+// Reload calls Config.Loaded.
+func (e *Engine) Reload() {
+	e.mu.Lock()
+	e.loaded()
+	e.mu.Unlock()
+}
+
+// Load returns the number of open conns.
+func (e *Engine) Load() int { return int(e.load.Load()) }
+
+// Alive reports whether the engine takes conns.
+func (e *Engine) Alive() bool { return e.dead.Load() == nil && !e.closing.Load() }
+
+// Work returns a number that grows with every receive.
+func (e *Engine) Work() uint64 {
+	c := &e.stats
+	return c.directReads.Load() + c.completions.Load() - c.batches.Load() // sends complete, too
 }
 
 // Stats is a snapshot; see quoit.Stats for the fields.

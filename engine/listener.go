@@ -18,17 +18,20 @@ import (
 // not returned; the rest waits in the kernel's backlog.
 const acceptAhead = 128
 
-// Listener accepts on a listening stream socket. Like the read half of a
-// Conn it is idle, and Accept calls accept4(2) itself and waits in Go's
-// netpoller, or, on a hot engine, armed with a multishot accept. What ends that (EMFILE, a full completion queue, a long
-// queue) leaves it idle, so that the next Accept meets the cause as it would
-// with package net, and re-arms only when accept4(2) finds nothing: a lack of
-// descriptors makes nobody spin.
+// Listener accepts on a listening stream socket, or on a group of them, see sockets.
+// Like the read half of a Conn it is idle, and Accept calls accept4(2) itself
+// and waits in Go's netpoller, or, on a hot engine and with one socket, armed
+// with a multishot accept. What ends that (EMFILE, a full completion queue, a
+// long queue) leaves it idle, so that the next Accept meets the cause as it
+// would with package net, and re-arms only when accept4(2) finds nothing: a
+// lack of descriptors makes nobody spin.
 type Listener struct {
 	e    *Engine
-	fd   int
+	fd   int // or the epoll set of a group
 	tcp  bool
-	shut func() error // closes fd; called once nothing is in flight
+	many *sockets                 // nil if it is no group
+	spot func(socket int) *Engine // for a conn; nil: e
+	shut func() error             // closes the sockets; called once nothing is in flight
 	node node
 	links[Listener]
 
@@ -51,25 +54,44 @@ type Listener struct {
 
 // accepted is a conn that waits for Accept.
 type accepted struct {
-	fd   int
-	peer unix.Sockaddr // nil if it was gone before it could be asked
+	fd     int
+	peer   unix.Sockaddr // nil if it was gone before it could be asked
+	socket int           // that it came to
 }
 
-// NewListener serves fd, a nonblocking listening socket. Close calls shut to
-// close it; on an error fd stays the caller's.
-func (e *Engine) NewListener(fd int, tcp bool, shut func() error) (*Listener, error) {
-	l := &Listener{e: e, fd: fd, tcp: tcp, shut: shut}
+// NewListener serves fd, a nonblocking listening socket. place returns the
+// engine for a conn, any goroutine's; with nil all are e's. Close calls shut to
+// close fd; on an error it stays the caller's.
+func (e *Engine) NewListener(fd int, tcp bool, place func(socket int) *Engine, shut func() error) (*Listener, error) {
+	l := &Listener{e: e, fd: fd, tcp: tcp, spot: place, shut: shut}
+	return l, e.openListener(l)
+}
+
+// NewGroup is NewListener for the sockets of a SO_REUSEPORT group, all TCP.
+func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, error) {
+	many, set, err := newSockets(fds, s)
+	if err != nil {
+		return nil, err
+	}
+	l := &Listener{e: e, fd: set, tcp: true, many: many, spot: s.Place, shut: shut}
+	if err := e.openListener(l); err != nil {
+		_ = e.k.CloseFD(set)
+		return nil, err
+	}
+	return l, nil
+}
+
+func (e *Engine) openListener(l *Listener) error {
 	l.node.h = l
 	l.a.init(e, l, &l.mu, false)
 	l.closer.init(e, l, &l.mu, false)
 	e.mu.Lock()
-	if !e.closed {
-		push(&e.listeners, l)
-		e.mu.Unlock()
-		return l, nil
+	defer e.mu.Unlock()
+	if e.closed {
+		return ErrClosed
 	}
-	e.mu.Unlock()
-	return nil, ErrClosed
+	push(&e.listeners, l)
+	return nil
 }
 
 func (l *Listener) place() *links[Listener] { return &l.links }
@@ -112,16 +134,19 @@ func (l *Listener) poller() poller {
 	return nil
 }
 
-// openPoller puts a duplicate of the socket into Go's netpoller; the socket
-// itself is there already, for the net.Listener that owns it. Called with mu
-// held.
+// openPoller puts the epoll set, or a duplicate of the socket, into Go's
+// netpoller; the socket itself is there already, for the net.Listener that
+// owns it. Called with mu held.
 func (l *Listener) openPoller() (poller, error) {
 	if p := l.poller(); p != nil {
 		return p, nil
 	}
-	fd, err := l.e.k.Dup(l.fd)
-	if err != nil {
-		return nil, os.NewSyscallError("fcntl", err)
+	fd := l.fd
+	if l.many == nil {
+		var err error
+		if fd, err = l.e.k.Dup(l.fd); err != nil {
+			return nil, os.NewSyscallError("fcntl", err)
+		}
 	}
 	p := l.e.k.Poller(fd)
 	l.polls.Store(&p)
@@ -139,11 +164,15 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	l.mu.Lock()
 	linger := l.linger
 	l.mu.Unlock()
-	c := &Conn{e: l.e, fd: a.fd, tcp: l.tcp, linger: linger}
-	if err := l.e.open(c); err != nil {
+	e := l.e
+	if l.spot != nil {
+		e = l.spot(a.socket)
+	}
+	c := &Conn{e: e, fd: a.fd, tcp: l.tcp, linger: linger}
+	if err := e.open(c); err != nil {
 		return nil, nil, err
 	}
-	l.e.stats.accepted.Add(1)
+	e.stats.accepted.Add(1)
 	return c, netAddr(a.peer, l.tcp), nil
 }
 
@@ -163,12 +192,12 @@ func (l *Listener) next() (accepted, error) {
 		armed := l.armed
 		if !armed {
 			// closed is only set with mu held, so fd is open.
-			fd, peer, err := l.acceptSocket(l.fd)
-			if err == unix.EAGAIN && !l.e.Hot() {
+			a, err := l.acceptSocket(l.fd)
+			if err == unix.EAGAIN && (l.many != nil || !l.e.Hot()) {
 				return l.poll()
 			}
 			if err != unix.EAGAIN {
-				return accepted{fd, peer}, err
+				return a, err
 			}
 			l.armed = true
 		}
@@ -194,7 +223,7 @@ func (l *Listener) poll() (accepted, error) {
 	}
 	if l.a.io == nil {
 		l.a.io = func(fd uintptr) bool {
-			l.got.fd, l.got.peer, l.a.ke = l.acceptSocket(int(fd))
+			l.got, l.a.ke = l.acceptSocket(int(fd))
 			return l.a.ke != unix.EAGAIN
 		}
 	}
@@ -212,16 +241,20 @@ func (l *Listener) poll() (accepted, error) {
 
 // acceptSocket is accept4(2), for when the listener is idle. It returns a
 // bare EAGAIN if there is nothing.
-func (l *Listener) acceptSocket(fd int) (int, unix.Sockaddr, error) {
+func (l *Listener) acceptSocket(fd int) (a accepted, err error) {
 	for {
-		n, peer, err := l.e.k.Accept(fd)
+		if l.many != nil {
+			a, err = l.many.accept(l.e.k, fd)
+		} else {
+			a.fd, a.peer, err = l.e.k.Accept(fd)
+		}
 		switch err {
 		case nil, unix.EAGAIN:
-			return n, peer, err
+			return a, err
 		case unix.EINTR, unix.ECONNABORTED:
 		default:
 			l.e.stats.acceptFailures.Add(1)
-			return -1, nil, os.NewSyscallError("accept4", err)
+			return a, os.NewSyscallError("accept4", err)
 		}
 	}
 }
@@ -276,7 +309,7 @@ func (l *Listener) take(fd int) {
 	if err != nil {
 		peer = nil
 	}
-	l.queue = append(l.queue, accepted{fd, peer})
+	l.queue = append(l.queue, accepted{fd: fd, peer: peer})
 }
 
 // cutOff resets a conn that nobody accepted, as the kernel does when the
@@ -337,6 +370,8 @@ func (l *Listener) Close() error {
 	}
 	if p := l.poller(); p != nil {
 		_ = p.Close() // waits until no Accept is in it
+	} else if l.many != nil {
+		_ = l.e.k.CloseFD(l.fd)
 	}
 	l.e.mu.Lock()
 	remove(&l.e.listeners, l)

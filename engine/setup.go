@@ -46,7 +46,7 @@ func (e *MissingError) Unwrap() error { return e.Err }
 // setupMemory sets up a ring and a buffer group, as large as cfg asks for or
 // as the memory limit allows.
 func setupMemory(cfg Config) (*ring.Ring, *pbuf.Group, error) {
-	entries, buffers := fit(cfg.Entries, cfg.Buffers)
+	entries, buffers := fit(cfg.Entries, cfg.Buffers, cfg.Share)
 	for {
 		r, err := setupRing(entries)
 		if err == nil {
@@ -64,15 +64,16 @@ func setupMemory(cfg Config) (*ring.Ring, *pbuf.Group, error) {
 	}
 }
 
-// fit shrinks a ring and a group to half of RLIMIT_MEMLOCK, which all rings
-// of a user share. Who is exempt from the limit has no need of one that small.
-func fit(entries, buffers int) (int, int) {
+// fit shrinks a ring and a group to their share of half of RLIMIT_MEMLOCK,
+// which all rings of a user share. Who is exempt from the limit has no need of
+// one that small.
+func fit(entries, buffers, share int) (int, int) {
 	var lim unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim) != nil {
 		return entries, buffers
 	}
 	const perEntry, perBuffer = 64 + 16*cqPerSQ, 16 // bytes
-	for uint64(entries*perEntry+buffers*perBuffer) > lim.Cur/2 && (entries > minEntries || buffers > minEntries) {
+	for uint64(share*(entries*perEntry+buffers*perBuffer)) > lim.Cur/2 && (entries > minEntries || buffers > minEntries) {
 		entries, buffers = smaller(entries), smaller(buffers)
 	}
 	return entries, buffers

@@ -583,7 +583,7 @@ func (r *simRun) listen(rnd *rand.Rand) {
 	s.listening = true
 	fd := r.k.install(s)
 	r.k.mu.Unlock()
-	l, err := r.e.NewListener(fd, r.plan.tcp, func() error { return r.k.CloseFD(fd) })
+	l, err := r.e.NewListener(fd, r.plan.tcp, nil, func() error { return r.k.CloseFD(fd) })
 	if err != nil {
 		if err != ErrClosed || !r.engineClosing() {
 			r.fail("NewListener: %v", err)

@@ -1,0 +1,86 @@
+//go:build linux
+
+package engine
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// Spread is told what becomes of the conns of a group of sockets, which have
+// the indices that NewGroup got them with. Its methods may be called from any
+// goroutine, and must not block.
+type Spread interface {
+	Place(socket int) *Engine // for one that was accepted
+	Drained(socket int)       // nobody waits there to be accepted
+}
+
+// sockets are the listening sockets of a SO_REUSEPORT group, one a ring, that
+// a Listener accepts on. They are in one epoll set, whose own descriptor waits
+// in Go's netpoller, so that an Accept waits for all of them without a
+// goroutine for each. The ring does not accept for them: what it had accepted
+// ahead would be lost to the process that takes over the address.
+type sockets struct {
+	fds    []int
+	spread Spread
+
+	// Guarded by Listener.amu.
+	ready  []int // sockets that had somebody waiting
+	events [32]unix.EpollEvent
+}
+
+// newSockets returns an epoll set for fds.
+func newSockets(fds []int, s Spread) (*sockets, int, error) {
+	set, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, -1, os.NewSyscallError("epoll_create1", err)
+	}
+	if err = unix.SetNonblock(set, true); err != nil { // or the netpoller does not take it
+		unix.Close(set)
+		return nil, -1, os.NewSyscallError("setnonblock", err)
+	}
+	for i, fd := range fds {
+		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(i)}
+		if err := unix.EpollCtl(set, unix.EPOLL_CTL_ADD, fd, &ev); err != nil {
+			unix.Close(set)
+			return nil, -1, os.NewSyscallError("epoll_ctl", err)
+		}
+	}
+	return &sockets{fds: fds, spread: s}, set, nil
+}
+
+// accept takes a conn from any of the sockets, from one after the other. set
+// is the epoll set. It returns a bare EAGAIN if there is nothing.
+func (s *sockets) accept(k kernel, set int) (accepted, error) {
+	for {
+		if len(s.ready) == 0 {
+			if err := s.fill(set); err != nil {
+				return accepted{}, err
+			}
+		}
+		i := s.ready[0]
+		s.ready = append(s.ready[:0], s.ready[1:]...)
+		fd, peer, err := k.Accept(s.fds[i])
+		if err == unix.EAGAIN {
+			s.spread.Drained(i)
+			continue
+		}
+		s.ready = append(s.ready, i)
+		return accepted{fd, peer, i}, err
+	}
+}
+
+func (s *sockets) fill(set int) error {
+	n, err := unix.EpollWait(set, s.events[:], 0)
+	switch {
+	case err != nil && err != unix.EINTR:
+		return err
+	case n <= 0:
+		return unix.EAGAIN
+	}
+	for _, ev := range s.events[:n] {
+		s.ready = append(s.ready, int(ev.Fd))
+	}
+	return nil
+}

@@ -1,0 +1,180 @@
+package quoit
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/quoit-go/quoit/engine"
+)
+
+// transport makes listeners and conns on the rings of an Engine, each an
+// engine of its own. A conn stays on the ring that it was opened on.
+type transport struct {
+	rings []*engine.Engine
+	cpus  []int         // that their threads are pinned to, -1 if not
+	turn  atomic.Uint64 // has those that are equal take turns
+	watch watch
+
+	mu      sync.Mutex                 // held to change steered
+	steered atomic.Pointer[[]*steered] // open listeners with a Steering
+}
+
+// steered is a listener whose sockets a Steering chooses from.
+type steered struct {
+	Steering
+	t    *transport
+	addr net.Addr
+}
+
+// scanned is up to how many rings the least loaded one is looked for; among
+// more, the better of two at random is nearly as good and costs less.
+const scanned = 16
+
+// startTransport starts as many rings as c asks for, or as the memory limit
+// leaves room for. It fails, and package net must serve, if there is none.
+func startTransport(c *Config) (*transport, error) {
+	t := &transport{}
+	for i := range c.Rings {
+		ec := engineConfig(c)
+		if len(c.Affinity) > 0 {
+			ec.CPU = c.Affinity[i%len(c.Affinity)]
+		}
+		ec.Loaded = func(conns int) { t.loaded(i, conns) }
+		e, err := engine.New(ec)
+		if err != nil && i > 0 && errors.Is(err, syscall.ENOMEM) {
+			break
+		}
+		if err != nil {
+			_ = t.close()
+			return nil, asUnsupported(err)
+		}
+		t.rings, t.cpus = append(t.rings, e), append(t.cpus, ec.CPU)
+	}
+	t.watch.init(len(t.rings))
+	return t, nil
+}
+
+func (t *transport) close() (err error) {
+	for _, e := range t.rings {
+		if cerr := e.Close(); err == nil {
+			err = cerr
+		}
+	}
+	return engineError(err)
+}
+
+// forListener returns the ring for a new listener: the next one.
+func (t *transport) forListener() *engine.Engine {
+	for range t.rings {
+		if e := t.rings[t.turn.Add(1)%uint64(len(t.rings))]; e.Alive() {
+			return e
+		}
+	}
+	return t.rings[0]
+}
+
+// forConn returns the ring for a new conn: the one with the fewest, of those
+// that are not held.
+func (t *transport) forConn() *engine.Engine {
+	n := len(t.rings)
+	if n == 1 {
+		return t.rings[0]
+	}
+	t.look()
+	if n > scanned {
+		if i, k := rand.IntN(n), rand.IntN(n); t.takes(i) && t.takes(k) {
+			if t.better(k, i) {
+				i = k
+			}
+			return t.rings[i]
+		}
+	}
+	best := -1
+	start := int(t.turn.Add(1) % uint64(n))
+	for k := range n {
+		i := (start + k) % n
+		if t.rings[i].Alive() && (best < 0 || t.better(i, best)) {
+			best = i
+		}
+	}
+	return t.rings[max(best, 0)]
+}
+
+func (t *transport) takes(i int) bool { return t.rings[i].Alive() && !t.watch.isHeld(i) }
+
+// better reports whether a new conn should go to ring i rather than k.
+func (t *transport) better(i, k int) bool {
+	if hi, hk := t.watch.isHeld(i), t.watch.isHeld(k); hi != hk {
+		return hk
+	}
+	return t.rings[i].Load() < t.rings[k].Load()
+}
+
+// look compares the rings' work, now and then.
+func (t *transport) look() {
+	now := time.Now()
+	if !t.watch.due(now) {
+		return
+	}
+	work := make([]uint64, len(t.rings))
+	for i, e := range t.rings {
+		work[i] = e.Work()
+	}
+	changed := t.watch.note(now, work)
+	for _, s := range t.steerings() {
+		for _, i := range changed {
+			s.Hold(i, t.watch.isHeld(i))
+		}
+	}
+}
+
+func (t *transport) steerings() []*steered {
+	if p := t.steered.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// loaded passes the load of a ring on. Called with a lock of the ring's held.
+func (t *transport) loaded(ring, conns int) {
+	for _, s := range t.steerings() {
+		s.Load(ring, uint32(conns))
+	}
+}
+
+// steer has s hear of the rings from now on, and of how they are.
+func (t *transport) steer(s *steered) {
+	t.mu.Lock()
+	list := append(slices.Clone(t.steerings()), s)
+	t.steered.Store(&list)
+	t.mu.Unlock()
+	for i, e := range t.rings {
+		e.Reload()
+		s.Hold(i, t.watch.isHeld(i))
+	}
+}
+
+func (t *transport) unsteer(s *steered) {
+	t.mu.Lock()
+	list := slices.DeleteFunc(slices.Clone(t.steerings()), func(x *steered) bool { return x == s })
+	t.steered.Store(&list)
+	t.mu.Unlock()
+	s.Detach()
+}
+
+// Place is where a conn goes that came to a socket: its ring, unless that has
+// died.
+func (s *steered) Place(socket int) *engine.Engine {
+	s.Accepted(socket)
+	s.t.look()
+	if e := s.t.rings[socket]; e.Alive() {
+		return e
+	}
+	return s.t.forConn()
+}

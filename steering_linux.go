@@ -1,0 +1,99 @@
+package quoit
+
+import (
+	"context"
+	"errors"
+	"net"
+	"syscall"
+
+	"github.com/quoit-go/quoit/engine"
+)
+
+// errNotTCP is why a unix socket has no Steering.
+var errNotTCP = &UnsupportedError{Feature: "steering of unix sockets"}
+
+// listenSteered opens one socket a ring, and has lc.Steering choose among them.
+func (t *transport) listenSteered(ctx context.Context, network, address string, lc *ListenConfig) (net.Listener, error) {
+	if network == "unix" {
+		return nil, &net.OpError{Op: "listen", Net: network, Err: errNotTCP}
+	}
+	group, err := t.openGroup(ctx, network, address, lc)
+	if err != nil {
+		group.close()
+		return nil, err
+	}
+	l := newListener(network, group[0], lc)
+	s := &steered{Steering: lc.Steering, t: t, addr: l.addr}
+	fds, err := group.descriptors()
+	if err == nil {
+		err = s.Attach(fds, t.cpus)
+	}
+	if err != nil {
+		group.close()
+		return nil, l.opError("listen", err)
+	}
+	shut := func() error {
+		err := group.close()
+		t.unsteer(s)
+		return err
+	}
+	t.steer(s)
+	if l.el, err = t.forListener().NewGroup(fds, s, shut); err != nil {
+		shut()
+		return nil, l.opError("listen", err)
+	}
+	l.begin(lc)
+	return l, nil
+}
+
+// group is the sockets of one address.
+type group []netListener
+
+// openGroup opens a socket for each ring. On an error the caller closes those
+// that it returns.
+func (t *transport) openGroup(ctx context.Context, network, address string, lc *ListenConfig) (g group, err error) {
+	nlc := lc.netConfig()
+	nlc.SetMultipathTCP(false) // an eBPF socket array takes plain TCP only
+	options := t.control(lc)
+	nlc.Control = func(network, address string, rc syscall.RawConn) error {
+		if err := options(network, address, rc); err != nil {
+			return err
+		}
+		var err error
+		cerr := rc.Control(func(fd uintptr) { err = engine.ReusePort(int(fd)) })
+		return errors.Join(cerr, err)
+	}
+	for range t.rings {
+		ln, err := nlc.Listen(ctx, network, address)
+		if err != nil {
+			return g, err
+		}
+		g = append(g, ln.(netListener))
+		address = ln.Addr().String() // for :0 a port has been chosen
+	}
+	return g, nil
+}
+
+func (g group) descriptors() ([]int, error) {
+	fds := make([]int, len(g))
+	for i, ln := range g {
+		var err error
+		if fds[i], err = descriptor(ln); err != nil {
+			return nil, err
+		}
+	}
+	return fds, nil
+}
+
+func (g group) close() (err error) {
+	for _, ln := range g {
+		if cerr := ln.Close(); err == nil {
+			err = cerr
+		}
+	}
+	return err
+}
+
+func attachByCPU(sockets, _ []int) error          { return engine.SteerByCPU(sockets) }
+func attachAtRandom(sockets, _ []int) error       { return engine.SteerAtRandom(sockets) }
+func attachIncomingCPU(sockets, cpus []int) error { return engine.SteerByIncomingCPU(sockets, cpus) }
