@@ -5,6 +5,9 @@
 // where that does not pay: a call that cannot block and moves a few kilobytes
 // is over sooner than the bookkeeping. None of them blocks, whatever the
 // descriptor's mode: somebody with a duplicate may have changed it.
+//
+// It also has what steers connections to one of several listening sockets
+// without eBPF, and memory shared with the kernel, for those who do it with.
 package sock
 
 import (
