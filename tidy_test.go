@@ -18,7 +18,10 @@ import (
 	"testing"
 )
 
-const module = "github.com/quoit-go/quoit"
+const (
+	module = "github.com/quoit-go/quoit"
+	ebpf   = "github.com/cilium/ebpf"
+)
 
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
@@ -28,7 +31,7 @@ var importRules = map[string][]string{
 	"engine/ring":         {"golang.org/x/sys"},
 	"engine/pbuf":         {module + "/engine/ring", "golang.org/x/sys"},
 	"engine/sock":         {"golang.org/x/sys"},
-	"engine/steering":     {"github.com/cilium/ebpf", "golang.org/x/sys"},
+	"engine/steering":     {module + "/engine/sock", ebpf, "golang.org/x/sys"},
 	"cmd/quoit":           {module},
 	"examples/httpserver": {module},
 }
@@ -172,29 +175,50 @@ func TestTidyEngineOnLinuxOnly(t *testing.T) {
 	}
 }
 
-// What applications link stays small: no net/http, by whatever way.
-func TestTidyNoHTTP(t *testing.T) {
-	for goos, pkgs := range map[string][]string{
-		"linux":   {".", "./engine/..."},
-		"darwin":  {"."},
-		"windows": {"."},
+// What applications link stays small, by whatever way: no net/http, and no
+// cilium/ebpf unless they import the package for it.
+func TestTidyDependencies(t *testing.T) {
+	steering := module + "/engine/steering"
+	for _, tt := range []struct {
+		goos, pkg string
+		want      string
+		without   []string
+	}{
+		{"linux", ".", module, []string{"net/http", ebpf, steering}},
+		{"linux", "./cmd/...", module, []string{ebpf, steering}},
+		{"linux", "./engine/...", ebpf, []string{"net/http"}},
+		{"darwin", ".", module, []string{"net/http", ebpf, steering}},
+		{"darwin", "./engine/steering", steering, []string{"net/http", ebpf}},
+		{"windows", ".", module, []string{"net/http", ebpf, steering}},
+		{"windows", "./engine/steering", steering, []string{"net/http", ebpf}},
 	} {
-		cmd := exec.Command("go", append([]string{"list", "-deps"}, pkgs...)...)
-		cmd.Env = append(os.Environ(), "GOOS="+goos, "CGO_ENABLED=0")
+		cmd := exec.Command("go", "list", "-deps", tt.pkg)
+		cmd.Env = append(os.Environ(), "GOOS="+tt.goos, "CGO_ENABLED=0")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()
 		if err != nil {
-			t.Errorf("GOOS=%s go list: %v\n%s", goos, err, &stderr)
+			t.Errorf("GOOS=%s go list: %v\n%s", tt.goos, err, &stderr)
 			continue
 		}
 		deps := strings.Fields(string(out))
-		if !slices.Contains(deps, module) {
-			t.Errorf("GOOS=%s: the list of dependencies lacks %s", goos, module)
+		if !slices.Contains(deps, tt.want) {
+			t.Errorf("GOOS=%s: the dependencies of %s lack %s", tt.goos, tt.pkg, tt.want)
 		}
 		for _, dep := range deps {
-			if within(dep, []string{"net/http"}) {
-				t.Errorf("GOOS=%s: %v depend on %s", goos, pkgs, dep)
+			if within(dep, tt.without) {
+				t.Errorf("GOOS=%s: %s depends on %s", tt.goos, tt.pkg, dep)
+			}
+		}
+	}
+}
+
+// Programs of other modules use the package, too, not what is under it.
+func TestTidyOneImporterOfEBPF(t *testing.T) {
+	for _, f := range parseAll(t) {
+		for _, imp := range f.imports() {
+			if within(imp, []string{ebpf}) && f.dir != "engine/steering" {
+				t.Errorf("%s: %s is for engine/steering only", f.path, imp)
 			}
 		}
 	}
