@@ -30,6 +30,7 @@ func reset(t *testing.T, addr netip.AddrPort, n int, settle func()) (resets int)
 		default:
 			t.Error(err)
 		}
+		c.Close()
 	}
 	return resets
 }
@@ -231,6 +232,7 @@ func TestRestart(t *testing.T) {
 		if _, err := greeting(c); err != nil {
 			t.Errorf("a conn that waited: %v", err)
 		}
+		c.Close()
 	}
 	if n, err := stop(); err != nil {
 		t.Errorf("of %d visits: %v", n, err)
