@@ -21,8 +21,8 @@ import (
 // patience bounds what should take milliseconds, on a busy machine.
 const patience = 30 * time.Second
 
-// needBPF skips a test that cannot do without the program.
-func needBPF(t testing.TB) {
+// mayBPF reports whether we have the capability.
+func mayBPF(t testing.TB) bool {
 	t.Helper()
 	h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var d [2]unix.CapUserData
@@ -30,7 +30,13 @@ func needBPF(t testing.TB) {
 		t.Fatal(err)
 	}
 	has := func(c int) bool { return d[c/32].Effective&(1<<(c%32)) != 0 }
-	if !has(unix.CAP_BPF) && !has(unix.CAP_SYS_ADMIN) {
+	return has(unix.CAP_BPF) || has(unix.CAP_SYS_ADMIN)
+}
+
+// needBPF skips a test that cannot do without the program.
+func needBPF(t testing.TB) {
+	t.Helper()
+	if !mayBPF(t) {
 		t.Skip("no CAP_BPF")
 	}
 	if olderThan(release(), 5, 14) {

@@ -184,7 +184,8 @@ func (s *Steering) SetPolicy(p Policy) error {
 
 // SetWeight changes ring's share of new connections: it is the weight divided
 // by the sum of all weights, and 0 drains the ring. If all weights are 0, all
-// are as good as equal. It may be called before Attach. It fails with a
+// are as good as equal. It may be called before Attach, and takes some
+// milliseconds: it is for people, not for every connection. It fails with a
 // [*ConfigError], or with what Err returns if a fallback serves.
 func (s *Steering) SetWeight(ring, weight int) error {
 	s.mu.Lock()
