@@ -123,8 +123,9 @@ func unsupported(cfg Config, err error) error {
 	switch {
 	case errors.Is(err, unix.EPERM):
 		// A container's seccomp profile says the same, and allows bpf(2) to
-		// those with the capability as a rule.
-		e.Capability = "CAP_BPF"
+		// those with the capability as a rule. The library's text suspects a limit
+		// that these kernels do not have.
+		e.Capability, e.Err = "CAP_BPF", os.NewSyscallError("bpf", unix.EPERM)
 	case olderThan(release(), major, minor):
 		e.MinKernel = need
 	}
