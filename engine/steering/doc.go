@@ -56,6 +56,11 @@
 // anything is spread, too. A handshake that is never finished would stay on
 // its way for ever; Drained ends that.
 //
+// Of two rings whose loads differ by no more than some 12 connections and an
+// eighth, least loaded may take the one with more, if it was sent fewer since
+// the last change of a weight, a hold or the policy: who gets the many short
+// connections would otherwise hang on a few long ones.
+//
 // # Restart without a refused connection
 //
 // The new process listens at the same address with SO_REUSEPORT, as the same
