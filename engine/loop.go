@@ -90,11 +90,12 @@ func (l *loop) turn() {
 		if !l.k.TaskrunPending() {
 			break
 		}
+		l.group.Refill()
 		l.submit()
 		l.reap()
 	}
-	l.expire()
 	l.group.Refill()
+	l.expire()
 	if l.e.gears.receives > received {
 		l.e.gears.turns++
 	}

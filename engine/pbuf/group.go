@@ -39,9 +39,10 @@ type Group struct {
 	poison   *poison        // nil unless SetPoison
 
 	// The owner's.
-	tail uint16 // as published
-	bid0 uint16 // descs[0].bid, whose word the tail shares
-	_    [64]byte
+	tail  uint16 // as published
+	bid0  uint16 // descs[0].bid, whose word the tail shares
+	given int    // buffers that the kernel has had; those above never were in use
+	_     [64]byte
 
 	// Shared. Each on a cache line of its own: all connections push, and the
 	// owner counts.
@@ -65,10 +66,15 @@ type desc struct {
 
 const sizeofDesc = 16
 
+// firstEntries is how many buffers the kernel gets at first. It uses what it
+// has in turn, so that all of them cost memory, and room in the CPU's caches.
+const firstEntries = 128
+
 // New maps entries buffers of bufBytes each and their ring, registers the
-// ring as group bgid with r and gives the kernel all of the buffers. entries
-// is a power of two up to MaxEntries. The memory is not inherited by fork, and
-// pages of buffers never used cost nothing.
+// ring as group bgid with r and gives the kernel some of the buffers; Refill
+// gives it more when they get few. entries is a power of two up to MaxEntries.
+// The memory is not inherited by fork, and pages of buffers never used cost
+// nothing.
 //
 // A nil r registers nothing: Consume then plays the kernel.
 //
@@ -97,9 +103,7 @@ func New(r Registrar, bgid uint16, entries, bufBytes int) (*Group, error) {
 		tailWord: (*atomic.Uint32)(unsafe.Pointer(&ringMem[12])),
 		next:     make([]uint32, entries),
 	}
-	for bid := range g.next {
-		g.put(uint16(bid))
-	}
+	g.give(firstEntries)
 	if r != nil {
 		if err := r.RegisterBufRing(unsafe.Pointer(unsafe.SliceData(ringMem)), uint32(entries), bgid); err != nil {
 			g.unmap()
@@ -141,6 +145,14 @@ func (g *Group) put(bid uint16) {
 		d.bid = bid
 	}
 	g.tail++
+}
+
+// give puts n buffers that were never in use, or as many as there are.
+func (g *Group) give(n int) {
+	for ; n > 0 && g.given < len(g.next); n-- {
+		g.put(uint16(g.given))
+		g.given++
+	}
 }
 
 // publish shows the kernel what was put. The tail is 16 bits, for which Go
@@ -192,14 +204,16 @@ func (g *Group) Return(bid uint16) {
 }
 
 // Refill gives the kernel every buffer returned since the last call, with one
-// store, and returns how many. It makes no system call, and does not revive
-// a receive that ended for want of buffers. Only the owner may call it.
+// store, and returns how many. If more than half of what it has had was out
+// since, it gets as many again of those that were never in use. It makes no system call,
+// and does not revive a receive that ended for want of buffers. Only the owner
+// may call it.
 func (g *Group) Refill() int {
 	top := g.returned.Swap(0)
-	if top == 0 {
-		return 0
+	before, n := g.given, 0
+	if 2*g.Out() > before {
+		g.give(before)
 	}
-	n := 0
 	for ; top != 0; n++ {
 		bid := uint16(top - 1)
 		top = g.next[bid]
@@ -208,14 +222,16 @@ func (g *Group) Refill() int {
 		}
 		g.put(bid)
 	}
-	// The count first: who sees the buffers published never sees them out.
-	g.out.Store(g.out.Load() - int32(n))
-	g.publish()
+	if n > 0 || g.given > before {
+		// The count first: who sees the buffers published never sees them out.
+		g.out.Store(g.out.Load() - int32(n))
+		g.publish()
+	}
 	return n
 }
 
-// Free returns how many buffers the kernel has, counting those whose
-// completions were not yet taken. Only the owner may call it.
+// Free returns how many buffers the kernel has or may get, counting those
+// whose completions were not yet taken. Only the owner may call it.
 func (g *Group) Free() int { return len(g.next) - g.Out() }
 
 // Out returns how many buffers are out or returned but not yet refilled. Safe

@@ -206,11 +206,61 @@ func TestConsumeOrder(t *testing.T) {
 	}
 }
 
+// The kernel gets more buffers when more than half of what it has are out,
+// until there are no more; and it goes on with those.
+func TestGrows(t *testing.T) {
+	const entries = 4 * firstEntries
+	g := newGroup(t, entries, 8)
+	g.SetPoison(true)
+	var out []uint16
+	take := func(n int) {
+		for range n {
+			out = append(out, receive(t, g, ""))
+		}
+	}
+	giveBack := func() {
+		for _, bid := range out {
+			g.Return(bid)
+		}
+		out = nil
+		g.Refill()
+	}
+	for range 10 { // few at a time need no more
+		take(firstEntries / 2)
+		g.Refill()
+		giveBack()
+	}
+	if g.given != firstEntries {
+		t.Errorf("%d buffers for half of %d", g.given, firstEntries)
+	}
+	for want := firstEntries; want < entries; want *= 2 {
+		take(want - len(out))
+		if _, _, ok := g.Consume(); ok {
+			t.Errorf("a buffer after %d", want)
+		}
+		if n := g.Refill(); n != 0 {
+			t.Errorf("Refill = %d without returns", n)
+		}
+	}
+	take(entries - len(out))
+	if g.Refill(); g.Free() != 0 {
+		t.Errorf("%d free of %d", g.Free(), entries)
+	}
+	if _, _, ok := g.Consume(); ok {
+		t.Error("more buffers than there are")
+	}
+	giveBack()
+	take(entries)
+	giveBack()
+}
+
 // Every buffer goes round while the 16-bit tail wraps several times.
 func TestTailWraps(t *testing.T) {
 	for _, entries := range []int{1, 2, 8, MaxEntries} {
 		g := newGroup(t, entries, 8)
 		g.SetPoison(true)
+		g.give(entries)
+		g.publish()
 		batch := min(entries, 5000)
 		for total := 0; total < 200_000; total += batch {
 			var bids []uint16
