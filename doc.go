@@ -8,7 +8,10 @@
 // # Engine
 //
 // Connections belong to an [Engine]: one io_uring and one operating system
-// thread. The package-level calls use [Default], which starts on first use.
+// thread, or several of both on machines with many cores, see [Config].Rings.
+// Each connection stays on the ring that it came to: the one with the fewest,
+// or the one that a [Steering] chose. The package-level calls use [Default],
+// which starts on first use.
 //
 // With few busy connections io_uring costs more than it saves, so an engine
 // has two gears: connections wait in Go's netpoller, as package net's do, and
