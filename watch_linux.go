@@ -18,6 +18,7 @@ const (
 
 // watch compares what rings do.
 type watch struct {
+	above float64 // holdAbove, but for tests
 	held  []atomic.Bool
 	next  atomic.Int64 // Unix nanoseconds; not to be looked at before
 	mu    sync.Mutex
@@ -26,7 +27,7 @@ type watch struct {
 	rates []float64 // per second, smoothed
 }
 
-func (w *watch) init(rings int) { w.held = make([]atomic.Bool, rings) }
+func (w *watch) init(rings int) { w.above, w.held = holdAbove, make([]atomic.Bool, rings) }
 
 func (w *watch) isHeld(ring int) bool { return w.held[ring].Load() }
 
@@ -59,9 +60,9 @@ func (w *watch) note(now time.Time, work []uint64) (changed []int) {
 	mean := sum / float64(len(work))
 	for i, rate := range w.rates {
 		held := w.isHeld(i)
-		busy := rate > holdAt*mean && rate > holdAbove
+		busy := rate > holdAt*mean && rate > w.above
 		if held {
-			busy = rate > resumeAt*mean && rate > holdAbove/2
+			busy = rate > resumeAt*mean && rate > w.above/2
 		}
 		if busy != held {
 			w.held[i].Store(busy)
