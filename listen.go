@@ -52,6 +52,11 @@ type ListenConfig struct {
 	// tcp4 and tcp6 only, and never with MPTCP. A value of package
 	// engine/steering serves one listener. Where package net serves it is not
 	// used.
+	//
+	// There is a socket for each ring then, so that Control is called for each,
+	// and Accept takes from one after the other, not in the order of arrival.
+	// SO_REUSEPORT lets other listeners of the same user have the address, too:
+	// what is in use is no longer an error.
 	Steering Steering
 
 	mptcp *bool

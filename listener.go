@@ -55,7 +55,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Close stops listening and frees the address before it returns. Conns that
-// Accept has not returned are reset; a unix socket's file is removed.
+// Accept has not returned are reset, unless a [Steering] moves them to another
+// process; a unix socket's file is removed.
 func (l *Listener) Close() error {
 	err := l.el.Close()
 	if errors.Is(err, net.ErrClosed) {
@@ -81,14 +82,15 @@ func (l *Listener) SetUnlinkOnClose(unlink bool) {
 	}
 }
 
-// File returns a copy of the listening socket, the caller's to close.
+// File returns a copy of the listening socket, the caller's to close: with
+// [ListenConfig].Steering, of the first ring's.
 func (l *Listener) File() (*os.File, error) {
 	l.el.MayLinger()
 	return l.nl.File()
 }
 
-// SyscallConn gives access to the listening socket. Read and Write of the
-// result fail, as net's do.
+// SyscallConn gives access to the socket that File would copy. Read and Write
+// of the result fail, as net's do.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 	l.el.MayLinger()
 	return l.nl.SyscallConn()

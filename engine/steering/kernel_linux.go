@@ -88,7 +88,7 @@ func load(cfg Config, sockets []int, fill func(*kernel)) (k *kernel, err error) 
 	}
 	if k.prog, err = ebpf.NewProgram(&ebpf.ProgramSpec{
 		Name: "quoit_steer", Type: ebpf.SkReuseport, AttachType: kind,
-		Instructions: program(k.rings, cfg.Seed, k.words, k.sockets), License: "GPL",
+		Instructions: program(k.rings, cfg.Seed, k.words, k.sockets), License: "Dual BSD/GPL",
 	}); err != nil {
 		return k, unsupported(cfg, err)
 	}
