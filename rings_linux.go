@@ -61,6 +61,9 @@ func startTransport(c *Config) (*transport, error) {
 }
 
 func (t *transport) close() (err error) {
+	for _, e := range t.rings { // first, for they place conns on all rings
+		e.CloseListeners()
+	}
 	for _, e := range t.rings {
 		if cerr := e.Close(); err == nil {
 			err = cerr

@@ -436,3 +436,47 @@ func TestSteeringAccept(t *testing.T) {
 		t.Errorf("a second Close: %v", err)
 	}
 }
+
+// Closing the engine ends every Accept as closing its listener does, whichever
+// ring the next conn would have gone to.
+func TestRingsClose(t *testing.T) {
+	pfNeedRing(t)
+	for range 20 {
+		e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64, Buffers: 64})
+		var group sync.WaitGroup
+		stop := make(chan struct{})
+		for range 3 {
+			ln := pfListen(t, pfOn(e))
+			group.Go(func() {
+				for {
+					c, err := ln.Accept()
+					if err != nil {
+						if !errors.Is(err, net.ErrClosed) {
+							t.Errorf("Accept: %v", err)
+						}
+						return
+					}
+					defer c.Close()
+				}
+			})
+			group.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+					}
+					if c, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+						c.Close()
+					}
+				}
+			})
+		}
+		htPoll(t, "conns", func() bool { return e.Stats().Accepted > 30 })
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		close(stop)
+		group.Wait()
+	}
+}

@@ -240,6 +240,16 @@ func (e *Engine) arm(t *timer, when int64) {
 	}
 }
 
+// CloseListeners closes all listeners.
+func (e *Engine) CloseListeners() {
+	e.mu.Lock()
+	listeners := all[Listener](&e.listeners)
+	e.mu.Unlock()
+	for _, l := range listeners {
+		l.Close()
+	}
+}
+
 // Close closes all listeners and conns, waits until nothing is in flight and
 // ends the thread.
 func (e *Engine) Close() error {
@@ -249,11 +259,9 @@ func (e *Engine) Close() error {
 		return ErrClosed
 	}
 	e.closed = true
-	listeners, conns := all[Listener](&e.listeners), all[Conn](&e.conns)
+	conns := all[Conn](&e.conns)
 	e.mu.Unlock()
-	for _, l := range listeners {
-		l.Close()
-	}
+	e.CloseListeners()
 	for _, c := range conns {
 		c.Close()
 	}

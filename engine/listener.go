@@ -169,8 +169,8 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 		e = l.spot(a.socket)
 	}
 	c := &Conn{e: e, fd: a.fd, tcp: l.tcp, linger: linger}
-	if err := e.open(c); err != nil {
-		return nil, nil, err
+	if e.open(c) != nil {
+		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}
 	e.stats.accepted.Add(1)
 	return c, netAddr(a.peer, l.tcp), nil
