@@ -32,11 +32,12 @@ const (
 	trialRate  = 25 * time.Millisecond // in less than this make a trial worth it
 	warmTime   = 3 * time.Millisecond  // for conns to come over; not counted
 	trialTime  = 7 * time.Millisecond
-	judgeTime  = 20 * time.Millisecond // between looks at a hot engine
+	judgeTime  = 50 * time.Millisecond // between looks at a hot engine
 	tryBatch   = 24
-	stayBatch  = 12
-	minPause   = 50 * time.Millisecond // after a trial that failed; doubles
+	stayBatch  = 8
+	minPause   = 50 * time.Millisecond // until the next trial; doubles
 	maxPause   = time.Second
+	longTime   = time.Second // in GearRing, after which the pause is short again
 
 	callsCounted = 16 // a conn tells the gears about this many calls at once
 )
@@ -127,7 +128,10 @@ func (g *gears) judge(k kernel) {
 		return
 	}
 	if g.receives+g.saved >= batch*g.turns {
-		g.proven, g.pause = true, minPause
+		g.proven = true
+		if now-g.started >= int64(longTime) {
+			g.pause = minPause
+		}
 	} else {
 		g.rest.Store(now + int64(g.pause))
 		g.pause = min(2*g.pause, maxPause)

@@ -85,7 +85,8 @@ func TestGearsTrial(t *testing.T) {
 	}
 }
 
-// Trials that fail become rare, one that goes well makes up for them.
+// Trials that fail become rare, and so do those whose success does not last.
+// One that lasts makes up for them.
 func TestGearsPause(t *testing.T) {
 	g, c := newGears(GearAuto)
 	pause := func() time.Duration {
@@ -106,6 +107,11 @@ func TestGearsPause(t *testing.T) {
 		}
 	}
 	c.turns(g, 10, tryBatch, 3*judgeTime)
+	c.turns(g, 10, 1, 3*judgeTime)
+	if got := pause(); got < maxPause-5*judgeTime {
+		t.Errorf("pause of %v after a success that did not last", got)
+	}
+	c.turns(g, 100, tryBatch, longTime+3*judgeTime)
 	c.turns(g, 10, 1, 3*judgeTime)
 	if got := pause(); got > minPause+time.Millisecond {
 		t.Errorf("pause of %v after a trial that went well", got)
