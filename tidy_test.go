@@ -34,6 +34,7 @@ var importRules = map[string][]string{
 	"engine/steering":     {module + "/engine/sock", ebpf, "golang.org/x/sys"},
 	"cmd/quoit":           {module},
 	"examples/httpserver": {module},
+	"examples/steering":   {module, module + "/engine/steering"},
 }
 
 // testImports may be imported by every test of the module in addition.
