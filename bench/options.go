@@ -81,6 +81,12 @@ about 35 minutes; -quick takes under 3.
 
 `
 
+// servers is the part of the help about -base and -versus.
+var servers = `
+A server is net, quoit or quoit:OPTION+OPTION, such as quoit:ring+2rings+least,
+or any of them @BINARY of another build. The options of quoit:
+` + serve.Help()
+
 // selection is flags that need more than the package flag does for them.
 type selection struct {
 	quick                                         bool
@@ -95,13 +101,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Usage = func() {
 		fmt.Fprint(stderr, header)
 		fs.PrintDefaults()
+		fmt.Fprint(stderr, servers)
 	}
 	fs.BoolVar(&sel.quick, "quick", false, "a representative subset, in under 3 minutes")
 	fs.StringVar(&sel.run, "run", "", "only workloads whose name matches the `regexp`, such as '^http/'")
 	fs.StringVar(&sel.conns, "conns", "", "`numbers` of conns, for workloads that have several, such as 1,64")
-	fs.StringVar(&sel.base, "base", "net", "`server` to compare with: net, quoit or quoit:GEAR, or any of them @BINARY of another build")
-	fs.StringVar(&sel.versus, "versus", "quoit", "`servers` to compare, such as quoit:ring,quoit:poll; with net among them, the noise floor: net against net")
-	fs.StringVar(&sel.gear, "gear", "auto", "auto, ring or poll: `gear` of the quoit servers that -base and -versus name without")
+	fs.StringVar(&sel.base, "base", "net", "`server` to compare with, see below")
+	fs.StringVar(&sel.versus, "versus", "quoit", "`servers` to compare, such as quoit:ring,quoit:2rings; with the base among them, the noise floor: the base against itself")
+	fs.StringVar(&sel.gear, "gear", "auto", "auto, ring or poll: `gear` of the quoit servers that -base and -versus name without one")
 	fs.StringVar(&sel.procs, "procs", "0", "GOMAXPROCS of the servers, `numbers` such as 1,2; 0 is Go's default")
 	fs.StringVar(&sel.placed, "pin", "off", "`placements`: off, split (server and generator on halves of the CPUs), or SERVER:LOAD as in 0-1:2-3; several with a space between")
 	fs.IntVar(&o.rounds, "rounds", 0, "rounds of four runs each (default 10, quick 4)")
@@ -181,8 +188,8 @@ func (o *options) onlyReports(fs *flag.FlagSet) error {
 }
 
 func (o *options) selectSides(sel selection) error {
-	if err := serve.Check("quoit", sel.gear); err != nil {
-		return fmt.Errorf("-gear: %w", err)
+	if !slices.Contains(serve.Gears, sel.gear) {
+		return fmt.Errorf("-gear: %q is none of %s", sel.gear, strings.Join(serve.Gears, ", "))
 	}
 	if sel.gear == "auto" { // the default needs no mention in names
 		sel.gear = ""
@@ -249,8 +256,8 @@ func (o *options) times(quick bool) error {
 	return nil
 }
 
-// parseSide reads TRANSPORT[:VARIANT][@BINARY]; gear is the variant of a quoit
-// without one.
+// parseSide reads TRANSPORT[:VARIANT][@BINARY]; gear is that of a quoit
+// whose variant names none.
 func parseSide(text, gear string) (side, error) {
 	var s side
 	name, binary, other := strings.Cut(text, "@")
@@ -258,8 +265,8 @@ func parseSide(text, gear string) (side, error) {
 	if s.transport, s.variant, named = strings.Cut(name, ":"); named && s.variant == "" {
 		return s, fmt.Errorf("%q lacks what the colon announces", text)
 	}
-	if s.transport == "quoit" && s.variant == "" {
-		s.variant = gear
+	if s.transport == "quoit" {
+		s.variant = serve.WithGear(s.variant, gear)
 	}
 	if !other {
 		return s, serve.Check(s.transport, s.variant)

@@ -79,7 +79,12 @@ func TestSides(t *testing.T) {
 		{"quoit:auto", "", side{transport: "quoit", variant: "auto"}, ""},
 		{"quoit:any@" + self, "", side{"quoit", "any", self}, ""}, // which that build will judge
 		{"quoit@" + self, "any", side{"quoit", "any", self}, ""},
+		{"quoit:2rings", "auto", side{transport: "quoit", variant: "auto+2rings"}, ""},
+		{"quoit:poll+2rings+hash", "ring", side{transport: "quoit", variant: "poll+2rings+hash"}, ""},
+		{"quoit:2rings@" + self, "ring", side{"quoit", "ring+2rings", self}, ""},
+		{"quoit:any@" + self, "ring", side{"quoit", "any", self}, ""}, // perhaps a gear of its own
 		{"quoit:any", "", side{}, `"any" is none of`},
+		{"quoit:ring+any", "", side{}, `"any" is none of`},
 		{"quoit:", "", side{}, "colon"},
 		{"net:auto", "", side{}, "net has no variants"},
 		{"quoit:any@/nonexistent", "", side{}, "no such file"},
@@ -136,7 +141,10 @@ func TestParseErrors(t *testing.T) {
 		{"-warmup -5s", "-warmup"},
 		{"-limit -1s", "-limit"},
 		{"-gear bogus", "-gear: "},
+		{"-gear 2rings", "-gear: "},
 		{"-versus quoit:bogus", "-versus: "},
+		{"-versus quoit:1ring,quoit:2ring", `-versus: "2ring" is not 1ring`},
+		{"-base quoit:least", "-base: "},
 		{"-base net:auto", "-base: "},
 		{"-from a.json -quick", "-quick is for runs"},
 	}
@@ -153,7 +161,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestHelpAndList(t *testing.T) {
 	var stdout, stderr strings.Builder
-	if code := run(t.Context(), []string{"-help"}, nil, &stdout, &stderr); code != exitOK || !strings.Contains(stderr.String(), "-quick") {
+	if code := run(t.Context(), []string{"-help"}, nil, &stdout, &stderr); code != exitOK || !strings.Contains(stderr.String(), "-quick") || !strings.Contains(stderr.String(), "roundrobin") {
 		t.Errorf("-help: %d\n%s", code, &stderr)
 	}
 	if code := run(t.Context(), []string{"-list"}, nil, &stdout, &stderr); code != exitOK || !strings.Contains(stdout.String(), "grpc-unary/8") {

@@ -3,6 +3,7 @@
 package serve
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 
+	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
@@ -51,28 +53,47 @@ func (s Spec) server() (server, error) {
 	return nil, fmt.Errorf("serve: unknown kind %q", s.Kind)
 }
 
+const address = "127.0.0.1:0"
+
 func (s Spec) listen() (net.Listener, Ready, error) {
-	const address = "127.0.0.1:0"
 	ready := Ready{Variant: s.Variant, GOMAXPROCS: runtime.GOMAXPROCS(0)}
 	if err := Check(s.Transport, s.Variant); err != nil {
 		return nil, ready, err
 	}
-	listen := net.Listen
+	var ln net.Listener
+	var err error
 	if s.Transport == "quoit" {
-		e, err := engine(s.Variant)
-		if err != nil {
-			return nil, ready, err
-		}
-		if st := e.Stats(); st.Transport != "io_uring" {
-			ready.Fallback = fmt.Sprint(st.Reason)
-		}
-		listen = e.Listen
+		ln, err = s.listenQuoit(&ready)
+	} else {
+		ln, err = net.Listen("tcp", address)
 	}
-	ln, err := listen("tcp", address)
 	if err == nil {
 		ready.Addr = ln.Addr().String()
 	}
 	return ln, ready, err
+}
+
+func (s Spec) listenQuoit(ready *Ready) (net.Listener, error) {
+	v, err := parseVariant(s.Variant)
+	if err != nil {
+		return nil, err
+	}
+	e, err := v.engine()
+	if err != nil {
+		return nil, err
+	}
+	lc := quoit.ListenConfig{Engine: e}
+	if lc.Steering, err = v.steer(); err != nil {
+		return nil, err
+	}
+	ln, err := lc.Listen(context.Background(), "tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	if st := e.Stats(); st.Transport != "io_uring" {
+		ready.Fallback = fmt.Sprint(st.Reason)
+	}
+	return ln, nil
 }
 
 // Main is the child process: a Spec on in, one line with Ready on out, then
