@@ -168,6 +168,7 @@ func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
 			Workload: j.Workload,
 			Addr:     s.Addr,
 			PID:      s.pid,
+			Rings:    s.Rings,
 			Warmup:   b.warmup,
 			Length:   b.length,
 		}, j.pin.load)

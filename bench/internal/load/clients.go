@@ -39,7 +39,11 @@ func runClients(spec Spec) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := newWindow(spec)
+	w, err := newWindow(spec)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
 	var measuring, over atomic.Bool
 	var wg sync.WaitGroup
 	failed := make(chan error, len(clients))

@@ -63,12 +63,17 @@ func runEpoll(spec Spec) (*Result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
+	w, err := newWindow(spec)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
 	ep, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, err
 	}
 	g := &generator{
-		window: newWindow(spec),
+		window: w,
 		addr:   &unix.SockaddrInet4{Port: int(ap.Port()), Addr: ap.Addr().As4()},
 		ep:     ep,
 		buf:    make([]byte, recvBytes),

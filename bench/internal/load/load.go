@@ -14,6 +14,7 @@ import (
 
 	"github.com/quoit-go/quoit/bench/internal/hist"
 	"github.com/quoit-go/quoit/bench/internal/proc"
+	"github.com/quoit-go/quoit/bench/internal/serve"
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
@@ -21,7 +22,8 @@ import (
 type Spec struct {
 	Workload workload.Workload `json:"workload"`
 	Addr     string            `json:"addr"`
-	PID      int               `json:"pid"` // of the server
+	PID      int               `json:"pid"`             // of the server
+	Rings    string            `json:"rings,omitempty"` // for serve.WatchRings
 	Warmup   time.Duration     `json:"warmup_ns"`
 	Length   time.Duration     `json:"length_ns"` // of what is measured
 }
@@ -35,6 +37,7 @@ type Result struct {
 	Server  proc.Sample   `json:"server"` // used in the measured time
 	LoadCPU time.Duration `json:"load_cpu_ns"`
 	Starved int           `json:"starved"` // conns without any answer in the measured time
+	Rings   []serve.Ring  `json:"rings,omitempty"`
 	Err     string        `json:"err,omitempty"`
 }
 
@@ -71,9 +74,19 @@ type window struct {
 	measuring    bool
 	began        time.Duration
 	server, self proc.Sample // when it began
+	rings        *serve.RingWatch
 }
 
-func newWindow(spec Spec) *window { return &window{spec: spec, start: time.Now()} }
+// newWindow starts the course of a run, which the caller must close.
+func newWindow(spec Spec) (*window, error) {
+	rings, err := serve.WatchRings(spec.Rings)
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	return &window{spec: spec, start: time.Now(), rings: rings}, nil
+}
+
+func (w *window) close() { w.rings.Close() }
 
 // now is the time since the run's start.
 func (w *window) now() time.Duration { return time.Since(w.start) }
@@ -86,6 +99,9 @@ func (w *window) begin() error {
 	}
 	if w.self, err = proc.Read(os.Getpid()); err != nil {
 		return err
+	}
+	if err := w.rings.Begin(); err != nil {
+		return fmt.Errorf("load: %w", err)
 	}
 	w.measuring, w.began = true, w.now()
 	return nil
@@ -101,6 +117,10 @@ func (w *window) finish(lat *hist.Hist, units uint64, starved int) (*Result, err
 	if err != nil {
 		return nil, err
 	}
+	rings, err := w.rings.End()
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
 	if units == 0 {
 		return nil, errNothing
 	}
@@ -111,5 +131,6 @@ func (w *window) finish(lat *hist.Hist, units uint64, starved int) (*Result, err
 		Server:  server.Since(w.server),
 		LoadCPU: self.Since(w.self).CPU,
 		Starved: starved,
+		Rings:   rings,
 	}, nil
 }

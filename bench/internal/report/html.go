@@ -34,6 +34,13 @@ type pageRow struct {
 
 type pageCell struct{ Base, Other, Ratio, Class string }
 
+// ringsPart is nil where no server had several.
+type ringsPart struct {
+	Title string
+	Head  []string
+	Rows  [][]string
+}
+
 type note struct{ Label, Text string }
 
 // HTML writes one page that needs nothing else.
@@ -43,12 +50,19 @@ func (r *Report) HTML(w io.Writer) error {
 		Heading []string
 		Base    string
 		Groups  []group
+		Rings   *ringsPart
 		Notes   []note
 		Checks  []string
 		Skipped []string
 	}{Styles: template.CSS(variables() + pictureRules), Heading: r.Heading(), Base: r.Base, Checks: r.Checks, Skipped: r.Skipped}
 	for _, versus := range r.versus() {
 		data.Groups = append(data.Groups, r.group(versus))
+	}
+	if rows := r.ringRows(); len(rows) > 0 {
+		data.Rings = &ringsPart{Title: ringsTitle, Head: ringHead()}
+		for _, row := range rows {
+			data.Rings.Rows = append(data.Rings.Rows, row.texts())
+		}
 	}
 	for _, c := range r.Cases {
 		for _, n := range c.Notes(r.Base) {

@@ -31,6 +31,7 @@ func (r *Report) Markdown(w io.Writer) error {
 		})
 		fmt.Fprintln(&b)
 	}
+	r.ringMarkdown(&b)
 	r.notes(&b)
 	_, err := w.Write(append(bytes.TrimRight(b.Bytes(), "\n"), '\n'))
 	return err
@@ -73,8 +74,7 @@ func (r *Report) markdownTable(b *bytes.Buffer, versus string, head, keys []stri
 	for _, k := range keys {
 		head = append(head, metric(k).Title)
 	}
-	row := func(cells []string) { fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | ")) }
-	row(head)
+	markdownRow(b, head)
 	fmt.Fprintln(b, strings.Repeat("|---", len(head))+"|")
 	for _, c := range r.measured(versus) {
 		cells := first(c)
@@ -87,6 +87,10 @@ func (r *Report) markdownTable(b *bytes.Buffer, versus string, head, keys []stri
 			}
 			cells = append(cells, text)
 		}
-		row(cells)
+		markdownRow(b, cells)
 	}
+}
+
+func markdownRow(b *bytes.Buffer, cells []string) {
+	fmt.Fprintf(b, "| %s |\n", strings.Join(cells, " | "))
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/load"
 	"github.com/quoit-go/quoit/bench/internal/paired"
 	"github.com/quoit-go/quoit/bench/internal/proc"
+	"github.com/quoit-go/quoit/bench/internal/serve"
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
@@ -50,12 +51,13 @@ type Run struct {
 	Elapsed float64            `json:"elapsed_s"`
 	LoadCPU float64            `json:"load_cpu_s"`
 	Starved int                `json:"starved"`
+	Rings   []serve.Ring       `json:"rings,omitempty"` // if there were several
 }
 
 func newRun(r *load.Result) Run {
 	out := Run{
 		Metrics: map[string]float64{}, Units: r.Units,
-		Elapsed: r.Elapsed.Seconds(), LoadCPU: r.LoadCPU.Seconds(), Starved: r.Starved,
+		Elapsed: r.Elapsed.Seconds(), LoadCPU: r.LoadCPU.Seconds(), Starved: r.Starved, Rings: r.Rings,
 	}
 	for _, m := range Metrics {
 		out.Metrics[m.Key] = m.value(r)

@@ -100,6 +100,7 @@ func (r *Report) Table(w io.Writer) error {
 		}
 		tw.Flush()
 	}
+	r.ringTable(&b)
 	r.notes(&b)
 	_, err := w.Write(b.Bytes())
 	return err

@@ -33,6 +33,7 @@ type Ready struct {
 	Variant    string `json:"variant,omitempty"`  // the Spec's: a build that knows of none leaves it out
 	Fallback   string `json:"fallback,omitempty"` // why net serves in quoit's place
 	GOMAXPROCS int    `json:"gomaxprocs"`
+	Rings      string `json:"rings,omitempty"` // address for WatchRings, if there are several
 }
 
 // server runs until its listener is closed.
@@ -90,10 +91,14 @@ func (s Spec) listenQuoit(ready *Ready) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	if st := e.Stats(); st.Transport != "io_uring" {
+	st := e.Stats()
+	if st.Transport != "io_uring" {
 		ready.Fallback = fmt.Sprint(st.Reason)
 	}
-	return ln, nil
+	if len(st.Rings) > 1 {
+		ready.Rings, err = tellRings(e)
+	}
+	return ln, err
 }
 
 // Main is the child process: a Spec on in, one line with Ready on out, then
