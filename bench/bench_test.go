@@ -189,6 +189,31 @@ func TestVariants(t *testing.T) {
 	}
 }
 
+// Several rings, with and without steering, and what they did in the report.
+func TestSeveralRings(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	args := []string{
+		"-run", "^skew/128$", "-conns", "128", "-rounds", "1", "-length", length.String(), "-json", "", "-html", "",
+		"-gear", "ring", "-base", "quoit:1ring", "-versus", "quoit:2rings,quoit:2rings+hash",
+	}
+	if code := run(t.Context(), args, nil, &stdout, &stderr); code != exitOK {
+		t.Fatalf("exit code %d\n%s%s", code, &stdout, &stderr)
+	}
+	if strings.Contains(stdout.String(), "package net served") {
+		t.Skip("package net serves here")
+	}
+	_, rings, ok := strings.Cut(stdout.String(), "\nrings\n")
+	rings, _, _ = strings.Cut(rings, "\n\n")
+	for _, want := range []string{"ring+2rings ", "ring+2rings+hash "} {
+		if !ok || strings.Count(rings, " quoit:"+want) != 2 { // case and server
+			t.Errorf("no rings of quoit:%s in:\n%s", want, &stdout)
+		}
+	}
+	if strings.Contains(rings, "1ring") {
+		t.Errorf("one ring is compared with itself:\n%s", rings)
+	}
+}
+
 func TestSplitPlacement(t *testing.T) {
 	cpus, err := proc.Allowed()
 	if err != nil {

@@ -2,6 +2,7 @@ package load
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"runtime"
 	"time"
@@ -36,6 +37,7 @@ type conn struct {
 	perUnit bool   // latencies are those between units, not from the exchange's beginning
 	since   time.Duration
 	units   uint64 // in the measured time
+	paced   *paced // nil: it asks on its own account
 }
 
 // generator drives all conns from one thread.
@@ -48,6 +50,11 @@ type generator struct {
 	buf   []byte
 	lat   hist.Hist
 	units uint64
+
+	// Of a skewed load.
+	paced  []int // conns that ask in turns
+	turn   int   // the next of them
+	credit int
 }
 
 const (
@@ -91,7 +98,7 @@ func runEpoll(spec Spec) (*Result, error) {
 	}
 	starved := 0
 	for _, c := range g.conns {
-		if c.units == 0 && !c.quiet {
+		if c.units == 0 && !c.quiet && (c.paced == nil || len(c.paced.due) > 0) {
 			starved++
 		}
 	}
@@ -185,7 +192,10 @@ func (g *generator) watch(i, op int) error {
 
 // loop runs until the measured time is over.
 func (g *generator) loop() error {
-	for i := range g.conns {
+	for i, c := range g.conns {
+		if c.paced != nil {
+			continue
+		}
 		if err := g.exchange(i, 0); err != nil {
 			return err
 		}
@@ -229,6 +239,9 @@ func (g *generator) handle(i int, events uint32) error {
 	case err != nil:
 		return fmt.Errorf("read: %w", err)
 	case n == 0:
+		if c.paced != nil && !c.paced.asking {
+			return io.ErrUnexpectedEOF
+		}
 		if err := c.script.eof(); err != nil {
 			return err
 		}
@@ -241,7 +254,7 @@ func (g *generator) handle(i int, events uint32) error {
 	now := g.now()
 	g.count(c, units, now)
 	if done {
-		return g.exchange(c.starter, now)
+		return g.completed(i, now)
 	}
 	return nil
 }
@@ -316,6 +329,9 @@ func (g *generator) reopen(i int) error {
 	}
 	if err := g.watch(i, unix.EPOLL_CTL_ADD); err != nil {
 		return err
+	}
+	if c.paced != nil {
+		return g.completed(i, now)
 	}
 	return g.exchange(i, now)
 }

@@ -24,6 +24,7 @@ type Spec struct {
 	Addr     string            `json:"addr"`
 	PID      int               `json:"pid"`             // of the server
 	Rings    string            `json:"rings,omitempty"` // for serve.WatchRings
+	Seed     uint64            `json:"seed"`            // of what is drawn by lot
 	Warmup   time.Duration     `json:"warmup_ns"`
 	Length   time.Duration     `json:"length_ns"` // of what is measured
 }

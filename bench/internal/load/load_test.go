@@ -7,6 +7,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,12 +79,24 @@ func respond(response string) func(net.Conn) {
 	}
 }
 
+// allBut serves every conn but the nth, which it closes at once.
+func allBut(n int64, serve func(net.Conn)) func(net.Conn) {
+	var conns atomic.Int64
+	return func(c net.Conn) {
+		if conns.Add(1) != n {
+			serve(c)
+		}
+	}
+}
+
 const good = "HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\nHello, World!"
 
 func TestWrongServersAreFound(t *testing.T) {
 	h := workload.Workload{Load: workload.LoadHTTP, Path: "/", Conns: 3, Depth: 1}
 	closing := workload.Workload{Load: workload.LoadClose, Path: "/", Conns: 3, Depth: 1}
 	echo := workload.Workload{Load: workload.LoadEcho, Conns: 3, Size: 64}
+	skew := workload.Workload{Load: workload.LoadSkew, Path: "/", Conns: 3, Depth: 1}
+	skewClose := workload.Workload{Load: workload.LoadSkewClose, Path: "/", Conns: 3, Depth: 1}
 	tests := []struct {
 		name  string
 		w     workload.Workload
@@ -97,6 +110,10 @@ func TestWrongServersAreFound(t *testing.T) {
 		{"close not announced", closing, respond(good), "announcing the close"},
 		{"close without response", closing, func(c net.Conn) { c.Read(make([]byte, 1000)) }, "EOF"},
 		{"silent", h, func(c net.Conn) { io.Copy(io.Discard, c) }, "not one request"},
+		{"skew", skew, respond(good), ""},
+		{"skew, wrong body", skew, respond(strings.ToUpper(good)), "wrong body"},
+		{"skew, close not announced", skewClose, respond(good), "announcing the close"},
+		{"skew, closes who does not ask", skewClose, allBut(4, newAsked().serve), "conn "},
 		{"echo too long", echo, func(c net.Conn) { io.WriteString(c, strings.Repeat("x", 65)) }, "echo differs"},
 		{"broadcast refused", workload.Workload{Load: workload.LoadBroadcast, Conns: 2, Size: 100}, func(net.Conn) {}, "conn "},
 		{"no such load", workload.Workload{Load: "bogus", Conns: 1}, respond(good), "unknown kind"},

@@ -27,6 +27,7 @@ func (g *generator) cast() ([]*conn, error) {
 		b := &broadcast{subscribers: w.Conns, msg: make([]byte, w.Size)}
 		add(&trigger{broadcast: b}).quiet = true
 	}
+	busy := busyConns(w.Conns, g.spec.Seed)
 	for i := range w.Conns {
 		switch w.Load {
 		case workload.LoadHTTP:
@@ -38,6 +39,15 @@ func (g *generator) cast() ([]*conn, error) {
 				add(newHTTP(workload.PathCPU, workload.Compute(), 1)).quiet = true
 			} else {
 				add(newHTTP(w.Path, workload.Hello, 1))
+			}
+		case workload.LoadSkew, workload.LoadSkewClose:
+			switch {
+			case busy[i]:
+				add(newHTTP(w.Path, workload.Hello, 1)).quiet = w.Conns > 1
+			case w.Load == workload.LoadSkew:
+				g.pace(add(newHTTP(w.Path, workload.Hello, 1)))
+			default:
+				g.pace(add(newClosing(w.Path, workload.Hello)))
 			}
 		case workload.LoadEcho:
 			add(&echo{msg: workload.Pattern(int64(i), w.Size)})

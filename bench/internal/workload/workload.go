@@ -26,6 +26,8 @@ const (
 	LoadHTTP       = "http"
 	LoadClose      = "close"
 	LoadMix        = "mix"
+	LoadSkew       = "skew"
+	LoadSkewClose  = "skew-close"
 	LoadEcho       = "echo"
 	LoadDownload   = "download"
 	LoadUpload     = "upload"
@@ -79,6 +81,7 @@ type family struct {
 var (
 	httpConns = []int{1, 8, 16, 32, 64, 256, 1024}
 	echoConns = []int{1, 8, 64, 256, 1024}
+	skewConns = []int{256, 1024}
 )
 
 var families = []family{
@@ -116,6 +119,10 @@ var families = []family{
 		[]int{5000}, nil, 0},
 	{Workload{Family: "mix", About: "one conn in 16 asks a handler that computes for a millisecond", Server: ServeHTTP, Load: LoadMix, Path: "/"},
 		[]int{64}, nil, 0},
+	{Workload{Family: "skew", About: "one conn in 64 asks 100 times as often as each other; latencies are the others'", Server: ServeHTTP, Load: LoadSkew, Path: "/"},
+		skewConns, nil, 0},
+	{Workload{Family: "skew-close", About: "the same, and the others have a conn for each request", Server: ServeHTTP, Load: LoadSkewClose, Path: "/"},
+		skewConns, nil, 0},
 }
 
 // All returns the table; conns, if not empty, replaces the numbers of conns
@@ -153,6 +160,10 @@ const (
 	MiB = 1 << 20
 	// MixEvery is the number of conns of which one asks for PathCPU.
 	MixEvery = 16
+	// SkewEvery is the number of conns of which one is busy in a skewed load,
+	// and SkewTimes how much busier than the others it is.
+	SkewEvery = 64
+	SkewTimes = 100
 	// PathCPU computes for about a millisecond.
 	PathCPU = "/cpu"
 	// PathFile is a bulk body out of a file.
