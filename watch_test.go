@@ -62,13 +62,26 @@ func (w *watch) heldOnes() (held []bool) {
 	return held
 }
 
-// A ring with a busy conn gets no more conns until it is done.
-func TestRingsHold(t *testing.T) {
+// holdTest is a server of two rings that echoes, and its conns.
+type holdTest struct {
+	t     *testing.T
+	e     *Engine
+	addr  string
+	conns []net.Conn
+}
+
+func newHoldTest(t *testing.T) *holdTest {
 	e, err := New(&Config{Rings: 2, Entries: 64, Buffers: 64})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.Close()
+	h := &holdTest{t: t, e: e}
+	t.Cleanup(func() {
+		for _, c := range h.conns {
+			c.Close()
+		}
+		e.Close()
+	})
 	if e.t == nil {
 		t.Skip(e.reason)
 	}
@@ -77,6 +90,7 @@ func TestRingsHold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	h.addr = ln.Addr().String()
 	go func() {
 		for {
 			c, err := ln.Accept()
@@ -89,32 +103,58 @@ func TestRingsHold(t *testing.T) {
 			}()
 		}
 	}()
-	var conns []net.Conn
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
-	echo := func(c net.Conn) {
-		if _, err := c.Write([]byte{1}); err != nil {
-			t.Error(err)
-		}
-		if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
-			t.Error(err)
-		}
+	return h
+}
+
+func (h *holdTest) echo(c net.Conn) {
+	if _, err := c.Write([]byte{1}); err != nil {
+		h.t.Error(err)
 	}
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, c)
-		echo(c)
-		return c
+	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
+		h.t.Error(err)
 	}
-	busy := dial()
+}
+
+func (h *holdTest) dial() net.Conn {
+	h.t.Helper()
+	c, err := net.Dial("tcp", h.addr)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	h.conns = append(h.conns, c)
+	h.echo(c)
+	return c
+}
+
+// held waits until ring is held, or is not; somebody has to come for that to
+// be looked at.
+func (h *holdTest) held(ring int, want bool) {
+	h.t.Helper()
+	for end := time.Now().Add(30 * time.Second); h.e.Stats().Rings[ring].Held != want; {
+		if time.Now().After(end) {
+			h.t.Fatalf("not held=%v: %+v", want, h.e.Stats().Rings)
+		}
+		time.Sleep(10 * time.Millisecond)
+		h.dial().Close()
+	}
+}
+
+// toRing returns how many of n new conns ring gets.
+func (h *holdTest) toRing(ring, n int) uint64 {
+	h.t.Helper()
+	before := h.e.Stats().Rings[ring].Accepted
+	for range n {
+		h.dial()
+	}
+	return h.e.Stats().Rings[ring].Accepted - before
+}
+
+// A ring with a busy conn gets no more conns until it is done.
+func TestRingsHold(t *testing.T) {
+	h := newHoldTest(t)
+	busy := h.dial()
 	ring := 0
-	if e.Stats().Rings[1].Conns == 1 {
+	if h.e.Stats().Rings[1].Conns == 1 {
 		ring = 1
 	}
 	stop := make(chan struct{})
@@ -125,36 +165,18 @@ func TestRingsHold(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				echo(busy)
+				h.echo(busy)
 			}
 		}
 	})
-	held := func(want bool) {
-		t.Helper()
-		for end := time.Now().Add(30 * time.Second); e.Stats().Rings[ring].Held != want; {
-			if time.Now().After(end) {
-				t.Fatalf("not held=%v: %+v", want, e.Stats().Rings)
-			}
-			time.Sleep(10 * time.Millisecond)
-			dial().Close()
-		}
-	}
-	held(true)
-	before := e.Stats().Rings[ring].Accepted
-	for range 20 {
-		dial()
-	}
-	if got := e.Stats().Rings[ring].Accepted - before; got != 0 {
+	h.held(ring, true)
+	if got := h.toRing(ring, 20); got != 0 {
 		t.Errorf("%d of 20 conns went to the held ring", got)
 	}
 	close(stop)
 	work.Wait()
-	held(false)
-	before = e.Stats().Rings[ring].Accepted
-	for range 20 {
-		dial()
-	}
-	if got := e.Stats().Rings[ring].Accepted - before; got < 15 {
+	h.held(ring, false)
+	if got := h.toRing(ring, 20); got < 15 {
 		t.Errorf("%d of 20 conns went to the ring with fewer conns", got)
 	}
 }
