@@ -32,6 +32,7 @@ const (
 	trialRate  = 25 * time.Millisecond // in less than this make a trial worth it
 	warmTime   = 3 * time.Millisecond  // for conns to come over; not counted
 	trialTime  = 7 * time.Millisecond
+	hopeTime   = time.Millisecond      // after which half of tryBatch must be there
 	judgeTime  = 50 * time.Millisecond // between looks at a hot engine
 	tryBatch   = 24
 	stayBatch  = 8
@@ -120,14 +121,16 @@ func (g *gears) judge(k kernel) {
 	if !g.proven {
 		window, batch = int64(trialTime), tryBatch
 	}
-	switch t := now - g.began; {
+	gain, t := g.receives+g.saved, now-g.began
+	hopeless := !g.proven && t >= int64(hopeTime) && 2*gain < batch*g.turns
+	switch {
 	case t < 0:
 		g.turns, g.receives, g.saved = 0, 0, 0
 		return
-	case t < window:
+	case t < window && !hopeless:
 		return
 	}
-	if g.receives+g.saved >= batch*g.turns {
+	if gain >= batch*g.turns {
 		g.proven = true
 		if now-g.started >= int64(longTime) {
 			g.pause = minPause

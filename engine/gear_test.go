@@ -85,6 +85,31 @@ func TestGearsTrial(t *testing.T) {
 	}
 }
 
+// A trial that goes nowhere is over soon.
+func TestGearsHopeless(t *testing.T) {
+	for _, tt := range []struct {
+		receives int
+		d        time.Duration // it takes at most
+	}{
+		{tryBatch/2 - 1, hopeTime},
+		{tryBatch - 1, trialTime},
+	} {
+		g, c := newGears(GearAuto)
+		c.calls(g, trialRate/2)
+		c.calls(g, trialRate/2)
+		c.turns(g, 10, 1, warmTime)
+		const step = 100 * time.Microsecond
+		for end := c.now + int64(tt.d); c.now < end; {
+			if c.turns(g, 1, tt.receives, step); !g.hot.Load() {
+				t.Fatalf("%d a turn: over %v early", tt.receives, time.Duration(end-c.now))
+			}
+		}
+		if c.turns(g, 4, tt.receives, 4*step); g.hot.Load() { // the first turn began it
+			t.Errorf("%d a turn: still going on", tt.receives)
+		}
+	}
+}
+
 // Trials that fail become rare, and so do those whose success does not last.
 // One that lasts makes up for them.
 func TestGearsPause(t *testing.T) {
