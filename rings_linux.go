@@ -85,11 +85,20 @@ func (t *transport) forListener() *engine.Engine {
 // forConn returns the ring for a new conn: the one with the fewest, of those
 // that are not held.
 func (t *transport) forConn() *engine.Engine {
-	n := len(t.rings)
-	if n == 1 {
+	if len(t.rings) == 1 {
 		return t.rings[0]
 	}
 	t.look()
+	return t.fewest(t.turn.Add(1))
+}
+
+// forConnect returns the ring for a connect request. The conn that comes of it
+// asks forConn, and takes the turn.
+func (t *transport) forConnect() *engine.Engine { return t.fewest(t.turn.Load()) }
+
+// fewest begins to look at the ring whose turn it is.
+func (t *transport) fewest(turn uint64) *engine.Engine {
+	n := len(t.rings)
 	if n > scanned {
 		if i, k := rand.IntN(n), rand.IntN(n); t.takes(i) && t.takes(k) {
 			if t.better(k, i) {
@@ -99,9 +108,8 @@ func (t *transport) forConn() *engine.Engine {
 		}
 	}
 	best := -1
-	start := int(t.turn.Add(1) % uint64(n))
 	for k := range n {
-		i := (start + k) % n
+		i := int((turn + uint64(k)) % uint64(n))
 		if t.rings[i].Alive() && (best < 0 || t.better(i, best)) {
 			best = i
 		}

@@ -135,6 +135,26 @@ func TestRingsDial(t *testing.T) {
 	}
 }
 
+// Dialed conns that are closed before the next come to all rings, too.
+func TestRingsDialShort(t *testing.T) {
+	pfNeedRing(t)
+	ln := pfListen(t, htNet)
+	rgServe(t, ln)
+	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64, Buffers: 64})
+	for range 40 {
+		c, err := e.Dialer().Dial("tcp", ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Close()
+	}
+	for i, r := range e.Stats().Rings {
+		if r.Adopted < 5 {
+			t.Errorf("%d of 40 conns came to ring %d", r.Adopted, i)
+		}
+	}
+}
+
 func TestRingsAffinity(t *testing.T) {
 	pfNeedRing(t)
 	var set unix.CPUSet

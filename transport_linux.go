@@ -201,7 +201,7 @@ func (t *transport) connect(ctx context.Context, network, address string, rc sys
 		return nil // net's own connect knows what to do with it
 	}
 	var err error
-	cerr := rc.Control(func(fd uintptr) { err = t.forConn().Connect(ctx, int(fd), sa) })
+	cerr := rc.Control(func(fd uintptr) { err = t.forConnect().Connect(ctx, int(fd), sa) })
 	if cerr != nil {
 		return cerr
 	}
