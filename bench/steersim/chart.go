@@ -4,11 +4,12 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
-	"html"
 	"io"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/quoit-go/quoit/bench/internal/svg"
 )
 
 // Sizes of the chart, in pixels.
@@ -37,20 +38,6 @@ var gridAt = []float64{1, 1.1, 1.25, 1.5, 2, 3, 4, 6, 8, 16, 32, 64, 128, 256, 1
 //go:embed chart.css
 var chartRules string
 
-// drawing collects the elements of a picture.
-type drawing struct{ strings.Builder }
-
-func (d *drawing) add(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
-
-// text's anchor is start, middle or end.
-func (d *drawing) text(x, y float64, class, anchor, s string) {
-	d.add(`<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`, x, y, class, anchor, html.EscapeString(s))
-}
-
-func (d *drawing) line(x1, y1, x2, y2 float64, class string) {
-	d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`, x1, y1, x2, y2, class)
-}
-
 // scaled is a logarithmic axis of loads from 1 to most.
 type scaled struct{ from, to, most float64 }
 
@@ -78,14 +65,14 @@ func (a scaled) grid(room float64) []float64 {
 // of its own, since a theme may be set against the system's.
 func (r *report) chart(w io.Writer) error {
 	const heading = "Load of the worst ring, by steering policy"
-	var d drawing
-	d.text(chartMargin, 36, "heading", "start", heading)
-	d.text(chartMargin, 57, "quiet", "start", "Relative to the mean of all rings; 1 is even. Bar: median over the run. Thin line: to the worst moment.")
-	d.add(`<text x="%.1f" y="76.0" class="quiet"><tspan class="conns">■</tspan> conns<tspan dx="16" class="work">■</tspan> work</text>`, chartMargin)
+	var d svg.Drawing
+	d.Text(chartMargin, 36, "heading", "start", heading)
+	d.Text(chartMargin, 57, "quiet", "start", "Relative to the mean of all rings; 1 is even. Bar: median over the run. Thin line: to the worst moment.")
+	d.Add(`<text x="%.1f" y="76.0" class="quiet"><tspan class="conns">■</tspan> conns<tspan dx="16" class="work">■</tspan> work</text>`, chartMargin)
 	y := r.bars(&d, 94)
 	y = r.lines(&d, y+14)
 	for _, l := range wrap(r.setting(), footerChars) {
-		d.text(chartMargin, y+10, "tick", "start", l)
+		d.Text(chartMargin, y+10, "tick", "start", l)
 		y += footerLine
 	}
 	height := y + 12
@@ -99,7 +86,7 @@ func (r *report) chart(w io.Writer) error {
 }
 
 // bars draws conns and work of each policy, and returns where it ends.
-func (r *report) bars(d *drawing, top float64) float64 {
+func (r *report) bars(d *svg.Drawing, top float64) float64 {
 	var all []float64
 	for _, res := range r.Results {
 		all = append(all, res.Conns.Worst, res.Work.Worst)
@@ -107,16 +94,16 @@ func (r *report) bars(d *drawing, top float64) float64 {
 	axis := newScaled(barLeft, barRight, all)
 	bottom := top + 18 + barRow*float64(len(r.Results))
 	for i := 0; i < len(r.Results); i += 2 {
-		d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="stripe"/>`,
+		d.Add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="stripe"/>`,
 			chartMargin, top+18+barRow*float64(i), chartWidth-2*chartMargin, barRow)
 	}
 	for _, v := range axis.grid(30) {
-		d.line(axis.at(v), top+14, axis.at(v), bottom, "grid")
-		d.text(axis.at(v), top+8, "tick", "middle", fmt.Sprint(v))
+		d.Line(axis.at(v), top+14, axis.at(v), bottom, "grid")
+		d.Text(axis.at(v), top+8, "tick", "middle", fmt.Sprint(v))
 	}
 	for i, res := range r.Results {
 		y := top + 18 + barRow*float64(i)
-		d.text(barLeft-10, y+20, "name", "end", res.Policy)
+		d.Text(barLeft-10, y+20, "name", "end", res.Policy)
 		value := "value"
 		if i%2 == 0 {
 			value = "value striped"
@@ -128,16 +115,16 @@ func (r *report) bars(d *drawing, top float64) float64 {
 }
 
 // bar is at least a pixel long, so that an even load is seen.
-func (a scaled) bar(d *drawing, y float64, l load, class, value string) {
+func (a scaled) bar(d *svg.Drawing, y float64, l load, class, value string) {
 	end := a.at(l.Worst)
-	d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="%s"/>`,
+	d.Add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" class="%s"/>`,
 		a.from, y, max(a.at(l.Median)-a.from, 1), barHeight, class)
-	d.line(a.at(l.Median), y+barHeight/2, end, y+barHeight/2, "most "+class)
-	d.text(end+6, y+barHeight-0.5, value, "start", fmt.Sprintf("%.2f", l.Worst))
+	d.Line(a.at(l.Median), y+barHeight/2, end, y+barHeight/2, "most "+class)
+	d.Text(end+6, y+barHeight-0.5, value, "start", fmt.Sprintf("%.2f", l.Worst))
 }
 
 // lines draws the work of some policies over time, and returns where it ends.
-func (r *report) lines(d *drawing, top float64) float64 {
+func (r *report) lines(d *svg.Drawing, top float64) float64 {
 	var shown []result
 	var all []float64
 	for _, name := range lined {
@@ -149,13 +136,13 @@ func (r *report) lines(d *drawing, top float64) float64 {
 	if len(shown) == 0 {
 		return top
 	}
-	d.text(chartMargin, top+14, "title", "start", "Work of the worst ring, in the time after the restart")
+	d.Text(chartMargin, top+14, "title", "start", "Work of the worst ring, in the time after the restart")
 	top += 32
 	bottom, left := top+lineHeight, 60.0
 	axis := newScaled(bottom, top, all)
 	for _, v := range axis.grid(12) {
-		d.line(left, axis.at(v), lineRight, axis.at(v), "grid")
-		d.text(left-8, axis.at(v)+4, "tick", "end", fmt.Sprint(v))
+		d.Line(left, axis.at(v), lineRight, axis.at(v), "grid")
+		d.Text(left-8, axis.at(v)+4, "tick", "end", fmt.Sprint(v))
 	}
 	last := max(len(shown[0].Work.Seconds)-1, 1)
 	x := func(second int) float64 { return left + (lineRight-left)*float64(second)/float64(last) }
@@ -165,7 +152,7 @@ func (r *report) lines(d *drawing, top float64) float64 {
 		if i == 4 {
 			anchor = "end"
 		}
-		d.text(x(second), bottom+16, "tick", anchor, fmt.Sprintf("%d s", second))
+		d.Text(x(second), bottom+16, "tick", anchor, fmt.Sprintf("%d s", second))
 	}
 	type label struct {
 		y           float64
@@ -178,7 +165,7 @@ func (r *report) lines(d *drawing, top float64) float64 {
 		for second, v := range res.Work.Seconds {
 			fmt.Fprintf(&points, "%.1f,%.1f ", x(second), axis.at(v))
 		}
-		d.add(`<polyline points="%s" class="curve %s"/>`, points.String(), class)
+		d.Add(`<polyline points="%s" class="curve %s"/>`, points.String(), class)
 		ends := shown[i].Work.Seconds
 		labels = append(labels, label{axis.at(ends[len(ends)-1]) + 4, res.Policy, class})
 	}
@@ -188,7 +175,7 @@ func (r *report) lines(d *drawing, top float64) float64 {
 		if i > 0 {
 			labels[i].y = min(labels[i].y, labels[i-1].y-lineStep)
 		}
-		d.text(lineRight+8, labels[i].y, labels[i].class, "start", labels[i].name)
+		d.Text(lineRight+8, labels[i].y, labels[i].class, "start", labels[i].name)
 	}
 	return bottom + 30
 }

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quoit-go/quoit/bench/internal/svg"
 )
 
 // Sizes of the chart, in pixels.
@@ -26,22 +28,22 @@ var chartKeys = []string{"rate", "cpu", "p99"}
 // README. It brings a background of its own, since a theme may be set against
 // the system's.
 func (r *Report) Chart(w io.Writer) error {
-	var d drawing
+	var d svg.Drawing
 	versus, noise := r.compared()
 	one := len(versus) == 1
 	heading := "Ratios to " + r.Base
 	if one {
 		heading = versus[0] + " ÷ " + r.Base
 	}
-	d.text(chartMargin, 36, "heading", "start", heading)
-	d.text(chartMargin, 57, "quiet", "start", "Dot: median of the ratios of neighbouring runs. Line: their quartiles.")
+	d.Text(chartMargin, 36, "heading", "start", heading)
+	d.Text(chartMargin, 57, "quiet", "start", "Dot: median of the ratios of neighbouring runs. Line: their quartiles.")
 	legend(&d, chartMargin, 76, len(noise) > 0, r.Base)
 	y := 94.0
 	t := r.chartTable(versus)
 	for _, v := range versus {
 		cases := r.measured(v)
 		if !one {
-			d.text(chartMargin, y+16, "title", "start", v+" ÷ "+r.Base)
+			d.Text(chartMargin, y+16, "title", "start", v+" ÷ "+r.Base)
 			y += 26
 		}
 		t.top = y
@@ -49,11 +51,11 @@ func (r *Report) Chart(w io.Writer) error {
 		y = t.bottom(len(cases)) + 16
 	}
 	if len(versus) == 0 {
-		d.text(chartMargin, y+16, "quiet", "start", "nothing measured")
+		d.Text(chartMargin, y+16, "quiet", "start", "nothing measured")
 		y += 32
 	}
 	for _, l := range r.footer() {
-		d.text(chartMargin, y+10, "tick", "start", l)
+		d.Text(chartMargin, y+10, "tick", "start", l)
 		y += footerLine
 	}
 	height := y + 12
@@ -109,7 +111,7 @@ func (r *Report) chartTable(versus []string) ratioTable {
 }
 
 // legend is one text: only the program that shows it knows how wide it is.
-func legend(d *drawing, x, y float64, noise bool, base string) {
+func legend(d *svg.Drawing, x, y float64, noise bool, base string) {
 	items := [][3]string{
 		{"good", "●", "better"},
 		{"bad", "●", "worse"},
@@ -124,7 +126,7 @@ func legend(d *drawing, x, y float64, noise bool, base string) {
 		all += fmt.Sprintf(`<tspan dx="%d" class="%s">%s</tspan> %s`, dx, i[0], i[1], html.EscapeString(i[2]))
 		dx = 16
 	}
-	d.add(`<text x="%.1f" y="%.1f" class="quiet">%s</text>`, x, y, all)
+	d.Add(`<text x="%.1f" y="%.1f" class="quiet">%s</text>`, x, y, all)
 }
 
 // footer says where and how, and what is missing.

@@ -5,6 +5,8 @@ import (
 	"html"
 	"math"
 	"strings"
+
+	"github.com/quoit-go/quoit/bench/internal/svg"
 )
 
 // ratioAxis is logarithmic: twice as fast is as far from 1 as half as fast.
@@ -112,22 +114,22 @@ func (t ratioTable) middle(i int) float64 { return t.bottom(i) + t.row/2 }
 // draw gives the rows of every second family a background. noise, if there
 // is any, is cases that compare the base with itself: a band spans their
 // medians.
-func (t ratioTable) draw(d *drawing, cases, noise []*Case) {
+func (t ratioTable) draw(d *svg.Drawing, cases, noise []*Case) {
 	family, striped := "", true
-	d.text(t.left+6, t.top+headHeight-10, "tick", "start", "workload")
-	d.text(t.left+t.label-nameGap, t.top+headHeight-10, "tick", "end", "conns")
+	d.Text(t.left+6, t.top+headHeight-10, "tick", "start", "workload")
+	d.Text(t.left+t.label-nameGap, t.top+headHeight-10, "tick", "end", "conns")
 	for i, c := range cases {
 		name := c.Workload.Family
 		if name != family {
 			striped = !striped
 		}
 		if striped {
-			d.rect(t.left, t.middle(i)-t.row/2, t.width(), t.row, 0, "stripe")
+			d.Rect(t.left, t.middle(i)-t.row/2, t.width(), t.row, 0, "stripe")
 		}
 		if name != family {
-			d.text(t.left+6, t.middle(i)+4, "label", "start", name)
+			d.Text(t.left+6, t.middle(i)+4, "label", "start", name)
 		}
-		d.text(t.left+t.label-nameGap, t.middle(i)+4, "label quiet", "end", strings.TrimPrefix(c.name(), name+"/"))
+		d.Text(t.left+t.label-nameGap, t.middle(i)+4, "label quiet", "end", strings.TrimPrefix(c.name(), name+"/"))
 		family = name
 	}
 	for i, key := range t.keys {
@@ -136,25 +138,25 @@ func (t ratioTable) draw(d *drawing, cases, noise []*Case) {
 	}
 }
 
-func (t ratioTable) drawPanel(d *drawing, left float64, cases, noise []*Case, m Metric) {
+func (t ratioTable) drawPanel(d *svg.Drawing, left float64, cases, noise []*Case, m Metric) {
 	s := scaleFor(t.all, m)
 	a := ratioAxis{left: left, width: t.panel - valueWidth, span: s.span}
 	better := "← better"
 	if m.HigherIsBetter {
 		better = "better →"
 	}
-	d.text(left, t.top+14, "title", "start", m.Title)
-	d.text(left+t.panel, t.top+14, "tick", "end", better)
+	d.Text(left, t.top+14, "title", "start", m.Title)
+	d.Text(left+t.panel, t.top+14, "tick", "end", better)
 	top, bottom := t.top+headHeight-5, t.bottom(len(cases))
 	if lo, hi, ok := medians(noise, m); ok {
-		d.rect(a.at(lo), top, a.at(hi)-a.at(lo), bottom-top, 0, "noise")
+		d.Rect(a.at(lo), top, a.at(hi)-a.at(lo), bottom-top, 0, "noise")
 	}
 	for _, tick := range s.ticks {
-		d.line(a.at(tick), top, a.at(tick), bottom, "grid")
-		d.text(a.at(tick), t.top+headHeight-10, "tick", "middle", fmt.Sprint(tick))
+		d.Line(a.at(tick), top, a.at(tick), bottom, "grid")
+		d.Text(a.at(tick), t.top+headHeight-10, "tick", "middle", fmt.Sprint(tick))
 	}
-	d.line(a.at(1), top, a.at(1), bottom, "one")
-	d.text(a.at(1), t.top+headHeight-10, "tick", "middle", "1")
+	d.Line(a.at(1), top, a.at(1), bottom, "one")
+	d.Text(a.at(1), t.top+headHeight-10, "tick", "middle", "1")
 	for i := range cases {
 		c, text := cases[i].Compare(m), "-"
 		class := verdict(c, m)
@@ -162,28 +164,28 @@ func (t ratioTable) drawPanel(d *drawing, left float64, cases, noise []*Case, m 
 			a.draw(d, t.middle(i), c, class)
 			text = Number(c.Ratio.Median)
 		}
-		d.text(left+t.panel, t.middle(i)+4, "value "+class, "end", text)
+		d.Text(left+t.panel, t.middle(i)+4, "value "+class, "end", text)
 	}
 }
 
 // draw puts a bar from 1 to the median with a dot at its end, and a line
 // between the quartiles. What is off the axis ends in an arrow.
-func (a ratioAxis) draw(d *drawing, y float64, c Comparison, class string) {
+func (a ratioAxis) draw(d *svg.Drawing, y float64, c Comparison, class string) {
 	one, mid := a.at(1), a.at(c.Ratio.Median)
 	lo, hi := a.at(c.Ratio.Q1), a.at(c.Ratio.Q3)
-	d.add("<g><title>%s</title>", html.EscapeString(c.ratio()))
-	d.rect(min(one, mid), y-5, math.Abs(mid-one), 10, 0, "bar "+class)
-	d.line(lo, y, hi, y, "whisker "+class)
+	d.Add("<g><title>%s</title>", html.EscapeString(c.ratio()))
+	d.Rect(min(one, mid), y-5, math.Abs(mid-one), 10, 0, "bar "+class)
+	d.Line(lo, y, hi, y, "whisker "+class)
 	for _, q := range []float64{c.Ratio.Q1, c.Ratio.Q3} {
 		if off := a.beyond(q); off != 0 {
 			x := a.at(q)
-			d.add(`<path d="M%.1f,%.1f l%.1f,3.5 l%.1f,3.5" class="whisker %s"/>`, x, y-3.5, 5*off, -5*off, class)
+			d.Add(`<path d="M%.1f,%.1f l%.1f,3.5 l%.1f,3.5" class="whisker %s"/>`, x, y-3.5, 5*off, -5*off, class)
 		}
 	}
 	if a.beyond(c.Ratio.Median) == 0 {
-		d.circle(mid, y, 3.6, "dot "+class)
+		d.Circle(mid, y, 3.6, "dot "+class)
 	}
-	d.add("</g>")
+	d.Add("</g>")
 }
 
 // medians returns the lowest and the highest median of the ratios of cases.
@@ -203,8 +205,8 @@ func medians(cases []*Case, m Metric) (lo, hi float64, ok bool) {
 
 // ratioChart is the picture of ratios for the page.
 func ratioChart(cases []*Case) string {
-	var d drawing
+	var d svg.Drawing
 	t := ratioTable{all: cases, keys: []string{"rate", "cpu", "p50", "p99"}, label: 210, panel: 225, gap: 18, row: 24}
 	t.draw(&d, cases, nil)
-	return d.svg(t.width(), t.bottom(len(cases))+8, "ratios by workload")
+	return d.Inline(t.width(), t.bottom(len(cases))+8, "ratios by workload")
 }

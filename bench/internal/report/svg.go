@@ -2,40 +2,12 @@ package report
 
 import (
 	"fmt"
-	"html"
 	"math"
 	"strings"
 
 	"github.com/quoit-go/quoit/bench/internal/hist"
+	"github.com/quoit-go/quoit/bench/internal/svg"
 )
-
-// drawing collects the elements of one SVG picture.
-type drawing struct{ strings.Builder }
-
-func (d *drawing) add(format string, args ...any) { fmt.Fprintf(d, format+"\n", args...) }
-
-// text's anchor is start, middle or end.
-func (d *drawing) text(x, y float64, class, anchor, s string) {
-	d.add(`<text x="%.1f" y="%.1f" class="%s" text-anchor="%s">%s</text>`, x, y, class, anchor, html.EscapeString(s))
-}
-
-func (d *drawing) line(x1, y1, x2, y2 float64, class string) {
-	d.add(`<line x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f" class="%s"/>`, x1, y1, x2, y2, class)
-}
-
-func (d *drawing) circle(x, y, r float64, class string) {
-	d.add(`<circle cx="%.1f" cy="%.1f" r="%.1f" class="%s"/>`, x, y, r, class)
-}
-
-// rect's corners are rounded by radius.
-func (d *drawing) rect(x, y, width, height, radius float64, class string) {
-	d.add(`<rect x="%.1f" y="%.1f" width="%.1f" height="%.1f" rx="%.1f" class="%s"/>`, x, y, width, height, radius, class)
-}
-
-func (d *drawing) svg(width, height float64, label string) string {
-	return fmt.Sprintf(`<svg viewBox="0 0 %.0f %.0f" role="img" aria-label="%s">%s</svg>`,
-		width, height, html.EscapeString(label), d.String())
-}
 
 // Sizes of a chart of latencies, in pixels.
 const (
@@ -62,7 +34,7 @@ func nine(q float64) float64 { return -math.Log10(1 - q) }
 
 // curveChart draws latency against percentile for both sides of a case.
 func curveChart(c *Case) string {
-	var d drawing
+	var d svg.Drawing
 	lo := float64(min(c.base.Quantile(firstQuantile), c.other.Quantile(firstQuantile)))
 	hi := float64(max(c.base.Quantile(0.9999), c.other.Quantile(0.9999)))
 	lo, hi = max(lo, 100), max(hi, 2*lo, 200)
@@ -72,30 +44,30 @@ func curveChart(c *Case) string {
 		share := math.Log(max(ns, lo)/lo) / math.Log(hi/lo)
 		return bottom - (bottom-marginTop)*min(share, 1)
 	}
-	d.text(marginLeft, 16, "title", "start", c.Label())
+	d.Text(marginLeft, 16, "title", "start", c.Label())
 	for _, n := range nines {
-		d.line(x(n.q), marginTop, x(n.q), bottom, "grid")
+		d.Line(x(n.q), marginTop, x(n.q), bottom, "grid")
 		anchor := "middle"
 		if n.q == 0.9999 {
 			anchor = "end"
 		}
-		d.text(min(x(n.q), right+marginRight-2), curveHeight-8, "tick", anchor, n.label)
+		d.Text(min(x(n.q), right+marginRight-2), curveHeight-8, "tick", anchor, n.label)
 	}
 	for decade := math.Pow(10, math.Floor(math.Log10(lo))); decade <= hi; decade *= 10 {
 		for _, k := range []float64{1, 2, 5} {
 			// With few decades the steps between them have labels too.
 			if v := decade * k; v >= lo && v <= hi && (k == 1 || hi/lo < 300) {
-				d.line(marginLeft, y(v), right, y(v), "grid")
-				d.text(marginLeft-6, y(v)+4, "tick", "end", nanos(v))
+				d.Line(marginLeft, y(v), right, y(v), "grid")
+				d.Text(marginLeft-6, y(v)+4, "tick", "end", nanos(v))
 			}
 		}
 	}
 	curve(&d, &c.base, "base", x, y)
 	curve(&d, &c.other, "other", x, y)
-	return d.svg(curveWidth, curveHeight, "latencies of "+c.Label())
+	return d.Inline(curveWidth, curveHeight, "latencies of "+c.Label())
 }
 
-func curve(d *drawing, h *hist.Hist, class string, x, y func(float64) float64) {
+func curve(d *svg.Drawing, h *hist.Hist, class string, x, y func(float64) float64) {
 	if h.Count() == 0 {
 		return
 	}
@@ -107,7 +79,7 @@ func curve(d *drawing, h *hist.Hist, class string, x, y func(float64) float64) {
 		}
 		fmt.Fprintf(&points, "%.1f,%.1f ", x(q), y(float64(h.Quantile(q))))
 	}
-	d.add(`<polyline points="%s" class="curve %s"/>`, points.String(), class)
+	d.Add(`<polyline points="%s" class="curve %s"/>`, points.String(), class)
 }
 
 func nanos(v float64) string {
