@@ -96,13 +96,18 @@ func runEpoll(spec Spec) (*Result, error) {
 	if err := g.loop(); err != nil {
 		return nil, err
 	}
-	starved := 0
+	starved, behind := 0, 0
 	for _, c := range g.conns {
+		behind += c.paced.behind()
 		if c.units == 0 && !c.quiet && (c.paced == nil || len(c.paced.due) > 0) {
 			starved++
 		}
 	}
-	return g.finish(&g.lat, g.units, starved)
+	r, err := g.finish(&g.lat, g.units, starved)
+	if err == nil {
+		r.Behind = behind
+	}
+	return r, err
 }
 
 func (g *generator) closeAll() {

@@ -38,6 +38,7 @@ type Result struct {
 	Server  proc.Sample   `json:"server"` // used in the measured time
 	LoadCPU time.Duration `json:"load_cpu_ns"`
 	Starved int           `json:"starved"` // conns without any answer in the measured time
+	Behind  int           `json:"behind"`  // of a skewed load: turns that came and were not answered by the end
 	Rings   []serve.Ring  `json:"rings,omitempty"`
 	Err     string        `json:"err,omitempty"`
 }

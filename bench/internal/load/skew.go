@@ -27,6 +27,14 @@ type paced struct {
 	due    []time.Duration // turns that came while it was asking
 }
 
+// behind counts the turns that came and have not been answered.
+func (p *paced) behind() int {
+	if p == nil || !p.asking {
+		return 0
+	}
+	return 1 + len(p.due)
+}
+
 func (g *generator) pace(c *conn) {
 	c.paced = &paced{}
 	g.paced = append(g.paced, c.starter)

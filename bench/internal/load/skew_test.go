@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 	"maps"
-	"math"
 	"net"
 	nethttp "net/http"
 	"strings"
@@ -65,8 +64,11 @@ func TestSkew(t *testing.T) {
 				others, busy = others+n, max(busy, n)
 			}
 			others -= busy
-			if want := busy * (conns - 1) / workload.SkewTimes; math.Abs(float64(others-want)) > conns {
-				t.Errorf("%d requests of the busy conn, %d of the others, want %d", busy, others, want)
+			// A machine that pauses leaves paced conns behind. What is under way
+			// may have been counted as asked and as behind.
+			want := busy * (conns - 1) / workload.SkewTimes
+			if off := others + r.Behind - want; off < -1 || off > conns {
+				t.Errorf("%d requests of the busy conn, %d of the others, %d behind, want %d", busy, others, r.Behind, want)
 			}
 			for _, n := range a.lasting {
 				if n != busy {

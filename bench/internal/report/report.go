@@ -51,13 +51,14 @@ type Run struct {
 	Elapsed float64            `json:"elapsed_s"`
 	LoadCPU float64            `json:"load_cpu_s"`
 	Starved int                `json:"starved"`
+	Behind  int                `json:"behind,omitempty"`
 	Rings   []serve.Ring       `json:"rings,omitempty"` // if there were several
 }
 
 func newRun(r *load.Result) Run {
 	out := Run{
 		Metrics: map[string]float64{}, Units: r.Units,
-		Elapsed: r.Elapsed.Seconds(), LoadCPU: r.LoadCPU.Seconds(), Starved: r.Starved, Rings: r.Rings,
+		Elapsed: r.Elapsed.Seconds(), LoadCPU: r.LoadCPU.Seconds(), Starved: r.Starved, Behind: r.Behind, Rings: r.Rings,
 	}
 	for _, m := range Metrics {
 		out.Metrics[m.Key] = m.value(r)
