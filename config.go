@@ -45,9 +45,10 @@ type Config struct {
 	// Gear says how connections wait for their peers. Default [GearAuto].
 	Gear Gear
 
-	// BusyPoll is how long a ring's thread, in [GearRing], looks for further
-	// work before it sleeps. It trades CPU time, of one CPU a ring at most, for
-	// latency. Default 0; up to 1 ms.
+	// BusyPoll is how long a ring's thread in [GearRing], or one Read at a time
+	// in [GearPoll], looks for work before it sleeps. It trades CPU time, of one
+	// CPU a ring at most, for latency, and pays where few connections have a
+	// machine to themselves. Default 0; up to 1 ms.
 	BusyPoll time.Duration
 }
 

@@ -23,7 +23,7 @@ func TestEngineConfig(t *testing.T) {
 	for _, cfg := range []*quoit.Config{
 		nil, {}, {Entries: 17, Buffers: 17, BufferBytes: 257, ReadWindow: 4097}, {BufferBytes: 1 << 20, Buffers: 16},
 		{Entries: 32768}, {Buffers: 32768, BufferBytes: 256}, {ReadWindow: 64 << 20}, &pfTiny,
-		{Gear: quoit.GearRing}, {Gear: quoit.GearPoll}, {Gear: quoit.GearRing, BusyPoll: 100 * time.Microsecond},
+		{Gear: quoit.GearRing}, {Gear: quoit.GearPoll, BusyPoll: time.Millisecond}, {Gear: quoit.GearRing, BusyPoll: 100 * time.Microsecond},
 	} {
 		e, err := quoit.New(cfg)
 		if err != nil {

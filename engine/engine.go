@@ -24,7 +24,7 @@ type Config struct {
 	BufferBytes int
 	ReadWindow  int // received and unread bytes a conn, roughly
 	Gear        Gear
-	BusyPoll    time.Duration // how long a hot engine looks for completions before it sleeps
+	BusyPoll    time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
 	CPU         int           // that the thread is pinned to, or -1
 	Share       int           // engines that share the process's memory limit
 
@@ -73,6 +73,7 @@ type Engine struct {
 	_      cpu.CacheLinePad
 	gears  gears
 	timers timers
+	busy   atomic.Bool // somebody is in busyRead
 
 	mu        sync.Mutex
 	closed    bool

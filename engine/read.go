@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 
 	"golang.org/x/sys/unix"
 
@@ -156,13 +157,33 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 		}
 		c.openPoller()
 	}
-	if err := h.polled(c.poller(), h.io); err != nil {
-		return 0, err
+	if !c.busyRead() {
+		if err := h.polled(c.poller(), h.io); err != nil {
+			return 0, err
+		}
 	}
 	if c.tcp {
 		c.e.gears.count(c.e.k, &c.reads)
 	}
 	return h.k, h.ke
+}
+
+// busyRead asks the socket for as long as Config.BusyPoll allows, and reports
+// whether there was something. One Read of an engine does so at a time: more
+// would only be in each other's way.
+func (c *Conn) busyRead() bool {
+	e := c.e
+	if e.cfg.BusyPoll == 0 || !e.busy.CompareAndSwap(false, true) {
+		return false
+	}
+	defer e.busy.Store(false)
+	for until := e.k.Now() + int64(e.cfg.BusyPoll); !c.recv(); {
+		if e.k.Now() >= until || c.r.expired() {
+			return false
+		}
+		runtime.Gosched()
+	}
+	return true
 }
 
 // mayArm reports whether a Read that has to wait arms a receive.

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/engine/steering"
@@ -51,6 +52,7 @@ func ebpf(p steering.Policy) func() (quoit.Steering, error) {
 type variant struct {
 	gear     string // "" is auto, and may be given otherwise
 	rings    int    // 0 is quoit's default
+	busy     time.Duration
 	steering string // "" is one listening socket, whose conns the rings share out
 }
 
@@ -71,6 +73,7 @@ func parseVariant(text string) (variant, error) {
 }
 
 func (v *variant) add(option string) error {
+	window, isBusy := strings.CutPrefix(option, "busy")
 	number, isRings := strings.CutSuffix(strings.TrimSuffix(option, "s"), "ring")
 	switch {
 	case slices.Contains(Gears, option):
@@ -92,8 +95,17 @@ func (v *variant) add(option string) error {
 			return fmt.Errorf("%q and %q are both numbers of rings", ringsOption(v.rings), option)
 		}
 		v.rings = n
+	case isBusy:
+		d, err := time.ParseDuration(window)
+		if err != nil || d <= 0 {
+			return fmt.Errorf("%q has no time, as in busy30us", option)
+		}
+		if v.busy != 0 {
+			return fmt.Errorf("%q comes after busy%v", option, v.busy)
+		}
+		v.busy = d
 	default:
-		return fmt.Errorf("%q is none of %s, 1ring, 2rings and so on, %s", option,
+		return fmt.Errorf("%q is none of %s, 1ring, 2rings and so on, busy30us and so on, %s", option,
 			strings.Join(Gears, ", "), strings.Join(steeringNames(), ", "))
 	}
 	return nil
@@ -125,7 +137,7 @@ func (v variant) steer() (quoit.Steering, error) {
 }
 
 func (v variant) engine() (*quoit.Engine, error) {
-	e, err := quoit.New(&quoit.Config{Gear: gears[v.gear], Rings: v.rings})
+	e, err := quoit.New(&quoit.Config{Gear: gears[v.gear], Rings: v.rings, BusyPoll: v.busy})
 	if err != nil {
 		return nil, err
 	}
@@ -168,6 +180,7 @@ func Help() string {
 	line := func(name, about string) { fmt.Fprintf(&b, "  %-20s %s\n", name, about) }
 	line(strings.Join(Gears, ", "), "gear, see -gear")
 	line("1ring, 2rings, ...", "number of rings; without, quoit's default")
+	line("busy30us and so on", "Config.BusyPoll")
 	b.WriteString("One socket accepts, and each conn goes to the ring with the fewest. With a number\n" +
 		"of rings, these have a listening socket for each ring and steer to them:\n")
 	for _, s := range steerings {

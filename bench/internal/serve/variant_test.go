@@ -14,6 +14,8 @@ func TestCheck(t *testing.T) {
 		{"epoll", "", `"epoll" is none of net, quoit`},
 		{"quoit", "1ring", ""}, {"quoit", "poll+256rings", ""}, {"quoit", "4rings+ring", ""},
 		{"quoit", "2rings+least", ""}, {"quoit", "classic-cpu+auto+3rings", ""},
+		{"quoit", "poll+busy30us", ""}, {"quoit", "busy", `"busy" has no time`}, {"quoit", "busy-1us", `has no time`},
+		{"quoit", "busy1us+busy2us", `"busy2us" comes after busy1µs`},
 		{"net", "2rings", "net has no variants"},
 		{"quoit", "0rings", `"0rings" is not 1ring, or 2rings to 256rings`},
 		{"quoit", "257rings", `"257rings" is not`}, {"quoit", "1rings", `"1rings" is not`}, {"quoit", "2ring", `"2ring" is not`},
@@ -47,7 +49,7 @@ func TestWithGear(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range append(append([]string{"1ring"}, Gears...), steeringNames()...) {
+	for _, name := range append(append([]string{"1ring", "busy"}, Gears...), steeringNames()...) {
 		if !strings.Contains(Help(), name) {
 			t.Errorf("%q is missing in\n%s", name, Help())
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 // tcpPair returns both ends of a loopback connection, nonblocking.
-func tcpPair(b *testing.B) (client, server int) {
+func tcpPair(b testing.TB) (client, server int) {
 	ln := must(b)(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	defer unix.Close(ln)
 	try(b, unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
@@ -28,21 +28,21 @@ func tcpPair(b *testing.B) (client, server int) {
 	return client, server
 }
 
-func connected(b *testing.B, sa unix.Sockaddr) int {
+func connected(b testing.TB, sa unix.Sockaddr) int {
 	fd := must(b)(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
 	try(b, unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 	try(b, unix.Connect(fd, sa))
 	return fd
 }
 
-func try(b *testing.B, err error) {
+func try(b testing.TB, err error) {
 	if err != nil {
 		b.Helper() // costs too much to call before
 		b.Fatal(err)
 	}
 }
 
-func must(b *testing.B) func(int, error) int {
+func must(b testing.TB) func(int, error) int {
 	return func(n int, err error) int { try(b, err); return n }
 }
 

@@ -1,0 +1,90 @@
+//go:build linux
+
+package engine
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestBusyRead ends Reads that would look for an hour.
+func TestBusyRead(t *testing.T) {
+	e, err := New(Config{
+		Entries: 16, Buffers: 16, BufferBytes: 4096, ReadWindow: 4096,
+		Gear: GearPoll, BusyPoll: time.Hour, CPU: -1, Share: 1,
+	})
+	if err != nil {
+		t.Skip(err)
+	}
+	defer e.Close()
+	type result struct {
+		n   int
+		err error
+	}
+	read := func(c *Conn) chan result {
+		ch := make(chan result, 1)
+		go func() {
+			n, err := c.Read(make([]byte, 10))
+			ch <- result{n, err}
+		}()
+		return ch
+	}
+	for _, tt := range []struct {
+		name string
+		do   func(c *Conn, client int) error
+		want result
+	}{
+		{"bytes", func(_ *Conn, client int) error { _, err := unix.Write(client, []byte("abc")); return err }, result{3, nil}},
+		{"end", func(_ *Conn, client int) error { return unix.Shutdown(client, unix.SHUT_WR) }, result{0, io.EOF}},
+		{"deadline", func(c *Conn, _ int) error { return c.SetDeadlines(time.Now().Add(time.Millisecond), true, false) }, result{0, os.ErrDeadlineExceeded}},
+		{"deadline in the past", func(c *Conn, _ int) error { return c.SetDeadlines(time.Unix(1, 0), true, false) }, result{0, os.ErrDeadlineExceeded}},
+		{"close", func(c *Conn, _ int) error { return c.Close() }, result{0, net.ErrClosed}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			client, c := busyPair(t, e)
+			busy := read(c)
+			for !e.busy.Load() {
+				runtime.Gosched()
+			}
+			// Meanwhile another waits as ever.
+			otherClient, other := busyPair(t, e)
+			waits := read(other)
+			if _, err := unix.Write(otherClient, []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-waits; got != (result{1, nil}) {
+				t.Errorf("the other read %d, %v", got.n, got.err)
+			}
+			if !e.busy.Load() {
+				t.Error("looks no longer")
+			}
+			if err := tt.do(c, client); err != nil {
+				t.Fatal(err)
+			}
+			if got := <-busy; got.n != tt.want.n || !errors.Is(got.err, tt.want.err) {
+				t.Errorf("%d, %v, want %d, %v", got.n, got.err, tt.want.n, tt.want.err)
+			}
+			if e.busy.Load() {
+				t.Error("nobody looks, and nobody else may")
+			}
+		})
+	}
+}
+
+// busyPair is a client's socket and the conn that e serves it with.
+func busyPair(t *testing.T, e *Engine) (client int, c *Conn) {
+	client, server := tcpPair(t)
+	fd, err := unix.Dup(server)
+	try(t, err)
+	c, err = e.NewConn(fd, true, false)
+	try(t, err)
+	t.Cleanup(func() { c.Close() })
+	return client, c
+}
