@@ -117,6 +117,7 @@ type simConn struct {
 	reading       bool
 	writing       bool
 	alone         bool // no reader since the write began
+	duping        bool
 	read, written int
 	resets        int // told to a Read, Write or Close
 	told          bool

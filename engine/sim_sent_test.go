@@ -238,9 +238,11 @@ func (u *simConn) dup(rnd *rand.Rand) {
 	floor := u.written
 	u.linger = true
 	u.mu.Unlock()
+	u.setDuping(true)
 	op := u.r.begin("dup", u, nil)
 	fd, err := u.c.Dup()
 	u.r.end(op, fd, err)
+	u.setDuping(false)
 	switch {
 	case err == nil:
 		u.r.hit("duplicated")

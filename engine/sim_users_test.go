@@ -103,7 +103,6 @@ func (u *simConn) meddle(rnd *rand.Rand) {
 		case p < 65:
 			u.rawControl()
 		case p < 70:
-			u.letRead()
 			u.dup(rnd)
 		case p < 85:
 			u.close()
@@ -182,11 +181,27 @@ func (u *simConn) setLinger() {
 
 func (u *simConn) setReading(is bool) {
 	u.mu.Lock()
+	for is && u.duping {
+		u.mu.Unlock()
+		u.r.k.clock.sleep(10 * time.Microsecond)
+		u.mu.Lock()
+	}
 	u.reading = is
 	u.alone = false
 	u.mu.Unlock()
 	if is {
 		u.awaitTurn()
+	}
+}
+
+// setDuping keeps others from beginning to read: Dup may take rmu and wait for
+// the ring, see awaitTurn.
+func (u *simConn) setDuping(is bool) {
+	u.mu.Lock()
+	u.duping = is
+	u.mu.Unlock()
+	if is {
+		u.letRead()
 	}
 }
 
