@@ -23,15 +23,15 @@ import (
 type batches struct {
 	out     *batch
 	flight  *batch
+	turn    uint64          // of the engine's, in which the ring got it
 	byHand  bool            // a caller sends flight
 	inRing  bool            // the ring does
-	turn    uint64          // of the engine's, in which the ring got it
 	stuck   bool            // it did not end at once
+	finDue  bool            // CloseWrite came while stuck
+	unsend  bool            // what is stuck of a closed conn is given up
 	broken  bool            // sends fail, or will: Write asks the kernel itself
 	gone    bool            // some were lost: nothing may come after them
 	lost    error           // why flight failed, while nobody has been told
-	finDue  bool            // CloseWrite came while stuck
-	unsend  bool            // what is stuck of a closed conn is given up
 	flusher []chan struct{} // who waits in flush
 	last    timer           // ends what is stuck of a closed conn
 }

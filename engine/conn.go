@@ -21,40 +21,39 @@ import (
 type Conn struct {
 	e    *Engine
 	fd   int
-	tcp  bool
 	refs fdRef
-	node node
+	tcp  bool
 	// Engine thread only.
 	held   bool   // the engine holds a reference
 	ended  bool   // closed, as the engine knows
 	served uint64 // the turn of the last receive
+	node   node
 
 	links[Conn]
 
 	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
 
-	rmu   sync.Mutex // held by a reader, parked or not; guards the next two
-	cur   segment    // what the reader is in the middle of
-	reads uint32     // see gears.count; writes, too
-
-	wmu    sync.Mutex // held by a writer, parked or not; guards the next two
+	rmu    sync.Mutex // held by a reader, parked or not; guards cur and reads
+	wmu    sync.Mutex // held by a writer, parked or not; guards credit and writes
+	cur    segment    // what the reader is in the middle of
 	credit int        // bytes that surely fit into the send buffer
+	reads  uint32     // see gears.count
 	writes uint32
 
 	buffered atomic.Int64 // bytes in queue and cur
 
 	mu        sync.Mutex
-	closed    bool
 	dead      error // what the engine died of
 	queue     segments
 	rerr      error // end of what was received; delivered once
-	armed     bool  // a receive is requested or in flight
-	starved   bool  // the last one found no buffer
-	bulk      bool  // it filled one: Reads receive by themselves for a while
-	linger    bool  // SO_LINGER may be set
-	known     bool  // the engine has heard of the conn
+	closed    bool
+	armed     bool // a receive is requested or in flight
+	starved   bool // the last one found no buffer
+	bulk      bool // it filled one: Reads receive by themselves for a while
+	linger    bool // SO_LINGER may be set
+	known     bool // the engine has heard of the conn
+	lags      bool // destroyed is closed when a send that is stuck has ended
 	destroyed chan struct{}
-	lags      bool // it is closed when a send that is stuck has ended
 	batches
 	r, w half
 }
@@ -72,8 +71,8 @@ func (e *Engine) NewConn(fd int, tcp, foreign bool) (*Conn, error) {
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
-	c.r.init(e, c, &c.mu, false)
-	c.w.init(e, c, &c.mu, true)
+	c.r.init(c, &c.mu, false)
+	c.w.init(c, &c.mu, true)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -85,6 +84,7 @@ func (e *Engine) open(c *Conn) error {
 	return nil
 }
 
+func (c *Conn) engine() *Engine     { return c.e }
 func (c *Conn) place() *links[Conn] { return &c.links }
 
 // sysError is the error of a completion, or of a system call, named as
@@ -108,6 +108,13 @@ func (c *Conn) cannot(h *half) error {
 	return c.e.cause()
 }
 
+func (c *Conn) try(h *half, _ int) bool {
+	if h.write {
+		return c.sendAll()
+	}
+	return c.recv()
+}
+
 // check is cannot for who does not hold mu.
 func (c *Conn) check(h *half) error {
 	c.mu.Lock()
@@ -116,21 +123,16 @@ func (c *Conn) check(h *half) error {
 }
 
 // poller is nil until openPoller.
-func (c *Conn) poller() poller {
-	if p := c.polls.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
+func (c *Conn) poller() *poller { return c.polls.Load() }
 
 // openPoller puts the socket into Go's netpoller. The caller has a reference.
-func (c *Conn) openPoller() poller {
+func (c *Conn) openPoller() *poller {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	p := c.poller()
 	if p == nil {
 		p = c.e.k.Poller(c.fd)
-		c.polls.Store(&p)
+		c.polls.Store(p)
 	}
 	return p
 }

@@ -13,40 +13,38 @@ import (
 // holds the lock that goes with it (rmu, wmu or amu). What it waits for, mu
 // guards, which is the host's.
 type half struct {
-	e     *Engine
-	host  host
-	mu    *sync.Mutex
-	write bool
+	host host
+	mu   *sync.Mutex
 
 	limit atomic.Int64 // deadline in engine time; 0 none. Written under mu
+	timer timer
+	ch    chan struct{} // one token a wait, but for waitPoll; made by the first
 
+	write   bool
 	waiting bool
 	state   waitState
-	buf     []byte // waitRead: where received bytes go
-	n       int    // result: bytes
-	err     error  // result; nil with n == 0 means look again
-	kicked  bool   // the netpoller was told to end the wait, and not yet to go on
-	timer   timer
-	ch      chan struct{} // one token a wait, but for waitPoll; made by the first
+	kicked  bool // the netpoller was told to end the wait, and not yet to go on
 
-	// The owner's.
-	step   func(fd uintptr) bool // half.attempt, made once
-	try    func(fd uintptr) bool
-	failed error // why attempt gave up
-	parked bool  // attempt left the half waiting
-
-	io func(fd uintptr) bool // the try of Read or Write, made once, with its
-	p  []byte                // slice
-	k  int                   // and result
-	ke error
+	// The owner's, but for p, n and err while it waits.
+	failed bool // err is why attempt gave up
+	parked bool // attempt left the half waiting
+	p      []byte
+	n      int                   // result: bytes
+	err    error                 // result; nil with n == 0 means look again
+	step   func(fd uintptr) bool // what attempt made, once
+	other  func(fd uintptr) bool // what to do in place of host.try
 }
 
 // host is what a half belongs to.
 type host interface {
+	engine() *Engine
 	// cannot is why an operation cannot go on. Called with mu held.
 	cannot(h *half) error
+	// try is a system call of the owner's, with its result in h. It reports
+	// false if the socket was not ready.
+	try(h *half, fd int) bool
 	// poller is what the host opened before a half waits in it.
-	poller() poller
+	poller() *poller
 }
 
 type waitState uint8
@@ -58,16 +56,20 @@ const (
 	waitPoll                   // for the socket, in Go's netpoller
 )
 
-func (h *half) init(e *Engine, owner host, mu *sync.Mutex, write bool) {
-	h.e, h.host, h.mu, h.write = e, owner, mu, write
+func (h *half) init(owner host, mu *sync.Mutex, write bool) {
+	h.host, h.mu, h.write = owner, mu, write
 }
 
-// park prepares a wait and has its deadline looked at. Called with mu held.
-func (h *half) park(state waitState, buf []byte) {
-	if h.ch == nil && state != waitPoll {
-		h.ch = newToken()
+// park prepares a wait and has its deadline looked at. p is where received
+// bytes go. Called with mu held.
+func (h *half) park(state waitState, p []byte) {
+	h.waiting, h.state = true, state
+	if state != waitPoll { // whose results are the owner's
+		if h.ch == nil {
+			h.ch = newToken()
+		}
+		h.p, h.n, h.err = p, 0, nil
 	}
-	h.waiting, h.state, h.buf, h.n, h.err = true, state, buf, 0, nil
 	if d := h.limit.Load(); d != 0 && state != waitIdle {
 		h.armTimer(d)
 	}
@@ -76,21 +78,23 @@ func (h *half) park(state waitState, buf []byte) {
 // sleep waits for what park prepared, after the caller has let go of mu.
 func (h *half) sleep() {
 	<-h.ch
-	h.e.hasRun()
+	h.host.engine().hasRun()
 }
 
-// wake ends the wait, if there is one, with its result. Called with mu held.
+// wake ends the wait, if there is one, with its result: in the netpoller, which
+// needs nobody to look again, always an error. Called with mu held.
 func (h *half) wake(n int, err error) bool {
 	if !h.waiting {
 		return false
 	}
-	h.waiting, h.buf, h.n, h.err = false, nil, n, err
+	h.waiting, h.err = false, err
 	if h.state == waitPoll {
 		h.kicked = true
 		h.host.poller().Expire(h.write)
 		return true
 	}
-	h.e.readied.Add(1)
+	h.p, h.n = nil, n
+	h.host.engine().readied.Add(1)
 	h.ch <- struct{}{}
 	return true
 }
@@ -106,7 +110,7 @@ func (h *half) interrupt(err error) {
 // expired reports whether the deadline has passed.
 func (h *half) expired() bool {
 	d := h.limit.Load()
-	return d != 0 && (d == 1 || d <= h.e.k.Now())
+	return d != 0 && (d == 1 || d <= h.host.engine().k.Now())
 }
 
 // setDeadline applies to a wait under way, too. Called with mu held.
@@ -126,7 +130,7 @@ func (h *half) armTimer(d int64) {
 	if h.timer.fire == nil {
 		h.timer.fire = h.timeout
 	}
-	h.e.arm(&h.timer, d)
+	h.host.engine().arm(&h.timer, d)
 }
 
 // timeout is the timer's end. The deadline may have moved since it was set.
@@ -138,48 +142,60 @@ func (h *half) timeout(int64) {
 	}
 }
 
-// polled calls try with the descriptor until it returns true, waiting in Go's
-// netpoller for the socket to change in between. The error is why it ended
-// before. For the owner.
-func (h *half) polled(p poller, try func(fd uintptr) bool) error {
+// polled calls other with the descriptor, or the host's try for a nil one,
+// until it returns true, waiting in Go's netpoller for the socket to change in
+// between. The error is why it ended before. For the owner.
+func (h *half) polled(p *poller, other func(fd uintptr) bool) error {
 	if h.step == nil {
-		h.step = h.attempt
+		h.step = h.attempt()
 	}
-	h.try, h.failed = try, nil
+	h.other, h.failed = other, false
 	var err error
 	if h.write {
 		err = p.Write(h.step)
 	} else {
 		err = p.Read(h.step)
 	}
-	h.try = nil
+	h.other = nil
 	if h.parked {
 		h.unpark()
 	}
-	if h.failed != nil {
-		return h.failed
+	if h.failed {
+		return h.err
 	}
 	return err
 }
 
-// attempt is what the netpoller calls: at first, and whenever the socket has
-// changed.
-func (h *half) attempt(fd uintptr) bool {
-	if h.parked && h.unpark() || h.try(fd) {
-		return true
+// attempt makes what the netpoller calls: at first, and whenever the socket
+// has changed.
+func (h *half) attempt() func(fd uintptr) bool {
+	return func(fd uintptr) bool {
+		if h.parked && h.unpark() {
+			return true
+		}
+		if h.other != nil {
+			return h.other(fd) || !h.parkPoll()
+		}
+		return h.host.try(h, int(fd)) || !h.parkPoll()
 	}
+}
+
+// parkPoll prepares a wait in the netpoller, unless there is cause not to,
+// which is in err then.
+func (h *half) parkPoll() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.failed = h.host.cannot(h); h.failed != nil {
-		return true
+	if err := h.host.cannot(h); err != nil {
+		h.failed, h.err = true, err
+		return false
 	}
 	h.park(waitPoll, nil)
 	h.parked = true
-	return false
+	return true
 }
 
 // unpark ends the wait of the owner, and reports whether somebody else had
-// ended it, failed saying why.
+// ended it, err saying why.
 func (h *half) unpark() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -187,7 +203,7 @@ func (h *half) unpark() bool {
 	if !h.kicked {
 		return false
 	}
-	h.kicked, h.failed = false, h.err
+	h.kicked, h.failed = false, true
 	h.host.poller().Resume(h.write)
 	return true
 }

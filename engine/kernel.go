@@ -32,7 +32,7 @@ type kernel interface {
 
 	// Poller puts a nonblocking socket into Go's netpoller and hands it its
 	// descriptor.
-	Poller(fd int) poller
+	Poller(fd int) *poller
 
 	// Calls on nonblocking sockets, by any thread.
 	Read(fd int, p []byte) (int, error)
@@ -93,5 +93,5 @@ func (*osKernel) ResetOnClose(fd int) error {
 func (*osKernel) SendRoom(fd int) int     { return sock.Room(fd) }
 func (*osKernel) Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
 func (*osKernel) CloseFD(fd int) error    { return unix.Close(fd) }
-func (*osKernel) Poller(fd int) poller    { return newFilePoller(fd) }
+func (*osKernel) Poller(fd int) *poller   { return newPoller(fd) }
 func (*osKernel) Now() int64              { return monotonic() }

@@ -83,8 +83,8 @@ func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, er
 
 func (e *Engine) openListener(l *Listener) error {
 	l.node.h = l
-	l.a.init(e, l, &l.mu, false)
-	l.closer.init(e, l, &l.mu, false)
+	l.a.init(l, &l.mu, false)
+	l.closer.init(l, &l.mu, false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -94,6 +94,7 @@ func (e *Engine) openListener(l *Listener) error {
 	return nil
 }
 
+func (l *Listener) engine() *Engine         { return l.e }
 func (l *Listener) place() *links[Listener] { return &l.links }
 
 // MayLinger notes that SO_LINGER may be set on the listening socket.
@@ -127,17 +128,17 @@ func (l *Listener) cannot(h *half) error {
 	return l.e.cause()
 }
 
-func (l *Listener) poller() poller {
-	if p := l.polls.Load(); p != nil {
-		return *p
-	}
-	return nil
+func (l *Listener) try(h *half, fd int) bool {
+	l.got, h.err = l.acceptSocket(fd)
+	return h.err != unix.EAGAIN
 }
+
+func (l *Listener) poller() *poller { return l.polls.Load() }
 
 // openPoller puts the epoll set, or a duplicate of the socket, into Go's
 // netpoller; the socket itself is there already, for the net.Listener that
 // owns it. Called with mu held.
-func (l *Listener) openPoller() (poller, error) {
+func (l *Listener) openPoller() (*poller, error) {
 	if p := l.poller(); p != nil {
 		return p, nil
 	}
@@ -149,7 +150,7 @@ func (l *Listener) openPoller() (poller, error) {
 		}
 	}
 	p := l.e.k.Poller(fd)
-	l.polls.Store(&p)
+	l.polls.Store(p)
 	return p, nil
 }
 
@@ -221,14 +222,8 @@ func (l *Listener) poll() (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
-	if l.a.io == nil {
-		l.a.io = func(fd uintptr) bool {
-			l.got, l.a.ke = l.acceptSocket(int(fd))
-			return l.a.ke != unix.EAGAIN
-		}
-	}
 	l.mu.Unlock()
-	err = l.a.polled(p, l.a.io)
+	err = l.a.polled(p, nil)
 	l.mu.Lock()
 	if err != nil && l.closed {
 		err = net.ErrClosed // and no longer in the netpoller
@@ -236,7 +231,7 @@ func (l *Listener) poll() (accepted, error) {
 	if err != nil {
 		return accepted{}, err
 	}
-	return l.got, l.a.ke
+	return l.got, l.a.err
 }
 
 // acceptSocket is accept4(2), for when the listener is idle. It returns a

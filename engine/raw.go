@@ -110,8 +110,9 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 	scratch := scratches.Get().(*[scratchBytes]byte)
 	defer scratches.Put(scratch)
 	for {
+		var seg segment
 		c.rmu.Lock()
-		n, seg, err := c.read(scratch[:], true)
+		n, err := c.read(scratch[:], &seg)
 		c.unlockRead()
 		b := scratch[:n]
 		if n == 0 {

@@ -17,7 +17,7 @@ import (
 // not touched after Read has returned.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.rmu.Lock()
-	n, _, err := c.read(p, false)
+	n, err := c.read(p, nil)
 	c.unlockRead()
 	return n, err
 }
@@ -43,60 +43,91 @@ func (c *Conn) dropCur() {
 	}
 }
 
-// read fills p. With lend, and bytes in a queued segment, it returns that
-// segment instead, the caller's to free. Called with rmu held.
-func (c *Conn) read(p []byte, lend bool) (n int, seg segment, err error) {
-	if len(p) == 0 {
-		if c.refs.closed() {
-			return 0, segment{}, net.ErrClosed
-		}
-		return 0, segment{}, nil
-	}
-	c.mu.Lock()
+// read fills p. With lend, and bytes in a queued segment, it puts that segment
+// there instead, the caller's to free. Called with rmu held.
+//
+// An idle conn costs the stack of the goroutine that waits here. So the steps
+// are calls that return: what they need is not kept below the wait.
+func (c *Conn) read(p []byte, lend *segment) (int, error) {
 	for {
-		if err := c.cannot(&c.r); err != nil {
-			c.mu.Unlock()
-			return 0, segment{}, err
-		}
-		if len(c.cur.data) > 0 || !c.queue.empty() {
-			return c.readQueued(p, lend)
-		}
-		if err := c.rerr; err != nil {
-			c.rerr, c.lost = nil, nil
-			c.mu.Unlock()
-			return 0, segment{}, err
-		}
-		armed := c.armed
-		if !armed {
-			poll := c.starved || c.bulk
-			c.starved = false
-			c.mu.Unlock()
-			if n, err := c.readIdle(p, poll); err != unix.EAGAIN {
-				return n, segment{}, err
+		n, next, err := c.look(p, lend)
+		if next == readAsk || next == readPoll {
+			if n, err = c.readIdle(p, next == readPoll); err != unix.EAGAIN {
+				return n, err
 			}
-			c.mu.Lock()
-			if err := c.cannot(&c.r); err != nil {
-				c.mu.Unlock()
-				return 0, segment{}, err
-			}
-			c.armed, c.known = true, true
+			next, err = c.await(p)
 		}
-		c.r.park(waitRead, p)
-		c.mu.Unlock()
-		if !armed {
-			c.e.post(&c.node, wantRecv)
+		if next == readDone {
+			return n, err
 		}
 		c.r.sleep()
 		if c.r.n > 0 || c.r.err != nil {
-			return c.r.n, segment{}, c.r.err
+			return c.r.n, c.r.err
 		}
-		c.mu.Lock()
 	}
+}
+
+// readStep is what a Read does next.
+type readStep uint8
+
+const (
+	readDone  readStep = iota
+	readAsk            // ask the socket, and arm a receive if there is nothing
+	readPoll           // ask the socket, and wait in the netpoller
+	readSleep          // until the half is woken
+)
+
+// look serves a read from what was received before, or says what to do.
+func (c *Conn) look(p []byte, lend *segment) (int, readStep, error) {
+	if len(p) == 0 {
+		if c.refs.closed() {
+			return 0, readDone, net.ErrClosed
+		}
+		return 0, readDone, nil
+	}
+	c.mu.Lock()
+	err := c.cannot(&c.r)
+	switch {
+	case err != nil:
+	case len(c.cur.data) > 0 || !c.queue.empty():
+		return c.readQueued(p, lend), readDone, nil
+	case c.rerr != nil:
+		err = c.rerr
+		c.rerr, c.lost = nil, nil
+	case c.armed:
+		c.r.park(waitRead, p)
+		c.mu.Unlock()
+		return 0, readSleep, nil
+	default:
+		next := readAsk
+		if c.starved || c.bulk {
+			next = readPoll
+		}
+		c.starved = false
+		c.mu.Unlock()
+		return 0, next, nil
+	}
+	c.mu.Unlock()
+	return 0, readDone, err
+}
+
+// await parks a Read and has a receive armed for it.
+func (c *Conn) await(p []byte) (readStep, error) {
+	c.mu.Lock()
+	if err := c.cannot(&c.r); err != nil {
+		c.mu.Unlock()
+		return readDone, err
+	}
+	c.armed, c.known = true, true
+	c.r.park(waitRead, p)
+	c.mu.Unlock()
+	c.e.post(&c.node, wantRecv)
+	return readSleep, nil
 }
 
 // readQueued serves a read from what was received before. Called with mu
 // held, returns with it released.
-func (c *Conn) readQueued(p []byte, lend bool) (n int, seg segment, err error) {
+func (c *Conn) readQueued(p []byte, lend *segment) (n int) {
 	for {
 		if len(c.cur.data) == 0 {
 			if c.queue.empty() {
@@ -105,10 +136,10 @@ func (c *Conn) readQueued(p []byte, lend bool) (n int, seg segment, err error) {
 			c.cur = c.queue.pop()
 		}
 		c.mu.Unlock()
-		if lend {
-			seg, c.cur = c.cur, segment{}
-			c.buffered.Add(-int64(len(seg.data)))
-			return 0, seg, nil
+		if lend != nil {
+			*lend, c.cur = c.cur, segment{}
+			c.buffered.Add(-int64(len(lend.data)))
+			return 0
 		}
 		k := copy(p[n:], c.cur.data)
 		n += k
@@ -118,12 +149,12 @@ func (c *Conn) readQueued(p []byte, lend bool) (n int, seg segment, err error) {
 			c.cur.free(c.e.group)
 		}
 		if n == len(p) {
-			return n, segment{}, nil
+			return n
 		}
 		c.mu.Lock()
 	}
 	c.mu.Unlock()
-	return n, segment{}, nil
+	return n
 }
 
 // readIdle receives from the socket itself, for when the kernel's queue is the
@@ -133,19 +164,15 @@ func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
 	if !c.refs.acquire() {
 		return 0, net.ErrClosed
 	}
-	defer c.drop()
-	h := &c.r
-	if h.io == nil {
-		h.io = func(uintptr) bool { return c.recv() }
-	}
-	h.p = p
+	c.r.p = p
 	n, err := c.tryRead(poll || !c.mayArm())
-	h.p = nil
+	c.r.p = nil
 	if poll && n < c.e.cfg.BufferBytes {
 		c.mu.Lock()
 		c.bulk = false
 		c.mu.Unlock()
 	}
+	c.drop()
 	return n, err
 }
 
@@ -153,19 +180,19 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 	h := &c.r
 	if !poll || c.poller() == nil {
 		if c.recv() || !poll {
-			return h.k, h.ke
+			return h.n, h.err
 		}
 		c.openPoller()
 	}
 	if !c.busyRead() {
-		if err := h.polled(c.poller(), h.io); err != nil {
+		if err := h.polled(c.poller(), nil); err != nil {
 			return 0, err
 		}
 	}
 	if c.tcp {
 		c.e.gears.count(c.e.k, &c.reads)
 	}
-	return h.k, h.ke
+	return h.n, h.err
 }
 
 // busyRead asks the socket for as long as Config.BusyPoll allows, and reports
@@ -196,23 +223,23 @@ func (c *Conn) recv() bool {
 	for {
 		n, err := c.e.k.Read(c.fd, h.p)
 		if n <= 0 && c.refs.closed() {
-			h.k, h.ke = 0, net.ErrClosed // whatever the socket says by now
+			h.n, h.err = 0, net.ErrClosed // whatever the socket says by now
 			return true
 		}
 		switch err {
 		case nil:
 			c.e.stats.directReads.Add(1)
-			if h.k, h.ke = n, nil; n == 0 {
-				h.ke = io.EOF
+			if h.n, h.err = n, nil; n == 0 {
+				h.err = io.EOF
 			}
 			return true
 		case unix.EINTR:
 		case unix.EAGAIN:
-			h.k, h.ke = 0, err
+			h.n, h.err = 0, err
 			return false
 		default:
 			c.fails()
-			h.k, h.ke = 0, os.NewSyscallError("read", err)
+			h.n, h.err = 0, os.NewSyscallError("read", err)
 			return true
 		}
 	}
@@ -311,7 +338,7 @@ func (c *Conn) deliver(l *loop, bid uint16, n int) {
 	l.bytesReceived += uint64(n)
 	c.bulk = n == l.group.BufBytes() // a Read's own slice takes more at once, without a copy
 	if c.r.waiting && c.r.state == waitRead {
-		k := copy(c.r.buf, b)
+		k := copy(c.r.p, b)
 		b = b[k:]
 		l.readied = c.r.wake(k, nil) || l.readied
 	}

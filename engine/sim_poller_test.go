@@ -35,7 +35,7 @@ func side(write bool) int {
 }
 
 // Poller is called with the lock of a conn or listener held.
-func (k *simKernel) Poller(fd int) poller {
+func (k *simKernel) Poller(fd int) *poller {
 	k.yield()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -47,7 +47,7 @@ func (k *simKernel) Poller(fd int) poller {
 	k.polled[fd] = p
 	s.pollers = append(s.pollers, p)
 	k.edge(s, s.readable() || len(s.backlog) > 0, s.writable()) // it looks first
-	return p
+	return &poller{p, p}
 }
 
 // edge tells s's pollers, sooner or later. Called with mu held.

@@ -43,10 +43,7 @@ func (c *Conn) write(p []byte) (int, error) {
 	}
 	c.credit -= len(p) + sendOverhead // p takes room, too
 	h := &c.w
-	if h.io == nil {
-		h.io = func(uintptr) bool { return c.sendAll() }
-	}
-	h.p, h.k = p, 0
+	h.p, h.n = p, 0
 	n, err := c.tryWrite()
 	h.p = nil
 	return n, err
@@ -56,14 +53,14 @@ func (c *Conn) tryWrite() (int, error) {
 	h := &c.w
 	if c.poller() == nil {
 		if c.sendAll() {
-			return h.k, h.ke
+			return h.n, h.err
 		}
 		c.openPoller()
 	}
-	if err := h.polled(c.poller(), h.io); err != nil {
-		return h.k, err
+	if err := h.polled(c.poller(), nil); err != nil {
+		return h.n, err
 	}
-	return h.k, h.ke
+	return h.n, h.err
 }
 
 // sendAll is send(2) until all is sent, which is what it reports, or an error
@@ -71,13 +68,13 @@ func (c *Conn) tryWrite() (int, error) {
 func (c *Conn) sendAll() bool {
 	h := &c.w
 	for {
-		n, err := c.e.k.Write(c.fd, h.p[h.k:min(len(h.p), h.k+maxWrite)])
+		n, err := c.e.k.Write(c.fd, h.p[h.n:min(len(h.p), h.n+maxWrite)])
 		if n > 0 {
-			h.k += n
+			h.n += n
 		}
 		switch {
-		case err == nil && h.k == len(h.p):
-			h.ke = nil
+		case err == nil && h.n == len(h.p):
+			h.err = nil
 			return true
 		case err == unix.EINTR || err == nil && n > 0:
 		case err == unix.EAGAIN:
@@ -85,10 +82,10 @@ func (c *Conn) sendAll() bool {
 			c.credit = 0
 			return false
 		case err == nil:
-			h.ke = io.ErrUnexpectedEOF
+			h.err = io.ErrUnexpectedEOF
 			return true
 		default:
-			h.ke = c.writeError("write", err)
+			h.err = c.writeError("write", err)
 			return true
 		}
 	}
