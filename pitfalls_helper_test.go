@@ -111,6 +111,10 @@ func pfPair(t *testing.T, server, client htTransport) (s, c pfStream) {
 	ln := pfListen(t, server)
 	c = pfDial(t, client, ln.Addr().String())
 	s = pfAccept(t, ln)
+	for s.RemoteAddr().String() != c.LocalAddr().String() { // a stranger, who takes the port for another's
+		s.Close()
+		s = pfAccept(t, ln)
+	}
 	ln.Close()
 	return s, c
 }
