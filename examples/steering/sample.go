@@ -85,14 +85,17 @@ func sum(v []float64) (total float64) {
 
 // worst is the greatest by the mean, of those rings that are not drained: 1 if
 // they are even, as many as they are if one has all, 0 if none has any.
-func (x *sample) worst(v []float64) float64 {
-	var total, most, n float64
+func (x *sample) worst(v []float64) float64 { return share(x.most(v)) }
+
+// most is the greatest, times the number of those rings, and the total.
+func (x *sample) most(v []float64) (most, total float64) {
+	var n float64
 	for ring, y := range v {
 		if !x.drained[ring] {
 			total, most, n = total+y, max(most, y), n+1
 		}
 	}
-	return share(most*n, total)
+	return most * n, total
 }
 
 func share(part, total float64) float64 {

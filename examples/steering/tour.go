@@ -82,9 +82,12 @@ func (t *tour) finish() {
 	r := &t.done[len(t.done)-1]
 	end := &t.seen[len(t.seen)-1]
 	half := t.seen[len(t.seen)/2:]
-	for _, x := range half {
-		r.conns += x.worst(x.conns()) / float64(len(half))
+	var most, total float64
+	for _, x := range half { // one that saw few conns counts for little
+		m, n := x.most(x.conns())
+		most, total = most+m, total+n
 	}
+	r.conns = share(most, total)
 	r.requests = end.worst(end.requests(&t.seen[(len(t.seen)-1)/2]))
 	r.sent = end.sentSince(&t.from)
 	t.seen = nil
