@@ -243,9 +243,11 @@ func TestBehaviourZeroLength(t *testing.T) {
 	compareConns(t, allStreams, func(s *scene) { // while others are parked
 		s.smallBuffers()
 		r := s.start(func() string { return s.doRead(1) })
+		r.asleep()
 		r.blocked("parked Read")
 		s.fill()
 		w := s.start(func() string { return s.doWrite(make([]byte, 1<<20)) })
+		w.asleep()
 		w.blocked("parked Write")
 		for i := range 2 {
 			z := s.start(func() string { return s.doRead(0) })

@@ -91,20 +91,34 @@ func (s *scene) pairWith(lc net.ListenConfig, d net.Dialer) (conn, peer net.Conn
 // call is an operation that runs in a goroutine of its own.
 type call struct {
 	s    *scene
+	id   string // how its goroutine's stack begins
 	done chan string
 }
 
 // start runs f, whose result goes into the trace when asked for. It returns
 // when f is about to begin.
 func (s *scene) start(f func() string) *call {
-	c := &call{s, make(chan string, 1)}
-	began := make(chan struct{})
+	c := &call{s: s, done: make(chan string, 1)}
+	began := make(chan string)
 	go func() {
-		close(began)
+		b := make([]byte, 64)
+		id, _, _ := strings.Cut(string(b[:runtime.Stack(b, false)]), "[")
+		began <- id
 		c.done <- f()
 	}()
-	<-began
+	c.id = <-began
 	return c
+}
+
+// asleep waits until the call waits for the peer, and so has its half of the
+// conn to itself.
+func (c *call) asleep() {
+	c.s.t.Helper()
+	buf := make([]byte, 1<<20)
+	c.s.until("asleep", func() bool {
+		_, state, _ := strings.Cut(string(buf[:stackAll(buf)]), "\n"+c.id+"[")
+		return strings.HasPrefix(state, "IO wait") || strings.HasPrefix(state, "chan receive")
+	})
 }
 
 // blocked gives the call time to return, and records that it has not.
