@@ -100,7 +100,7 @@ func newRing(t testing.TB, p Params) *Ring {
 func reap(t testing.TB, r *Ring, n int) []CQE {
 	t.Helper()
 	cqes := make([]CQE, n)
-	for got, end := 0, time.Now().Add(5*time.Second); ; {
+	for got, end := 0, time.Now().Add(30*time.Second); ; {
 		got += r.PeekCQEs(cqes[got:])
 		if got == n {
 			return cqes
@@ -207,7 +207,7 @@ func signalEvent(t testing.TB, fd int32) {
 // awaitSleep returns when thread tid sleeps in the kernel.
 func awaitSleep(t testing.TB, tid int) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); runtime.Gosched() {
+	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); runtime.Gosched() {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", tid))
 		if err != nil {
 			t.Fatal(err)

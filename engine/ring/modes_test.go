@@ -343,7 +343,7 @@ func TestIOPoll(t *testing.T) {
 			buf := anonymous(t, 4096)
 			r.NextSQE().PrepRead(int32(fd), buf, 0, 1)
 			var c [1]CQE
-			for end := time.Now().Add(5 * time.Second); r.PeekCQEs(c[:]) == 0; {
+			for end := time.Now().Add(30 * time.Second); r.PeekCQEs(c[:]) == 0; {
 				if _, err := r.SubmitAndGet(); err != nil {
 					t.Fatal(err)
 				}
@@ -363,7 +363,7 @@ func TestIOPoll(t *testing.T) {
 func TestSQPollSleeps(t *testing.T) {
 	r := newRing(t, Params{Entries: 4, Flags: SetupSQPoll, SQThreadIdle: time.Millisecond})
 	for i := range UserData(5) {
-		for end := time.Now().Add(5 * time.Second); !r.SQNeedWakeup(); runtime.Gosched() {
+		for end := time.Now().Add(30 * time.Second); !r.SQNeedWakeup(); runtime.Gosched() {
 			if time.Now().After(end) {
 				t.Fatal("the thread does not sleep")
 			}

@@ -150,7 +150,7 @@ func TestEventFDAsync(t *testing.T) {
 		t.Errorf("%d signals for a request that completed at once", n)
 	}
 	want(t, r, 0, func(s *SQE) { s.PrepFsync(tempFile(t, "x"), 0, 1) })
-	for end := time.Now().Add(5 * time.Second); signals() != 1; {
+	for end := time.Now().Add(30 * time.Second); signals() != 1; {
 		if time.Now().After(end) {
 			t.Fatal("no signal for one that a worker completed")
 		}

@@ -40,7 +40,7 @@ func collect(t testing.TB, s *Shared, n int) []Completion {
 	var all []Completion
 	dst := make([]Completion, 8)
 	for len(all) < n {
-		got, err := s.Wait(dst, 10*time.Second)
+		got, err := s.Wait(dst, 30*time.Second)
 		if err != nil {
 			t.Fatalf("%v after %d of %d completions", err, len(all), n)
 		}
@@ -270,7 +270,7 @@ func TestSharedWakeEach(t *testing.T) {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
 			tid <- unix.Gettid()
-			_, err := s.Wait(make([]Completion, 4), 10*time.Second)
+			_, err := s.Wait(make([]Completion, 4), 30*time.Second)
 			done <- err
 		}()
 		awaitSleep(t, <-tid)
@@ -344,7 +344,7 @@ func TestSharedKeep(t *testing.T) {
 			t.Errorf("read %q", b[:c.Res])
 		}
 	}()
-	for end := time.Now().Add(5 * time.Second); !freed.Load(); runtime.GC() {
+	for end := time.Now().Add(30 * time.Second); !freed.Load(); runtime.GC() {
 		if time.Now().After(end) {
 			t.Fatal("not freed after the completion")
 		}
