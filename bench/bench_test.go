@@ -303,7 +303,9 @@ func TestTimeLimitAndInterrupt(t *testing.T) {
 	o := testOptions(small(workload.All([]int{2})[0]))
 	o.rounds, o.limit = 1000, time.Second
 	rep := runBench(t, o)
-	if rep.Elapsed > 20*time.Second || rep.Stopped == "" || len(rep.Cases[0].Pairs) == 0 {
+	// It ends the round that it is in, which takes long on a busy machine, but
+	// not as long as all of them.
+	if rep.Elapsed > 100*time.Second || rep.Stopped == "" || len(rep.Cases[0].Pairs) == 0 {
 		t.Errorf("took %v, %q, %d pairs", rep.Elapsed, rep.Stopped, len(rep.Cases[0].Pairs))
 	}
 	ctx, cancel := context.WithCancel(t.Context())

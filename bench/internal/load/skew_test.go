@@ -51,11 +51,16 @@ func TestSkew(t *testing.T) {
 	const conns = 10 // one of them busy
 	for _, kind := range []string{workload.LoadSkew, workload.LoadSkewClose} {
 		t.Run(kind, func(t *testing.T) {
-			a := newAsked()
-			s := spec(workload.Workload{Load: kind, Path: "/", Conns: conns, Depth: 1}, serveConns(t, a.serve))
-			r, err := Run(s)
-			if err != nil {
-				t.Fatal(err)
+			var a *asked
+			var r *Result
+			for d := length; r == nil || r.Units < 20*workload.SkewTimes && d < time.Minute; d *= 4 {
+				a = newAsked()
+				s := spec(workload.Workload{Load: kind, Path: "/", Conns: conns, Depth: 1}, serveConns(t, a.serve))
+				s.Length = d // until others than the busy one have asked, too
+				var err error
+				if r, err = Run(s); err != nil {
+					t.Fatal(err)
+				}
 			}
 			a.mu.Lock()
 			defer a.mu.Unlock()
