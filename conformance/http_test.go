@@ -94,6 +94,9 @@ func TestHTTP2(t *testing.T) {
 			tr.Protocols.SetHTTP2(true)
 			tr.Protocols.SetUnencryptedHTTP2(!tt.tls)
 			client := &http.Client{Transport: tr, Timeout: patience}
+			// Requests that find no conn dial one each, and package http gives
+			// each of those 2 s to get going.
+			checkHash(t, client, scheme+"://localhost", 2, 1, 1)
 			var wg sync.WaitGroup
 			for i := range 100 {
 				wg.Go(func() { checkHash(t, client, scheme+"://localhost", 2, (i*7919)%200_000, (i*104729)%200_000) })
