@@ -75,7 +75,7 @@ func TestRingsHandOver(t *testing.T) {
 	rgServe(t, ln)
 	addr := ln.Addr().String()
 
-	const long, short = 1000, 10000
+	const long, short, burst = 1000, 200, 10000
 	conns := make([]net.Conn, long)
 	for i := range conns {
 		conns[i] = rgTouch(t, addr)
@@ -98,23 +98,43 @@ func TestRingsHandOver(t *testing.T) {
 		t.Errorf("after the gaps were filled: %v", got)
 	}
 
-	var burst sync.WaitGroup
+	gone := func() bool { return e.Stats().Conns == long }
+	before := rgAccepted(e)
+	for range short { // each gone before the next
+		rgTouch(t, addr).Close()
+		htPoll(t, "the end of a short conn", gone)
+	}
+	for i, n := range rgAccepted(e) {
+		if n-before[i] != short/4 {
+			t.Errorf("%d of %d short conns went to ring %d", n-before[i], short, i)
+		}
+	}
+	before = rgAccepted(e)
+	var clients sync.WaitGroup
 	for range 8 {
-		burst.Go(func() {
-			for range short / 8 {
+		clients.Go(func() {
+			for range burst / 8 {
 				rgTouch(t, addr).Close()
 			}
 		})
 	}
-	burst.Wait()
-	var accepted []int
+	clients.Wait()
+	for i, n := range rgAccepted(e) { // a ring that is late to end conns gets fewer
+		if n-before[i] < burst/8 || n-before[i] > burst/2 {
+			t.Errorf("%d of %d conns went to ring %d", n-before[i], burst, i)
+		}
+	}
+	htPoll(t, "the end of the burst", gone)
+	if got := rgConns(e); slices.Max(got)-slices.Min(got) > 1 {
+		t.Errorf("after the burst: %v", got)
+	}
+}
+
+func rgAccepted(e *quoit.Engine) (accepted []int) {
 	for _, r := range e.Stats().Rings {
 		accepted = append(accepted, int(r.Accepted))
 	}
-	total := long + long/4 + short
-	if slices.Min(accepted) < total/4*9/10 || slices.Max(accepted) > total/4*11/10 {
-		t.Errorf("%d conns in all went to rings %v", total, accepted)
-	}
+	return accepted
 }
 
 // Dialed conns are spread, too.
