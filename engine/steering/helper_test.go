@@ -274,11 +274,11 @@ func (g *group) visits(n int) []int {
 }
 
 // traffic visits to from several goroutines until stop is called, which returns
-// how many visits there were.
-func traffic(to netip.AddrPort, clients int) (stop func() (visits int, err error)) {
+// how many visits there were, and the errors of those that failed.
+func traffic(to netip.AddrPort, clients int) (stop func() (visits int, errs []error)) {
 	var mu sync.Mutex
 	var n int
-	var first error
+	var errs []error
 	quit := make(chan struct{})
 	var wg sync.WaitGroup
 	for range clients {
@@ -292,17 +292,17 @@ func traffic(to netip.AddrPort, clients int) (stop func() (visits int, err error
 				_, err := visit(to, netip.Addr{})
 				mu.Lock()
 				n++
-				if err != nil && first == nil {
-					first = fmt.Errorf("visit %d: %w", n, err)
+				if err != nil {
+					errs = append(errs, fmt.Errorf("visit %d: %w", n, err))
 				}
 				mu.Unlock()
 			}
 		})
 	}
-	return func() (int, error) {
+	return func() (int, []error) {
 		close(quit)
 		wg.Wait()
-		return n, first
+		return n, errs
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -65,9 +66,12 @@ func TestCloseWithQueue(t *testing.T) {
 	}
 }
 
-// Rings close one after the other under load; nobody notices.
+// Rings close one after the other under load; nobody notices. Almost: the
+// kernel resets a connection whose handshake another CPU ends at that moment,
+// having seen the socket listen still.
 func TestCloseUnderLoad(t *testing.T) {
 	needBPF(t)
+	unlucky := runtime.NumCPU() - 1
 	for p := range Policy(len(policyNames)) {
 		t.Run(p.String(), func(t *testing.T) {
 			g := newGroup(t, loopback, 4)
@@ -83,8 +87,14 @@ func TestCloseUnderLoad(t *testing.T) {
 				g.close(ring)
 			}
 			more()
-			if n, err := stop(); err != nil {
-				t.Errorf("of %d visits: %v", n, err)
+			n, errs := stop()
+			for _, err := range errs {
+				if !errors.Is(err, unix.ECONNRESET) {
+					t.Errorf("of %d visits: %v", n, err)
+				}
+			}
+			if len(errs) > unlucky {
+				t.Errorf("%d of %d visits failed: %v", len(errs), n, errors.Join(errs...))
 			}
 			if n := s.Unsteered(); n != 0 {
 				t.Errorf("%d left to the hash", n)
@@ -234,8 +244,8 @@ func TestRestart(t *testing.T) {
 		}
 		c.Close()
 	}
-	if n, err := stop(); err != nil {
-		t.Errorf("of %d visits: %v", n, err)
+	if n, errs := stop(); len(errs) > 0 {
+		t.Errorf("of %d visits: %v", n, errors.Join(errs...))
 	}
 }
 
@@ -247,15 +257,15 @@ func TestRestartWithQueue(t *testing.T) {
 			const queued = 30
 			before, addr := startServer(t, loopback, true)
 			var after *server
-			var stop func() (int, error)
+			var stop func() (int, []error)
 			resets := reset(t, addr, queued, func() {
 				after, _ = startServer(t, addr.String(), migrate)
 				after.do("serve")
 				stop = traffic(addr, 4)
 				before.stop() // its sockets close as it ends
 			})
-			if n, err := stop(); err != nil {
-				t.Errorf("of %d visits: %v", n, err)
+			if n, errs := stop(); len(errs) > 0 {
+				t.Errorf("of %d visits: %v", n, errors.Join(errs...))
 			}
 			want := 0
 			if !migrate {

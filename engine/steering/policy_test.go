@@ -3,6 +3,7 @@
 package steering
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -325,8 +326,8 @@ func TestSetPolicyUnderLoad(t *testing.T) {
 		seen := sum(s.Decisions(nil)) // some conns later
 		until(t, "more conns", func() bool { return sum(s.Decisions(nil)) >= seen+20 })
 	}
-	if n, err := stop(); err != nil {
-		t.Errorf("of %d: %v", n, err)
+	if n, errs := stop(); len(errs) > 0 {
+		t.Errorf("of %d: %v", n, errors.Join(errs...))
 	}
 	// It is what was set last that counts.
 	for ring := range 4 {
