@@ -204,6 +204,16 @@ func signalEvent(t testing.TB, fd int32) {
 	}
 }
 
+// unbroken repeats a wait that a signal ended: Go sends one to whom it wants
+// to preempt, which may be in the kernel when it comes.
+func unbroken[N any](wait func() (N, error)) (n N, err error) {
+	for {
+		if n, err = wait(); !errors.Is(err, unix.EINTR) {
+			return n, err
+		}
+	}
+}
+
 // awaitSleep returns when thread tid sleeps in the kernel.
 func awaitSleep(t testing.TB, tid int) {
 	t.Helper()
