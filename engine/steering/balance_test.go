@@ -63,9 +63,10 @@ func TestLeastLoaded(t *testing.T) {
 				counts[r]++
 				mu.Unlock()
 			})
-			within(t, "all", counts, 0.1, 1, 1, 1, 1)
+			// Medians are 4%. A tenth happens, by chance.
+			within(t, "all", counts, 0.15, 1, 1, 1, 1)
 			until(t, "the short ones end", func() bool { return total(g.opened()) == long })
-			within(t, "long", g.opened(), 0.1, 1, 1, 1, 1)
+			within(t, "long", g.opened(), 0.15, 1, 1, 1, 1)
 			for ring, n := range s.Decisions(nil) {
 				if int(n) != counts[ring] {
 					t.Errorf("ring %d: %d decisions, %d conns", ring, n, counts[ring])

@@ -56,8 +56,8 @@
 // anything is spread, too. A handshake that is never finished would stay on
 // its way for ever; Drained ends that.
 //
-// Of two rings whose loads differ by no more than some 12 connections and an
-// eighth, least loaded may take the one with more, if it was sent fewer since
+// Of two rings whose loads differ by no more than some 12 connections and a
+// sixteenth, least loaded may take the one with more, if it was sent fewer since
 // the last change of a weight, a hold or the policy: who gets the many short
 // connections would otherwise hang on a few long ones.
 //

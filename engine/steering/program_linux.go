@@ -39,10 +39,10 @@ const (
 	tries = 8
 
 	// A connection open weighs as much as loadWeight sent, until what was sent
-	// outweighs the slack: that many connections and 1/8 of the load.
+	// outweighs the slack: that many connections and 1/16 of the load.
 	loadWeight = 10
 	slack      = 12
-	slackShift = 3
+	slackShift = 4
 
 	passSocket = 1 // SK_PASS
 
