@@ -51,13 +51,10 @@ func (c *Conn) write(p []byte) (int, error) {
 
 func (c *Conn) tryWrite() (int, error) {
 	h := &c.w
-	if c.poller() == nil {
-		if c.sendAll() {
-			return h.n, h.err
-		}
-		c.openPoller()
+	if c.sendAll() { // most sockets have room: the netpoller need not know
+		return h.n, h.err
 	}
-	if err := h.polled(c.poller(), nil); err != nil {
+	if err := h.polled(c.openPoller(), nil); err != nil {
 		return h.n, err
 	}
 	return h.n, h.err
