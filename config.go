@@ -47,8 +47,8 @@ type Config struct {
 
 	// BusyPoll is how long a ring's thread in [GearRing], or one Read at a time
 	// in [GearPoll], looks for work before it sleeps. It trades CPU time, of one
-	// CPU a ring at most, for latency, and pays where few connections have a
-	// machine to themselves. Default 0; up to 1 ms.
+	// CPU a ring at most, for latency: that of a single busy connection, where
+	// CPUs are idle. Several have to share what it leaves. Default 0; up to 1 ms.
 	BusyPoll time.Duration
 }
 
