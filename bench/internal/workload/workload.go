@@ -79,24 +79,23 @@ type family struct {
 }
 
 var (
-	httpConns = []int{1, 8, 16, 32, 64, 256, 1024}
-	echoConns = []int{1, 8, 64, 256, 1024}
+	manyConns = []int{1, 8, 16, 32, 64, 256, 1024}
 	skewConns = []int{256, 1024}
 )
 
 var families = []family{
 	{Workload{Family: "http", About: "HTTP/1.1 keep-alive, 13-byte response", Server: ServeHTTP, Load: LoadHTTP, Path: "/"},
-		httpConns, []int{1, 8, 64, 256}, 0},
+		manyConns, []int{1, 8, 64, 256}, 0},
 	{Workload{Family: "http-timeouts", About: "the same, server timeouts set", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Timeouts: true},
-		httpConns, nil, 0},
+		manyConns, nil, 0},
 	{Workload{Family: "close", About: "a conn for each request (Connection: close)", Server: ServeHTTP, Load: LoadClose, Path: "/"},
 		[]int{64}, []int{64}, 0},
 	{Workload{Family: "pipelined", About: "16 pipelined requests a conn", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Depth: 16},
 		[]int{8, 64}, nil, 0},
 	{Workload{Family: "echo-64B", About: "64 bytes back and forth, no protocol", Server: ServeEcho, Load: LoadEcho, Size: 64},
-		echoConns, []int{1, 64}, 0},
+		manyConns, []int{1, 64}, 0},
 	{Workload{Family: "echo-1KB", About: "1 KB back and forth, no protocol", Server: ServeEcho, Load: LoadEcho, Size: 1 << 10},
-		echoConns, nil, 0},
+		manyConns, nil, 0},
 	{Workload{Family: "download", About: "1 GB response from memory", Server: ServeHTTP, Load: LoadDownload, Path: "/bulk"},
 		[]int{1}, []int{1}, 0},
 	{Workload{Family: "download-file", About: "1 GB response from a file (sendfile)", Server: ServeHTTP, Load: LoadDownload, Path: PathFile},
