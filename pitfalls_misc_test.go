@@ -18,8 +18,8 @@ import (
 	"github.com/quoit-go/quoit"
 )
 
-// The kernel forgets the peer's address with its RST: who asks for it late
-// has none, and net/http panics on a nil RemoteAddr.
+// After the peer's RST getpeername(2) fails, and net/http panics on a nil
+// RemoteAddr.
 func TestPitfall25EarlyReset(t *testing.T) {
 	htEach(t, func(t *testing.T, tr htTransport) {
 		ln := pfListen(t, tr)
@@ -275,4 +275,45 @@ func pfChildFiles([]string) error {
 		}
 	}
 	return nil
+}
+
+// A conn that its peer has reset before anybody accepted it still says whose
+// it was.
+func TestPitfall25EarlyResetPeer(t *testing.T) {
+	const conns = 200
+	for _, gear := range []quoit.Gear{quoit.GearRing, quoit.GearPoll} {
+		t.Run(gear.String(), func(t *testing.T) {
+			ln := pfListen(t, pfOn(pfEngine(t, quoit.Config{Gear: gear})))
+			peers := make(chan string, conns)
+			accepting := pfGo(func() error { // in the ring ahead of Accept
+				for range conns {
+					c, err := ln.Accept()
+					if err != nil {
+						return err
+					}
+					peers <- c.RemoteAddr().String()
+					c.Close()
+				}
+				return nil
+			})
+			want := map[string]bool{}
+			for range conns {
+				c, err := net.Dial("tcp", ln.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				want[c.LocalAddr().String()] = true
+				c.(*net.TCPConn).SetLinger(0)
+				c.Close()
+			}
+			pfWait(t, accepting, "Accept")
+			close(peers)
+			for p := range peers {
+				if !want[p] {
+					t.Errorf("accepted a conn of %s", p)
+				}
+				delete(want, p)
+			}
+		})
+	}
 }

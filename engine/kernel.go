@@ -85,7 +85,7 @@ func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) 
 func (*osKernel) Accept(fd int) (int, unix.Sockaddr, error) {
 	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
-func (*osKernel) Peer(fd int) (unix.Sockaddr, error) { return unix.Getpeername(fd) }
+func (*osKernel) Peer(fd int) (unix.Sockaddr, error) { return sock.Peer(fd) }
 func (*osKernel) Shutdown(fd, how int) error         { return unix.Shutdown(fd, how) }
 func (*osKernel) ResetOnClose(fd int) error {
 	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})

@@ -293,8 +293,7 @@ func (l *Listener) completed(lp *loop, cqe *ring.CQE) {
 	lp.readied = l.a.wake(0, nil) || lp.readied
 }
 
-// take queues an accepted conn, asking for its peer at once: after an early
-// reset the kernel forgets it. Called with mu held.
+// take queues an accepted conn with its peer. Called with mu held.
 func (l *Listener) take(fd int) {
 	if l.closed {
 		l.e.cutOff(fd)
