@@ -51,14 +51,16 @@ func (c *Conn) dropCur() {
 func (c *Conn) read(p []byte, lend *segment) (int, error) {
 	for {
 		n, next, err := c.look(p, lend)
-		if next == readAsk || next == readPoll {
+		switch next {
+		case readDone:
+			return n, err
+		case readAsk, readPoll:
 			if n, err = c.readIdle(p, next == readPoll); err != unix.EAGAIN {
 				return n, err
 			}
-			next, err = c.await(p)
-		}
-		if next == readDone {
-			return n, err
+			if err = c.await(p); err != nil {
+				return 0, err
+			}
 		}
 		c.r.sleep()
 		if c.r.n > 0 || c.r.err != nil {
@@ -112,17 +114,17 @@ func (c *Conn) look(p []byte, lend *segment) (int, readStep, error) {
 }
 
 // await parks a Read and has a receive armed for it.
-func (c *Conn) await(p []byte) (readStep, error) {
+func (c *Conn) await(p []byte) error {
 	c.mu.Lock()
 	if err := c.cannot(&c.r); err != nil {
 		c.mu.Unlock()
-		return readDone, err
+		return err
 	}
 	c.armed, c.known = true, true
 	c.r.park(waitRead, p)
 	c.mu.Unlock()
 	c.e.post(&c.node, wantRecv)
-	return readSleep, nil
+	return nil
 }
 
 // readQueued serves a read from what was received before. Called with mu

@@ -19,21 +19,8 @@ func TestPeer(t *testing.T) {
 			continue
 		}
 		defer ln.Close()
-		c, err := net.Dial("tcp", ln.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		s, err := ln.Accept()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer s.Close()
-		f, err := s.(*net.TCPConn).File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		fd := int(f.Fd())
+		c, s := conns(t, ln)
+		fd := descriptor(t, s)
 		want := c.LocalAddr().(*net.TCPAddr)
 		check := func(when string) {
 			t.Helper()
@@ -50,7 +37,7 @@ func TestPeer(t *testing.T) {
 			}
 		}
 		check("connected")
-		if err := c.(*net.TCPConn).SetLinger(0); err != nil {
+		if err := c.SetLinger(0); err != nil {
 			t.Fatal(err)
 		}
 		c.Close()

@@ -11,6 +11,7 @@
 package sock
 
 import (
+	"encoding/binary"
 	"syscall"
 	"unsafe"
 
@@ -35,18 +36,17 @@ func Peer(fd int) (unix.Sockaddr, error) {
 	switch raw.Addr.Family {
 	case unix.AF_INET:
 		p := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
-		return &unix.SockaddrInet4{Port: hostPort(p.Port), Addr: p.Addr}, nil
+		return &unix.SockaddrInet4{Port: hostPort(&p.Port), Addr: p.Addr}, nil
 	case unix.AF_INET6:
 		p := (*unix.RawSockaddrInet6)(unsafe.Pointer(&raw))
-		return &unix.SockaddrInet6{Port: hostPort(p.Port), ZoneId: p.Scope_id, Addr: p.Addr}, nil
+		return &unix.SockaddrInet6{Port: hostPort(&p.Port), ZoneId: p.Scope_id, Addr: p.Addr}, nil
 	}
 	return nil, err
 }
 
 // hostPort is a port as it lies in a socket address.
-func hostPort(port uint16) int {
-	b := (*[2]byte)(unsafe.Pointer(&port))
-	return int(b[0])<<8 | int(b[1])
+func hostPort(port *uint16) int {
+	return int(binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:]))
 }
 
 // Room returns how many bytes the send buffer of a TCP socket can still take,

@@ -11,14 +11,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pair is a connected TCP pair, as descriptors.
-func pair(t *testing.T) (a, b int) {
+// conns are the ends of a connection to ln.
+func conns(t *testing.T, ln net.Listener) (client, server *net.TCPConn) {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
 	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
@@ -27,16 +22,31 @@ func pair(t *testing.T) (a, b int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var fds []int
-	for _, c := range []net.Conn{c, s} {
-		f, err := c.(*net.TCPConn).File()
-		if err != nil {
-			t.Fatal(err)
-		}
-		c.Close()
-		t.Cleanup(func() { f.Close() })
-		fds = append(fds, int(f.Fd()))
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
+
+// descriptor takes c's place until the test ends.
+func descriptor(t *testing.T, c *net.TCPConn) int {
+	t.Helper()
+	f, err := c.File()
+	if err != nil {
+		t.Fatal(err)
 	}
+	c.Close()
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
+}
+
+// pair is a connected TCP pair, as descriptors.
+func pair(t *testing.T) (a, b int) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, s := conns(t, ln)
+	fds := []int{descriptor(t, c), descriptor(t, s)}
 	for _, fd := range fds {
 		if err := unix.SetNonblock(fd, true); err != nil {
 			t.Fatal(err)
