@@ -275,9 +275,12 @@ func (c *Conn) Shutdown(how int) error {
 		return nil // the engine will
 	}
 	c.mu.Lock()
-	gone := c.gone
+	gone, closed := c.gone, c.closed
 	c.mu.Unlock()
-	if gone {
+	switch {
+	case gone && closed: // Close has given up what was stuck
+		return net.ErrClosed
+	case gone:
 		return os.NewSyscallError("shutdown", unix.ENOTCONN) // as after a reset
 	}
 	return c.shutdown(how)
