@@ -69,6 +69,7 @@ func (b *bench) run(ctx context.Context) (*report.Report, error) {
 		Command: commandLine(b.args),
 		Length:  b.length,
 		Warmup:  b.warmup,
+		Settle:  b.settle,
 		Skipped: b.skipped,
 	}
 	left := b.rounds * len(b.jobs)
@@ -117,7 +118,7 @@ func commandLine(args []string) string {
 
 // remaining estimates the time for the rounds left.
 func (b *bench) remaining(spent time.Duration, left int) time.Duration {
-	d := time.Duration(left) * 4 * (b.warmup + b.length + 100*time.Millisecond)
+	d := time.Duration(left) * (4*(b.warmup+b.length+100*time.Millisecond) + 2*b.settle)
 	if done := b.rounds*len(b.jobs) - left; done > 0 {
 		d = spent / time.Duration(done) * time.Duration(left)
 	}
@@ -164,13 +165,18 @@ func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
 	var results [4]*load.Result
 	for i, isBase := range order {
 		s := servers[isBase]
+		warmup := b.warmup
+		if s.fresh {
+			warmup += b.settle
+		}
+		s.fresh = false
 		results[i], err = runLoad(ctx, load.Spec{
 			Workload: j.Workload,
 			Addr:     s.Addr,
 			PID:      s.pid,
 			Rings:    s.Rings,
 			Seed:     uint64(2*round + i/2), // a pair's runs draw the same
-			Warmup:   b.warmup,
+			Warmup:   warmup,
 			Length:   b.length,
 		}, j.pin.load)
 		if err != nil {

@@ -66,6 +66,7 @@ func command(ctx context.Context, binary, name string, procs int) (*exec.Cmd, *t
 // serverProcess is a running server.
 type serverProcess struct {
 	serve.Ready
+	fresh  bool // there was no load yet
 	pid    int
 	cmd    *exec.Cmd
 	stdin  io.Closer
@@ -75,7 +76,7 @@ type serverProcess struct {
 
 func startServer(ctx context.Context, s side, spec serve.Spec, procs int, cpus []int) (*serverProcess, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	p := &serverProcess{cancel: cancel}
+	p := &serverProcess{cancel: cancel, fresh: true}
 	spec.Transport, spec.Variant = s.transport, s.variant
 	if err := p.start(ctx, s, spec, procs, cpus); err != nil {
 		cancel()

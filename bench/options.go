@@ -53,6 +53,7 @@ type options struct {
 	pins      []pin
 	rounds    int
 	warmup    time.Duration
+	settle    time.Duration
 	length    time.Duration
 	limit     time.Duration
 	from      string // reports are made from this file, without a run
@@ -67,8 +68,10 @@ type options struct {
 const (
 	defaultRounds = 10
 	defaultLength = time.Second
-	quickRounds   = 4
-	quickLength   = 500 * time.Millisecond
+	defaultSettle = time.Second
+	quickRounds   = 3
+	quickLength   = 300 * time.Millisecond
+	quickSettle   = 800 * time.Millisecond
 	quickLimit    = 115 * time.Second // leaves 65 s for building, so that all is under 3 minutes
 )
 
@@ -111,9 +114,10 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&sel.gear, "gear", "auto", "auto, ring or poll: `gear` of the quoit servers that -base and -versus name without one")
 	fs.StringVar(&sel.procs, "procs", "0", "GOMAXPROCS of the servers, `numbers` such as 1,2; 0 is Go's default")
 	fs.StringVar(&sel.placed, "pin", "off", "`placements`: off, split (server and generator on halves of the CPUs), or SERVER:LOAD as in 0-1:2-3; several with a space between")
-	fs.IntVar(&o.rounds, "rounds", 0, "rounds of four runs each (default 10, quick 4)")
-	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 500ms)")
+	fs.IntVar(&o.rounds, "rounds", 0, "rounds of four runs each (default 10, quick 3)")
+	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 300ms)")
 	fs.DurationVar(&o.warmup, "warmup", -1, "time before it (default a fifth of it)")
+	fs.DurationVar(&o.settle, "settle", -1, "time before a server's first run besides, in which a quoit finds its gear (default 1s, quick 800ms)")
 	fs.DurationVar(&o.limit, "limit", 0, "limit for the whole run; what is measured by then is reported (default none, quick "+quickLimit.String()+")")
 	fs.StringVar(&o.from, "from", "", "make the reports from this `file`, written by -json before, and run nothing; -run selects")
 	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none; not with -from unless given")
@@ -227,9 +231,9 @@ func (o *options) selectWorkloads(sel selection) error {
 }
 
 func (o *options) times(quick bool) error {
-	rounds, length := defaultRounds, defaultLength
+	rounds, length, settle := defaultRounds, defaultLength, defaultSettle
 	if quick {
-		rounds, length = quickRounds, quickLength
+		rounds, length, settle = quickRounds, quickLength, quickSettle
 		if o.limit == 0 {
 			o.limit = quickLimit
 		}
@@ -243,6 +247,9 @@ func (o *options) times(quick bool) error {
 	if o.warmup == -1 {
 		o.warmup = o.length / 5
 	}
+	if o.settle == -1 {
+		o.settle = settle
+	}
 	switch {
 	case o.rounds < 1 || o.rounds > 10000:
 		return fmt.Errorf("-rounds=%d: want 1 to 10000", o.rounds)
@@ -250,6 +257,8 @@ func (o *options) times(quick bool) error {
 		return fmt.Errorf("-length=%v: want 50ms to 10m", o.length)
 	case o.warmup < 0 || o.warmup > 10*time.Minute:
 		return fmt.Errorf("-warmup=%v: want 0 to 10m", o.warmup)
+	case o.settle < 0 || o.settle > 10*time.Minute:
+		return fmt.Errorf("-settle=%v: want 0 to 10m", o.settle)
 	case o.limit < 0:
 		return fmt.Errorf("-limit=%v is negative", o.limit)
 	}

@@ -58,7 +58,7 @@ func TestParseQuick(t *testing.T) {
 		t.Errorf("%d of %d workloads, limit %v", len(quick.workloads), len(all.workloads), quick.limit)
 	}
 	runs := time.Duration(len(quick.workloads) * quick.rounds * 4)
-	if nominal := runs * (quick.length + quick.warmup + 50*time.Millisecond); nominal > quick.limit {
+	if nominal := runs * (quick.length + quick.warmup + quick.settle/2 + 50*time.Millisecond); nominal > quick.limit {
 		t.Errorf("the quick run takes %v and has %v", nominal, quick.limit)
 	}
 }
@@ -139,6 +139,7 @@ func TestParseErrors(t *testing.T) {
 		{"-rounds -1", "-rounds"},
 		{"-length 1ms", "-length"},
 		{"-warmup -5s", "-warmup"},
+		{"-settle -5s", "-settle"},
 		{"-limit -1s", "-limit"},
 		{"-gear bogus", "-gear: "},
 		{"-gear 2rings", "-gear: "},

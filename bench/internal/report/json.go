@@ -23,6 +23,7 @@ type jsonReport struct {
 	Base    string       `json:"base"`
 	Length  float64      `json:"length_s"`
 	Warmup  float64      `json:"warmup_s"`
+	Settle  float64      `json:"settle_s"`
 	Elapsed float64      `json:"elapsed_s"`
 	Metrics []jsonMetric `json:"metrics"`
 	Skipped []string     `json:"skipped,omitempty"`
@@ -58,7 +59,7 @@ type jsonCase struct {
 func (r *Report) JSON(w io.Writer) error {
 	out := jsonReport{
 		Date: r.Date, Machine: r.Machine, Go: r.Go, Command: r.Command, Base: r.Base,
-		Length: r.Length.Seconds(), Warmup: r.Warmup.Seconds(), Elapsed: r.Elapsed.Seconds(),
+		Length: r.Length.Seconds(), Warmup: r.Warmup.Seconds(), Settle: r.Settle.Seconds(), Elapsed: r.Elapsed.Seconds(),
 		Skipped: r.Skipped, Checks: r.Checks, Stopped: r.Stopped, Cases: []jsonCase{},
 	}
 	for _, m := range Metrics {
@@ -90,7 +91,7 @@ func Read(from io.Reader) (*Report, error) {
 	}
 	r := &Report{
 		Date: in.Date, Machine: in.Machine, Go: in.Go, Command: in.Command, Base: in.Base,
-		Length: seconds(in.Length), Warmup: seconds(in.Warmup), Elapsed: seconds(in.Elapsed),
+		Length: seconds(in.Length), Warmup: seconds(in.Warmup), Settle: seconds(in.Settle), Elapsed: seconds(in.Elapsed),
 		Skipped: in.Skipped, Checks: in.Checks, Stopped: in.Stopped,
 	}
 	for _, j := range in.Cases {

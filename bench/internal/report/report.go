@@ -25,6 +25,7 @@ type Report struct {
 	Command string
 	Length  time.Duration // measured, of one run
 	Warmup  time.Duration
+	Settle  time.Duration // before a server's first run, besides
 	Elapsed time.Duration
 	Skipped []string
 	Checks  []string // what other load generators found

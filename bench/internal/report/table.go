@@ -59,7 +59,7 @@ func (r *Report) Heading() []string {
 	m := r.Machine
 	lines := []string{
 		fmt.Sprintf("%s, %d CPUs, %.0f GB, Linux %s, %s, %s", m.CPU, m.CPUs, float64(m.Memory)/1e9, m.Kernel, r.Go, r.Date.Format(time.DateOnly)),
-		fmt.Sprintf("%s; runs of %v after %v of warm-up; %v in all; load average before: %s", r.Command, r.Length, r.Warmup, r.Elapsed.Round(time.Second), m.Load),
+		fmt.Sprintf("%s; runs of %v after %v of warm-up, %v more for a fresh server; %v in all; load average before: %s", r.Command, r.Length, r.Warmup, r.Settle, r.Elapsed.Round(time.Second), m.Load),
 		fmt.Sprintf("Ratios are those of neighbouring runs against %s: medians (and quartiles). The generator shares the machine.", r.Base),
 	}
 	if r.Stopped != "" {
