@@ -57,8 +57,9 @@ type Config struct {
 type Gear int
 
 const (
-	// GearAuto is GearPoll, and GearRing while that saves work: when many
-	// connections become ready at once. It finds out by trying.
+	// GearAuto is GearPoll, and GearRing while that saves CPU time: when many
+	// connections become ready at once. It finds out by trying both, for half
+	// a second, and again after five seconds to a minute.
 	GearAuto Gear = iota
 
 	// GearRing has the kernel receive and accept by io_uring into the

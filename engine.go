@@ -136,6 +136,10 @@ type Stats struct {
 	RingTime    time.Duration // spent in GearRing, all rings added
 	PollTime    time.Duration // spent in GearPoll
 
+	// Of all engines of the process in GearAuto together.
+	Comparisons uint64  // of the two gears under load
+	RingCost    float64 // CPU time for the same work in GearRing by that in GearPoll, in the last of them
+
 	BytesReceived  uint64 // received through the rings' buffers
 	DirectReads    uint64 // Reads served by recv without a ring
 	BuffersOut     int    // receive buffers lent, or given back since their ring last woke

@@ -1,8 +1,11 @@
 package quoit
 
+import "github.com/quoit-go/quoit/engine"
+
 // stats adds up what the rings did.
 func (t *transport) stats(s *Stats) {
 	s.Gear = GearPoll
+	s.Comparisons, s.RingCost = engine.Comparisons()
 	for i, e := range t.rings {
 		es := e.Stats()
 		r := RingStats{

@@ -93,7 +93,7 @@ func (c *Conn) mayBatch(n int) bool {
 		return false
 	}
 	if c.credit < n+sendOverhead {
-		if !c.refs.acquire() {
+		if !c.acquire() {
 			return false
 		}
 		// Half, for what the kernel charges beside the bytes; and what is on

@@ -20,7 +20,7 @@ import (
 // *os.SyscallError, or what the engine died of.
 type Conn struct {
 	e    *Engine
-	fd   int
+	fd   int // changes while refs is seized
 	refs fdRef
 	tcp  bool
 	// Engine thread only.
@@ -31,14 +31,16 @@ type Conn struct {
 
 	links[Conn]
 
-	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
+	polls atomic.Pointer[poller] // what owns fd while it is in Go's netpoller
+	moved *moved                 // where its bytes are counted
 
-	rmu    sync.Mutex // held by a reader, parked or not; guards cur and reads
+	rmu    sync.Mutex // held by a reader, parked or not; guards cur, reads and left
 	wmu    sync.Mutex // held by a writer, parked or not; guards credit and writes
 	cur    segment    // what the reader is in the middle of
 	credit int        // bytes that surely fit into the send buffer
-	reads  uint32     // see gears.count
-	writes uint32
+	reads  uint8      // see gears.count
+	writes uint8
+	left   uint32 // see gears.leaves
 
 	buffered atomic.Int64 // bytes in queue and cur
 
@@ -50,7 +52,7 @@ type Conn struct {
 	armed     bool // a receive is requested or in flight
 	starved   bool // the last one found no buffer
 	bulk      bool // it filled one: Reads receive by themselves for a while
-	linger    bool // SO_LINGER may be set
+	linger    bool // SO_LINGER may be set, and the descriptor's number be known
 	known     bool // the engine has heard of the conn
 	lags      bool // destroyed is closed when a send that is stuck has ended
 	destroyed chan struct{}
@@ -71,6 +73,7 @@ func (e *Engine) NewConn(fd int, tcp, foreign bool) (*Conn, error) {
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
+	c.moved = e.tally.next()
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
 	e.mu.Lock()
@@ -135,6 +138,34 @@ func (c *Conn) openPoller() *poller {
 		c.polls.Store(p)
 	}
 	return p
+}
+
+// leavePoller takes the socket out of Go's netpoller, which the kernel would
+// tell of every message that goes to the ring: epoll does not ask who waits.
+// The only way out is to close the descriptor, so that the socket gets another
+// one. Not if others know its number. Called with rmu and mu held.
+func (c *Conn) leavePoller() {
+	p := c.poller()
+	if p == nil || c.linger || !c.e.gears.leaves(c.left) || c.flight != nil || c.out != nil || !c.refs.seize() {
+		return
+	}
+	if fd, err := c.e.k.Dup(c.fd); err == nil {
+		_ = p.Close()
+		c.polls.Store(nil)
+		c.fd, c.left = fd, c.e.gears.epoch()
+	}
+	c.refs.restore()
+}
+
+// acquire keeps the descriptor open, and its number, until drop. It fails on a
+// closed conn. Not with mu held.
+func (c *Conn) acquire() bool {
+	if c.refs.acquire() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.refs.acquire() // who seized them has let go of mu
 }
 
 func (c *Conn) closeFD() error {
@@ -287,7 +318,7 @@ func (c *Conn) Shutdown(how int) error {
 }
 
 func (c *Conn) shutdown(how int) error {
-	if !c.refs.acquire() {
+	if !c.acquire() {
 		return net.ErrClosed
 	}
 	defer c.drop()

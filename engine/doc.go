@@ -60,7 +60,8 @@
 //
 // A descriptor is closed by whoever drops the last of its references, see
 // fdRef; the engine holds one while a request of the conn is in flight, and so
-// does a call that uses it. Close has the kernel take what Write accepted,
+// does a call that uses it. When only the owner has one, a conn may get another
+// descriptor, see Conn.leavePoller. Close has the kernel take what Write accepted,
 // wakes the waiters, then has the engine cancel what is in flight. It does not
 // call shutdown(2), which would be faster: a close that resets, for SO_LINGER
 // or for bytes left unread, if only in the ring, must not send a FIN first.
@@ -68,7 +69,8 @@
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers; Conn.mu guards the state
-// that callers and the engine share and is held for nanoseconds. Order: rmu
+// that callers and the engine share and is held for nanoseconds, microseconds
+// while a conn leaves the netpoller. Order: rmu
 // or wmu, Conn.mu, timers.mu. Engine.mu guards the lists of open conns and
 // listeners and is taken alone.
 package engine

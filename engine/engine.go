@@ -70,10 +70,11 @@ type Engine struct {
 	readied, ran, awaited atomic.Uint64
 	restEnd               atomic.Int64
 
-	_      cpu.CacheLinePad
-	gears  gears
-	timers timers
-	busy   atomic.Bool // somebody is in busyRead
+	_       cpu.CacheLinePad
+	gears   gears
+	compare *comparison // nil: a trial is proof
+	timers  timers
+	busy    atomic.Bool // somebody is in busyRead
 
 	mu        sync.Mutex
 	closed    bool
@@ -83,6 +84,7 @@ type Engine struct {
 
 	_     cpu.CacheLinePad
 	stats counters
+	tally tally
 }
 
 // counters are read by Stats at any time.
@@ -145,6 +147,10 @@ func (e *Engine) setup() (*loop, error) {
 		return nil, err
 	}
 	e.optLen = hasOptLen(r, g.ID())
+	if e.cfg.Gear == GearAuto {
+		e.compare = &gearsCompared
+		e.compare.join(e)
+	}
 	return e.attach(k, g), nil
 }
 

@@ -21,12 +21,11 @@ const (
 // The ring pays when one turn of its thread serves many conns, or makes one
 // send of many Writes; below that the thread switch that each turn costs is
 // dearer than what it saves. Nobody can tell from outside how many there will
-// be, so GearAuto tries: at a high rate of calls it shifts up, and stays if in
-// trialTime a turn brings tryBatch conns something on average, sends saved
-// added, and as long as it brings stayBatch. On two CPUs some 2
-// were seen at 4 busy conns, 4 at 8, 6 to 11 at 16 and 16 to 60 at 32 or more.
-// The ring's tails are shorter from 8 conns on, but only from some 64 on does
-// it serve as many requests as the netpoller.
+// be, so GearAuto tries: at a high rate of calls it shifts up, for a comparison
+// if in trialTime a turn brings tryBatch conns something on average, sends saved
+// added. Where the ring wins that, the engine stays hot as long as a turn brings
+// stayBatch. On two CPUs some 2 were seen at 4 busy conns, 4 at 8, 6 to 11 at 16
+// and 16 to 60 at 32 or more.
 const (
 	trialCalls = 512                   // these many Reads and small Writes
 	trialRate  = 25 * time.Millisecond // in less than this make a trial worth it
@@ -40,15 +39,19 @@ const (
 	maxPause   = time.Second
 	longTime   = time.Second // in GearRing, after which the pause is short again
 
-	callsCounted = 16 // a conn tells the gears about this many calls at once
+	callsCounted = 16 // a conn tells the gears about this many calls at once; divides 256
 )
 
 // gears decides when an engine is hot. A change does not touch the conns:
 // each arms a receive, or waits in the netpoller, when it next has to wait,
-// and an armed one is cancelled when it next receives.
+// and an armed one is cancelled when it next receives. Conns whose engine is
+// to stay hot leave the netpoller, see Conn.leavePoller.
 type gears struct {
-	hot   atomic.Bool
-	fixed bool
+	hot     atomic.Bool
+	fixed   bool
+	held    atomic.Bool // a comparison shifts
+	favored atomic.Bool // the ring won the last one
+	proven  atomic.Bool // hot, and not for a trial
 
 	_      cpu.CacheLinePad // hot is read by every call
 	calls  atomic.Uint64    // in GearPoll, by callsCounted
@@ -62,7 +65,6 @@ type gears struct {
 	// The engine's thread's.
 	began    int64 // of what is being judged
 	started  int64 // the engine has been hot since
-	proven   bool  // a trial went well
 	pause    time.Duration
 	turns    uint64 // that brought receives
 	receives uint64 // conns that got some, turn by turn
@@ -78,11 +80,21 @@ func (g *gears) init(gear Gear, now int64) {
 
 // Shift changes the gear of an engine in GearAuto at once, until it has cause
 // to change it itself. Tests use it.
-func (e *Engine) Shift(hot bool) { e.gears.shift(hot, e.k.Now()) }
+func (e *Engine) Shift(hot bool) {
+	e.gears.shift(hot, e.k.Now())
+	e.gears.proven.Store(hot)
+}
+
+// leaves reports whether a conn that is armed leaves the netpoller, which costs
+// it three system calls: not in a trial that may well fail, and once only after
+// each change. left is the epoch in which it last did.
+func (g *gears) leaves(left uint32) bool {
+	return (g.fixed || g.held.Load() || g.favored.Load() || g.proven.Load()) && left != g.epoch()
+}
 
 // count is called for each call in GearPoll that the ring might serve better,
 // with a counter that belongs to its caller, and may shift up.
-func (g *gears) count(k kernel, calls *uint32) {
+func (g *gears) count(k kernel, calls *uint8) {
 	if g.fixed || g.hot.Load() {
 		return
 	}
@@ -90,16 +102,20 @@ func (g *gears) count(k kernel, calls *uint32) {
 		return
 	}
 	now := k.Now()
-	if now-g.marked.Swap(now) < int64(trialRate) && now >= g.rest.Load() {
+	if now-g.marked.Swap(now) < int64(trialRate) && now >= g.rest.Load() && !g.held.Load() {
 		g.shift(true, now)
 	}
 }
+
+// epoch is a number above 0 for the time since the last change.
+func (g *gears) epoch() uint32 { return uint32(g.changes.Load()) + 1 }
 
 func (g *gears) shift(hot bool, now int64) {
 	if !g.hot.CompareAndSwap(!hot, hot) {
 		return
 	}
 	g.changes.Add(1)
+	g.proven.Store(false)
 	if since := g.since.Swap(now); !hot {
 		g.ringed.Add(now - since)
 	}
@@ -107,22 +123,24 @@ func (g *gears) shift(hot bool, now int64) {
 
 // judge looks whether a hot engine should stay so. Engine thread, before it
 // waits.
-func (g *gears) judge(k kernel) {
-	if g.fixed || !g.hot.Load() {
+func (e *Engine) judge() {
+	g := &e.gears
+	if g.fixed || !g.hot.Load() || g.held.Load() {
 		return
 	}
-	now := k.Now()
+	now := e.k.Now()
 	if since := g.since.Load(); since != g.started {
-		g.started, g.began, g.proven = since, now+int64(warmTime), false
+		g.started, g.began = since, now+int64(warmTime)
 		g.turns, g.receives, g.saved = 0, 0, 0
 		return
 	}
 	window, batch := int64(judgeTime), uint64(stayBatch)
-	if !g.proven {
+	if !g.proven.Load() {
 		window, batch = int64(trialTime), tryBatch
 	}
 	gain, t := g.receives+g.saved, now-g.began
-	hopeless := !g.proven && t >= int64(hopeTime) && 2*gain < batch*g.turns
+	enough := gain >= batch*g.turns
+	hopeless := !g.proven.Load() && t >= int64(hopeTime) && 2*gain < batch*g.turns
 	switch {
 	case t < 0:
 		g.turns, g.receives, g.saved = 0, 0, 0
@@ -130,17 +148,40 @@ func (g *gears) judge(k kernel) {
 	case t < window && !hopeless:
 		return
 	}
-	if gain >= batch*g.turns {
-		g.proven = true
-		if now-g.started >= int64(longTime) {
-			g.pause = minPause
-		}
-	} else {
+	g.began, g.turns, g.receives, g.saved = now, 0, 0, 0
+	if !enough {
 		g.rest.Store(now + int64(g.pause))
 		g.pause = min(2*g.pause, maxPause)
 		g.shift(false, now)
+		return
 	}
-	g.began, g.turns, g.receives, g.saved = now, 0, 0, 0
+	g.proven.Store(true)
+	if now-g.started >= int64(longTime) {
+		g.pause = minPause
+	}
+	if e.compare != nil {
+		v, until := e.compare.ask(e)
+		g.heed(v, until, now)
+	}
+}
+
+// heed does as a comparison says.
+func (g *gears) heed(v verdict, until, now int64) {
+	g.favored.Store(v == ringWins)
+	if v == pollWins {
+		g.rest.Store(until)
+		g.shift(false, now)
+	}
+}
+
+// decided ends what held g.
+func (g *gears) decided(v verdict, until, now int64) {
+	if v == ringWins {
+		g.shift(true, now)
+		g.proven.Store(true)
+	}
+	g.heed(v, until, now)
+	g.held.Store(false)
 }
 
 // times returns how long the engine has been in each gear.

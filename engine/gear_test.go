@@ -11,6 +11,7 @@ import (
 type gearClock struct {
 	kernel
 	now int64
+	e   *Engine // whose kernel it is
 }
 
 func (c *gearClock) Now() int64              { return c.now }
@@ -18,7 +19,7 @@ func (c *gearClock) advance(d time.Duration) { c.now += int64(d) }
 
 // calls makes enough of them for a trial, in d.
 func (c *gearClock) calls(g *gears, d time.Duration) {
-	var mine uint32
+	var mine uint8
 	for range trialCalls {
 		c.advance(d / trialCalls)
 		g.count(c, &mine)
@@ -31,14 +32,15 @@ func (c *gearClock) turns(g *gears, n, receives int, d time.Duration) {
 		c.advance(d / time.Duration(n))
 		g.turns++
 		g.receives += uint64(receives)
-		g.judge(c)
+		c.e.judge()
 	}
 }
 
 func newGears(gear Gear) (*gears, *gearClock) {
-	g, c := new(gears), &gearClock{now: int64(time.Hour)}
-	g.init(gear, c.now)
-	return g, c
+	c := &gearClock{now: int64(time.Hour)}
+	c.e = &Engine{k: c}
+	c.e.gears.init(gear, c.now)
+	return &c.e.gears, c
 }
 
 func TestGearsFixed(t *testing.T) {

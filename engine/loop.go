@@ -252,7 +252,7 @@ func (l *loop) enter() {
 		return
 	}
 	l.publish()
-	e.gears.judge(l.k)
+	e.judge()
 	if e.cfg.BusyPoll > 0 && e.gears.hot.Load() && l.spin() {
 		return
 	}
@@ -417,6 +417,9 @@ func (l *loop) publish() {
 // release gives the ring and, once no reader holds a buffer, the buffers
 // back to the kernel.
 func (l *loop) release() {
+	if l.e.compare != nil {
+		l.e.compare.leave(l.e)
+	}
 	l.e.dead.CompareAndSwap(nil, &ErrClosed)
 	l.e.failPosted()
 	l.e.asleep.Store(false)      // whatever it died in

@@ -15,7 +15,7 @@ import (
 
 // Control runs f on the descriptor, which stays open meanwhile.
 func (c *Conn) Control(f func(fd uintptr)) error {
-	if !c.refs.acquire() {
+	if !c.acquire() {
 		return net.ErrClosed
 	}
 	defer c.drop()
@@ -45,7 +45,7 @@ func (c *Conn) RawControl(f func(fd uintptr)) error {
 func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 	c.rmu.Lock()
 	defer c.unlockRead()
-	if !c.refs.acquire() {
+	if !c.acquire() {
 		return net.ErrClosed
 	}
 	defer c.drop()
@@ -68,7 +68,7 @@ func (c *Conn) RawWrite(f func(fd uintptr) bool) error {
 
 // whenWritable is RawWrite with wmu held.
 func (c *Conn) whenWritable(f func(fd uintptr) bool) error {
-	if !c.refs.acquire() {
+	if !c.acquire() {
 		return net.ErrClosed
 	}
 	defer c.drop()
@@ -119,6 +119,7 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 			b = seg.data
 		}
 		if len(b) > 0 {
+			c.moved.add(len(b))
 			k, werr := c.lend(w, b, &seg)
 			if k < 0 || k > len(b) {
 				if k = 0; werr == nil {

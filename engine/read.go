@@ -19,6 +19,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.rmu.Lock()
 	n, err := c.read(p, nil)
 	c.unlockRead()
+	c.moved.add(n)
 	return n, err
 }
 
@@ -120,6 +121,7 @@ func (c *Conn) await(p []byte) error {
 		c.mu.Unlock()
 		return err
 	}
+	c.leavePoller()
 	c.armed, c.known = true, true
 	c.r.park(waitRead, p)
 	c.mu.Unlock()
@@ -163,7 +165,7 @@ func (c *Conn) readQueued(p []byte, lend *segment) (n int) {
 // only one. In GearPoll, or with poll, it waits in the netpoller until there
 // is something; else it returns a bare EAGAIN, for a receive to be armed.
 func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
-	if !c.refs.acquire() {
+	if !c.acquire() {
 		return 0, net.ErrClosed
 	}
 	c.r.p = p

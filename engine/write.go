@@ -24,17 +24,20 @@ func (c *Conn) Write(p []byte) (int, error) {
 		if ok, err := c.accept(p); err != nil {
 			return 0, err
 		} else if ok {
+			c.moved.add(len(p))
 			return len(p), nil
 		}
 	} else if c.tcp && len(p) <= batchWrite {
 		c.e.gears.count(c.e.k, &c.writes)
 	}
-	return c.write(p)
+	n, err := c.write(p)
+	c.moved.add(n)
+	return n, err
 }
 
 // write has the kernel take p. Called with wmu held.
 func (c *Conn) write(p []byte) (int, error) {
-	if !c.refs.acquire() {
+	if !c.acquire() {
 		return 0, net.ErrClosed
 	}
 	defer c.drop()

@@ -1,0 +1,199 @@
+//go:build linux
+
+package engine
+
+import (
+	"math"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// contest is the world of a comparison under test: time passes in its pauses
+// only, and engines that are hot do ring's work, others poll's.
+type contest struct {
+	comparison
+	hot, cold  *Engine
+	ring, poll load
+	passed     func(pauses int) bool // may change loads; false ends the comparison
+	now, cpu   float64
+	pauses     int
+	asked      chan struct{} // closed once nobody asks any more
+}
+
+// load is what engines do in a second.
+type load struct{ bytes, cpu float64 }
+
+func newContest(ring, poll load) *contest {
+	w := &contest{ring: ring, poll: poll, now: float64(time.Hour)}
+	w.clock = func() int64 { return int64(w.now) }
+	w.spent = func() int64 { return int64(w.cpu) }
+	w.pause = func(d time.Duration, _ <-chan struct{}) bool {
+		<-w.asked
+		w.pauses++
+		if w.passed != nil && !w.passed(w.pauses) {
+			return false
+		}
+		l := w.poll
+		if w.hot.Hot() {
+			l = w.ring
+		}
+		w.now += float64(d)
+		w.cpu += l.cpu * float64(d)
+		w.hot.tally.next().bytes.Add(uint64(l.bytes * d.Seconds()))
+		return true
+	}
+	for _, e := range []**Engine{&w.hot, &w.cold} {
+		*e = &Engine{k: &gearClock{now: w.clock()}}
+		(*e).gears.init(GearAuto, w.clock())
+		w.join(*e)
+	}
+	return w
+}
+
+// run has the hot engine ask, and returns what it heeds at the end.
+func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
+	t.Helper()
+	w.asked = make(chan struct{})
+	w.hot.Shift(true)
+	count := w.count
+	if v, _ := w.ask(w.hot); v != undecided || !w.hot.gears.held.Load() {
+		t.Fatalf("%v at once", v)
+	}
+	if v, _ := w.ask(w.hot); v != undecided {
+		t.Fatalf("%v in the middle", v)
+	}
+	close(w.asked)
+	for w.hot.gears.held.Load() {
+		runtime.Gosched()
+	}
+	if w.cold.Hot() || w.cold.gears.changes.Load() != 0 {
+		t.Error("a cold engine was compared, too")
+	}
+	w.mu.Lock() // until end is over
+	defer w.mu.Unlock()
+	if w.running || w.count == count {
+		return undecided, 0
+	}
+	return w.last, time.Duration(w.until - w.clock())
+}
+
+func TestCompare(t *testing.T) {
+	net := load{1e6, 0.5}
+	for _, tt := range []struct {
+		name string
+		ring load
+		want verdict
+		cost float64
+	}{
+		{"cheaper", load{1e6, 0.4}, ringWins, 0.8},
+		{"same", net, ringWins, 1},
+		{"cheaper and faster", load{2e6, 0.8}, ringWins, 0.8},
+		{"dearer", load{1e6, 0.53}, pollWins, 1.06},
+		{"dearer, for it does less", load{0.9e6, 0.5}, pollWins, 1 / 0.9},
+		{"cheaper and slower", load{0.9e6, 0.4}, pollWins, 0.8 / 0.9},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newContest(tt.ring, net)
+			w.passed = func(pauses int) bool {
+				drift := 0.97 // the machine slows down, and stalls once
+				if pauses == 6 {
+					drift = 0.1
+				} else if pauses == 7 {
+					drift = 10
+				}
+				w.ring.bytes *= drift
+				w.poll.bytes *= drift
+				return true
+			}
+			v, term := w.run(t)
+			if v != tt.want || math.Abs(w.cost-tt.cost) > 0.01*tt.cost {
+				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.cost, tt.want, tt.cost)
+			}
+			g := &w.hot.gears
+			wins := tt.want == ringWins
+			if w.hot.Hot() != wins || g.proven.Load() != wins || g.favored.Load() != wins {
+				t.Errorf("hot %v, proven %v, favored %v", w.hot.Hot(), g.proven.Load(), g.favored.Load())
+			}
+			if rest := time.Duration(g.rest.Load() - w.clock()); !wins && rest != term {
+				t.Errorf("no trial for %v, want %v", rest, term)
+			}
+		})
+	}
+}
+
+// A verdict holds, for longer while it is the same, and is what other engines
+// are told that ask.
+func TestCompareTerm(t *testing.T) {
+	net, better, worse := load{1e6, 0.5}, load{1e6, 0.4}, load{1e6, 0.6}
+	w := newContest(better, net)
+	for want := minTerm; want < 2*maxTerm; want *= 2 {
+		if v, term := w.run(t); v != ringWins || term != min(want, maxTerm) {
+			t.Fatalf("%v for %v, want %v", v, term, min(want, maxTerm))
+		}
+		w.now = float64(w.until - 1)
+		if v, until := w.ask(w.cold); v != ringWins || until != w.until || w.running {
+			t.Fatalf("told %v until %d", v, until)
+		}
+		w.now++
+	}
+	for _, want := range []time.Duration{minTerm, 2 * minTerm} {
+		w.ring = worse
+		if v, term := w.run(t); v != pollWins || term != want {
+			t.Fatalf("%v for %v, want %v", v, term, want)
+		}
+		w.now = float64(w.until)
+	}
+}
+
+// A load that goes away, or the end of the engine, leaves no verdict.
+func TestCompareUndecided(t *testing.T) {
+	for name, passed := range map[string]func(w *contest, pauses int) bool{
+		"no load": func(w *contest, pauses int) bool {
+			if pauses == 7 {
+				w.ring.bytes, w.poll.bytes = 0, 0
+			}
+			return true
+		},
+		"closed": func(_ *contest, pauses int) bool { return pauses < 7 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newContest(load{1e6, 0.4}, load{1e6, 0.5})
+			w.passed = func(pauses int) bool { return passed(w, pauses) }
+			if v, _ := w.run(t); v != undecided || w.pauses > 8 {
+				t.Errorf("%v after %d pauses", v, w.pauses)
+			}
+			before := w.pauses
+			if w.run(t); w.pauses == before {
+				t.Error("no second try")
+			}
+		})
+	}
+}
+
+// An engine that has joined is out again once it is closed.
+func TestCompareLeave(t *testing.T) {
+	joined := func(e *Engine) bool {
+		gearsCompared.mu.Lock()
+		defer gearsCompared.mu.Unlock()
+		for _, x := range gearsCompared.engines {
+			if x == e {
+				return true
+			}
+		}
+		return false
+	}
+	for gear, want := range map[Gear]bool{GearAuto: true, GearRing: false, GearPoll: false} {
+		e, err := New(Config{Entries: 16, Buffers: 16, BufferBytes: 4096, ReadWindow: 4096, Gear: gear, CPU: -1, Share: 1})
+		if err != nil {
+			t.Skip(err)
+		}
+		if joined(e) != want {
+			t.Errorf("gear %v: joined is %v", gear, !want)
+		}
+		try(t, e.Close())
+		if joined(e) {
+			t.Errorf("gear %v: a closed engine is compared", gear)
+		}
+	}
+}
