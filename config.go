@@ -58,8 +58,8 @@ type Gear int
 
 const (
 	// GearAuto is GearPoll, and GearRing while that saves CPU time: when many
-	// connections become ready at once. It finds out by trying both, for half
-	// a second, and again after five seconds to a minute.
+	// connections become ready at once. It finds out by trying both, for
+	// most of a second, and again after ten seconds to a minute.
 	GearAuto Gear = iota
 
 	// GearRing has the kernel receive and accept by io_uring into the

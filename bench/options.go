@@ -68,10 +68,10 @@ type options struct {
 const (
 	defaultRounds = 10
 	defaultLength = time.Second
-	defaultSettle = time.Second
+	defaultSettle = 1200 * time.Millisecond
 	quickRounds   = 3
-	quickLength   = 300 * time.Millisecond
-	quickSettle   = 800 * time.Millisecond
+	quickLength   = 250 * time.Millisecond
+	quickSettle   = time.Second
 	quickLimit    = 115 * time.Second // leaves 65 s for building, so that all is under 3 minutes
 )
 
@@ -115,9 +115,9 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&sel.procs, "procs", "0", "GOMAXPROCS of the servers, `numbers` such as 1,2; 0 is Go's default")
 	fs.StringVar(&sel.placed, "pin", "off", "`placements`: off, split (server and generator on halves of the CPUs), or SERVER:LOAD as in 0-1:2-3; several with a space between")
 	fs.IntVar(&o.rounds, "rounds", 0, "rounds of four runs each (default 10, quick 3)")
-	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 300ms)")
+	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 250ms)")
 	fs.DurationVar(&o.warmup, "warmup", -1, "time before it (default a fifth of it)")
-	fs.DurationVar(&o.settle, "settle", -1, "time before a server's first run besides, in which a quoit finds its gear (default 1s, quick 800ms)")
+	fs.DurationVar(&o.settle, "settle", -1, "time before a server's first run besides, in which a quoit finds its gear (default 1.2s, quick 1s)")
 	fs.DurationVar(&o.limit, "limit", 0, "limit for the whole run; what is measured by then is reported (default none, quick "+quickLimit.String()+")")
 	fs.StringVar(&o.from, "from", "", "make the reports from this `file`, written by -json before, and run nothing; -run selects")
 	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none; not with -from unless given")

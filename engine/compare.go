@@ -17,23 +17,24 @@ import (
 // with what they read may cost more when many do it at once. So before an
 // engine stays in GearRing, both gears are compared under the load there is,
 // by CPU time, which only the process as a whole has a clock for. Hence one
-// comparison at a time, of all engines of the process that are hot when it
-// begins, with one verdict for all engines in GearAuto.
+// comparison at a time, of all engines of the process that are in GearAuto, with
+// one verdict for them. Those that have little to do hardly count, and are cold
+// again soon.
 //
 // It is windows in the netpoller and in the ring by turns, each against its
 // neighbours, and the median of that. During it the gears leave their engines
 // alone (gears.held).
 const (
 	windows    = 9
-	settleTime = 20 * time.Millisecond // of each, for conns to come over; not counted
+	settleTime = 50 * time.Millisecond // of each, for a thousand conns to come over; not counted
 	windowTime = 40 * time.Millisecond // after that
 
 	// The ring wins unless it is dearer, or slower, by more than this. Equal is
 	// good enough, for its tails are shorter.
-	costMargin = 0.02 // of CPU time for the same work
+	costMargin = 0.03 // of CPU time for the same work
 	rateMargin = 0.03 // of work in the same time, where callers wait for answers
 
-	minTerm = 5 * time.Second // that a verdict holds; doubles while the same is found again
+	minTerm = 10 * time.Second // that a verdict holds; doubles while the same is found again
 	maxTerm = time.Minute
 )
 
@@ -139,20 +140,24 @@ func (c *comparison) ask(e *Engine) (verdict, int64) {
 	if c.clock() < c.until {
 		return c.last, c.until
 	}
-	var hot []*Engine
+	var all []entrant
 	for _, e := range c.engines {
-		if e.gears.hot.Load() {
-			e.gears.held.Store(true)
-			hot = append(hot, e)
-		}
+		e.gears.held.Store(true)
+		all = append(all, entrant{e, e.tally.sum()})
 	}
 	c.running = true
-	go c.run(hot, e.stopped)
+	go c.run(all, e.stopped)
 	return undecided, 0
 }
 
+// entrant is an engine in a comparison.
+type entrant struct {
+	*Engine
+	before uint64 // its tally
+}
+
 // run compares, and tells engines. It gives up when stop is closed.
-func (c *comparison) run(engines []*Engine, stop <-chan struct{}) {
+func (c *comparison) run(engines []entrant, stop <-chan struct{}) {
 	var seen [windows]window
 	ok := true
 	for i := 0; i < windows && ok; i++ {
@@ -172,8 +177,9 @@ func (c *comparison) run(engines []*Engine, stop <-chan struct{}) {
 	c.end(engines, v, cost)
 }
 
-// end tells engines the verdict. It is none if the load went away.
-func (c *comparison) end(engines []*Engine, v verdict, cost float64) {
+// end tells the verdict to those that had work. It is none if the load went
+// away.
+func (c *comparison) end(engines []entrant, v verdict, cost float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock()
@@ -188,7 +194,11 @@ func (c *comparison) end(engines []*Engine, v verdict, cost float64) {
 	}
 	c.running = false
 	for _, e := range engines {
-		e.gears.decided(v, c.until, now)
+		if e.tally.sum() == e.before {
+			e.gears.decided(undecided, c.until, now)
+		} else {
+			e.gears.decided(v, c.until, now)
+		}
 	}
 }
 
@@ -208,7 +218,7 @@ type window struct {
 	time, cost float64
 }
 
-func (c *comparison) look(engines []*Engine) window {
+func (c *comparison) look(engines []entrant) window {
 	w := window{time: float64(c.clock()), cost: float64(c.spent())}
 	for _, e := range engines {
 		w.work += float64(e.tally.sum())
