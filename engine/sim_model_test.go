@@ -118,6 +118,7 @@ type simConn struct {
 	writing       bool
 	alone         bool // no reader since the write began
 	duping        bool
+	failing       bool // the Write under way may take rmu
 	read, written int
 	resets        int // told to a Read, Write or Close
 	told          bool
@@ -318,7 +319,7 @@ func (u *simConn) wrote(op *simOp, n int, err error) {
 	ok := u.judge(op, &u.wd, "Write", err)
 	dead, closing := u.r.hasDied(), u.mayBeClosed()
 	u.mu.Lock()
-	u.writing = false
+	u.writing, u.failing = false, false
 	if isReset(err) {
 		u.resets++
 		u.told = u.told || op.name == "write" && errors.Is(err, unix.ECONNRESET)

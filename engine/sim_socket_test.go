@@ -183,7 +183,7 @@ func (k *simKernel) Write(fd int, p []byte) (int, error) {
 	k.nap()
 	n, err := k.write(fd, s, p)
 	if err == unix.EPIPE && s.user != nil {
-		s.user.letRead()
+		s.user.setFailing()
 	}
 	return n, err
 }

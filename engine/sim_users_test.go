@@ -181,7 +181,7 @@ func (u *simConn) setLinger() {
 
 func (u *simConn) setReading(is bool) {
 	u.mu.Lock()
-	for is && u.duping {
+	for is && (u.duping || u.failing) {
 		u.mu.Unlock()
 		u.r.k.clock.sleep(10 * time.Microsecond)
 		u.mu.Lock()
@@ -203,6 +203,14 @@ func (u *simConn) setDuping(is bool) {
 	if is {
 		u.letRead()
 	}
+}
+
+// setFailing is setDuping for the Write that has met a broken pipe.
+func (u *simConn) setFailing() {
+	u.mu.Lock()
+	u.failing = u.writing // else it is somebody's who flushes, and does not take rmu
+	u.mu.Unlock()
+	u.letRead()
 }
 
 func (u *simConn) isReading() bool {
@@ -228,8 +236,8 @@ func (u *simConn) awaitTurn() {
 	u.c.unlockRead()
 }
 
-// letRead has such a Write wait until the reader, if it is about to lock rmu,
-// has done so. Not for ever: it may be the one who writes, in Dup.
+// letRead waits until the reader, if it is about to lock rmu, has done so. Not
+// for ever: it may be the one who writes, in Dup.
 func (u *simConn) letRead() {
 	for range 100 {
 		if !u.isReading() || !u.c.rmu.TryLock() {
