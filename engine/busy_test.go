@@ -16,14 +16,7 @@ import (
 
 // TestBusyRead ends Reads that would look for an hour.
 func TestBusyRead(t *testing.T) {
-	e, err := New(Config{
-		Entries: 16, Buffers: 16, BufferBytes: 4096, ReadWindow: 4096,
-		Gear: GearPoll, BusyPoll: time.Hour, CPU: -1, Share: 1,
-	})
-	if err != nil {
-		t.Skip(err)
-	}
-	defer e.Close()
+	e := smallEngine(t, GearPoll, time.Hour)
 	type result struct {
 		n   int
 		err error
@@ -48,13 +41,13 @@ func TestBusyRead(t *testing.T) {
 		{"close", func(c *Conn, _ int) error { return c.Close() }, result{0, net.ErrClosed}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			client, c := busyPair(t, e)
+			client, c := servedPair(t, e)
 			busy := read(c)
 			for !e.busy.Load() {
 				runtime.Gosched()
 			}
 			// Meanwhile another waits as ever.
-			otherClient, other := busyPair(t, e)
+			otherClient, other := servedPair(t, e)
 			waits := read(other)
 			if _, err := unix.Write(otherClient, []byte("x")); err != nil {
 				t.Fatal(err)
@@ -76,15 +69,4 @@ func TestBusyRead(t *testing.T) {
 			}
 		})
 	}
-}
-
-// busyPair is a client's socket and the conn that e serves it with.
-func busyPair(t *testing.T, e *Engine) (client int, c *Conn) {
-	client, server := tcpPair(t)
-	fd, err := unix.Dup(server)
-	try(t, err)
-	c, err = e.NewConn(fd, true, false)
-	try(t, err)
-	t.Cleanup(func() { c.Close() })
-	return client, c
 }

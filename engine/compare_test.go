@@ -5,6 +5,7 @@ package engine
 import (
 	"math"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 )
@@ -180,18 +181,10 @@ func TestCompareLeave(t *testing.T) {
 	joined := func(e *Engine) bool {
 		gearsCompared.mu.Lock()
 		defer gearsCompared.mu.Unlock()
-		for _, x := range gearsCompared.engines {
-			if x == e {
-				return true
-			}
-		}
-		return false
+		return slices.Contains(gearsCompared.engines, e)
 	}
 	for gear, want := range map[Gear]bool{GearAuto: true, GearRing: false, GearPoll: false} {
-		e, err := New(Config{Entries: 16, Buffers: 16, BufferBytes: 4096, ReadWindow: 4096, Gear: gear, CPU: -1, Share: 1})
-		if err != nil {
-			t.Skip(err)
-		}
+		e := smallEngine(t, gear, 0)
 		if joined(e) != want {
 			t.Errorf("gear %v: joined is %v", gear, !want)
 		}

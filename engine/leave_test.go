@@ -14,15 +14,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func leaveEngine(t *testing.T) *Engine {
-	e, err := New(Config{Entries: 64, Buffers: 64, BufferBytes: 4096, ReadWindow: 4096, Gear: GearAuto, CPU: -1, Share: 1})
-	if err != nil {
-		t.Skip(err)
-	}
-	t.Cleanup(func() { e.Close() })
-	return e
-}
-
 // until waits for f.
 func until(t *testing.T, what string, f func() bool) {
 	t.Helper()
@@ -36,9 +27,9 @@ func until(t *testing.T, what string, f func() bool) {
 // TestLeavePoller follows a conn from the netpoller to the ring and back.
 func TestLeavePoller(t *testing.T) {
 	for _, known := range []bool{false, true} {
-		e := leaveEngine(t)
+		e := smallEngine(t, GearAuto, 0)
 		e.gears.held.Store(true) // nobody else shifts
-		client, c := busyPair(t, e)
+		client, c := servedPair(t, e)
 		if known {
 			try(t, c.RawControl(func(uintptr) {}))
 		}
@@ -97,13 +88,13 @@ func TestLeavePoller(t *testing.T) {
 // others use their descriptors, and yet others take every number that gets
 // free.
 func TestLeavePollerRace(t *testing.T) {
-	e := leaveEngine(t)
+	e := smallEngine(t, GearAuto, 0)
 	end := time.Now().Add(time.Second)
 	over := func() bool { return time.Now().After(end) }
 	var wg sync.WaitGroup
 	var left atomic.Int64
 	for range 8 {
-		client, c := busyPair(t, e)
+		client, c := servedPair(t, e)
 		wg.Go(func() { // the peer
 			for i := byte(0); !over() && exchange(t, client, i); i++ {
 				if rand.IntN(10) == 0 {

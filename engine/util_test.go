@@ -5,6 +5,7 @@ package engine
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,6 +27,30 @@ func tcpPair(b testing.TB) (client, server int) {
 		b.Cleanup(func() { unix.Close(fd) })
 	}
 	return client, server
+}
+
+// smallEngine is one on io_uring, closed with the test, or the test is skipped.
+func smallEngine(t *testing.T, gear Gear, busyPoll time.Duration) *Engine {
+	e, err := New(Config{
+		Entries: 64, Buffers: 64, BufferBytes: 4096, ReadWindow: 4096,
+		Gear: gear, BusyPoll: busyPoll, CPU: -1, Share: 1,
+	})
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	return e
+}
+
+// servedPair is a client's socket and the conn that e serves it with.
+func servedPair(t *testing.T, e *Engine) (client int, c *Conn) {
+	client, server := tcpPair(t)
+	fd, err := unix.Dup(server)
+	try(t, err)
+	c, err = e.NewConn(fd, true, false)
+	try(t, err)
+	t.Cleanup(func() { c.Close() })
+	return client, c
 }
 
 func connected(b testing.TB, sa unix.Sockaddr) int {
