@@ -25,12 +25,13 @@ func inBubble() bool { return time.Now().Unix() < bubbleHorizon }
 
 var (
 	clockBase   = time.Now()
-	clockOffset = sysMonotonic()
+	clockOffset = readClock(unix.CLOCK_MONOTONIC)
 )
 
-func sysMonotonic() int64 {
+// readClock asks the kernel, in nanoseconds.
+func readClock(id int32) int64 {
 	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
+	if err := unix.ClockGettime(id, &ts); err != nil {
 		panic(err) // cannot fail
 	}
 	return ts.Nano()
@@ -40,7 +41,7 @@ func sysMonotonic() int64 {
 func monotonic() int64 {
 	t := time.Now()
 	if t.Unix() < bubbleHorizon {
-		return sysMonotonic()
+		return readClock(unix.CLOCK_MONOTONIC)
 	}
 	return int64(t.Sub(clockBase)) + clockOffset
 }

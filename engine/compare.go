@@ -44,7 +44,8 @@ type tally struct {
 	moved [8]moved
 }
 
-// moved is some conns' part of it, in bytes, on a cache line of its own.
+// moved is some conns' part of it, in bytes, on a cache line of its own. Conns
+// of a fixed gear have none.
 type moved struct {
 	bytes atomic.Uint64
 	_     cpu.CacheLinePad
@@ -57,7 +58,7 @@ const maxTallied = 16 << 10
 func (t *tally) next() *moved { return &t.moved[t.conns.Add(1)%uint32(len(t.moved))] }
 
 func (m *moved) add(n int) {
-	if n > 0 {
+	if m != nil && n > 0 {
 		m.bytes.Add(uint64(min(n, maxTallied)))
 	}
 }
@@ -96,13 +97,7 @@ type comparison struct {
 // gearsCompared has the engines of this process.
 var gearsCompared = comparison{clock: monotonic, spent: processTime, pause: pause}
 
-func processTime() int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &ts); err != nil {
-		panic(err) // cannot fail
-	}
-	return ts.Nano()
-}
+func processTime() int64 { return readClock(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
 func pause(d time.Duration, stop <-chan struct{}) bool {
 	t := time.NewTimer(d)
@@ -123,9 +118,7 @@ func (c *comparison) join(e *Engine) {
 
 func (c *comparison) leave(e *Engine) {
 	c.mu.Lock()
-	if i := slices.Index(c.engines, e); i >= 0 {
-		c.engines = slices.Delete(c.engines, i, i+1)
-	}
+	c.engines = slices.DeleteFunc(c.engines, func(x *Engine) bool { return x == e })
 	c.mu.Unlock()
 }
 

@@ -73,7 +73,9 @@ func (e *Engine) NewConn(fd int, tcp, foreign bool) (*Conn, error) {
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
-	c.moved = e.tally.next()
+	if e.compare != nil {
+		c.moved = e.tally.next()
+	}
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
 	e.mu.Lock()

@@ -147,11 +147,12 @@ func (e *Engine) setup() (*loop, error) {
 		return nil, err
 	}
 	e.optLen = hasOptLen(r, g.ID())
+	l := e.attach(k, g)
 	if e.cfg.Gear == GearAuto {
 		e.compare = &gearsCompared
-		e.compare.join(e)
+		e.compare.join(e) // whose goroutine may shift it from here on
 	}
-	return e.attach(k, g), nil
+	return l, nil
 }
 
 // attach makes the loop of an engine on k.

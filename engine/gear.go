@@ -134,13 +134,14 @@ func (e *Engine) judge() {
 		g.turns, g.receives, g.saved = 0, 0, 0
 		return
 	}
+	proven := g.proven.Load()
 	window, batch := int64(judgeTime), uint64(stayBatch)
-	if !g.proven.Load() {
+	if !proven {
 		window, batch = int64(trialTime), tryBatch
 	}
 	gain, t := g.receives+g.saved, now-g.began
 	enough := gain >= batch*g.turns
-	hopeless := !g.proven.Load() && t >= int64(hopeTime) && 2*gain < batch*g.turns
+	hopeless := !proven && t >= int64(hopeTime) && 2*gain < batch*g.turns
 	switch {
 	case t < 0:
 		g.turns, g.receives, g.saved = 0, 0, 0
