@@ -93,10 +93,11 @@ func (c *conn) Close() error {
 		return syscall.EINVAL
 	}
 	c.LocalAddr() // errors after Close still name it
-	if err := c.ec.Close(); err != nil {
+	err := c.ec.Close()
+	c.cleanup.Stop()
+	if err != nil {
 		return c.opError("close", err)
 	}
-	c.cleanup.Stop()
 	return nil
 }
 
