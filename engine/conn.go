@@ -78,10 +78,13 @@ func (e *Engine) open(c *Conn) error {
 	}
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
+	if !e.Hot() {
+		c.openPoller() // now: the stack of its first Read would have to grow for it
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		e.k.CloseFD(c.fd)
+		_ = c.closeFD()
 		return ErrClosed
 	}
 	push(&e.conns, c)
@@ -130,7 +133,8 @@ func (c *Conn) check(h *half) error {
 // poller is nil until openPoller.
 func (c *Conn) poller() *poller { return c.polls.Load() }
 
-// openPoller puts the socket into Go's netpoller. The caller has a reference.
+// openPoller puts the socket into Go's netpoller. The caller has a reference,
+// or nobody else has the conn.
 func (c *Conn) openPoller() *poller {
 	c.mu.Lock()
 	defer c.mu.Unlock()

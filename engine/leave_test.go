@@ -54,7 +54,9 @@ func TestLeavePoller(t *testing.T) {
 			defer c.mu.Unlock()
 			return c.fd, c.poller() != nil, c.armed
 		}
-		until(t, "in the netpoller", func() bool { _, polled, _ := state(); return polled })
+		if _, polled, _ := state(); !polled {
+			t.Fatal("a cold engine's conn is not in the netpoller")
+		}
 		next()
 		first, _, _ := state()
 		left := 0
