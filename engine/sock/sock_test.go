@@ -61,7 +61,7 @@ func TestTransfer(t *testing.T) {
 	if n, err := Recv(b, buf); n != -1 || err != unix.EAGAIN {
 		t.Errorf("Recv of nothing: %d, %v", n, err)
 	}
-	for _, size := range []int{1, 100, 16 << 10, 16<<10 + 1, 100 << 10} {
+	for _, size := range []int{1, 100, 64 << 10, 64<<10 + 1, 100 << 10} {
 		p := bytes.Repeat([]byte{byte(size)}, size)
 		if n, err := Send(a, p); n != size || err != nil {
 			t.Fatalf("Send of %d: %d, %v", size, n, err)

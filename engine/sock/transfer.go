@@ -10,8 +10,9 @@ import (
 )
 
 // rawBytes is how much a call may move that the scheduler is not told of: a
-// goroutine in it keeps its P. Some 2 µs' worth.
-const rawBytes = 16 << 10
+// goroutine in it keeps its P. Some 10 µs' worth, and seldom used up: buffers
+// of 32 KiB are common, and small messages in them.
+const rawBytes = 64 << 10
 
 // Recv receives up to len(p) bytes. 0 with a nil error is the end, if p is
 // not empty.
