@@ -5,19 +5,18 @@ package engine
 import (
 	"net"
 	"strconv"
-
-	"golang.org/x/sys/unix"
+	"syscall"
 )
 
 // netAddr turns a socket address into package net's form. Without one, the
 // result is the unspecified address, never nil.
-func netAddr(sa unix.Sockaddr, tcp bool) net.Addr {
+func netAddr(sa syscall.Sockaddr, tcp bool) net.Addr {
 	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
+	case *syscall.SockaddrInet4:
 		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
-	case *unix.SockaddrInet6:
+	case *syscall.SockaddrInet6:
 		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port, Zone: zoneName(sa.ZoneId)}
-	case *unix.SockaddrUnix:
+	case *syscall.SockaddrUnix:
 		return &net.UnixAddr{Name: sa.Name, Net: "unix"}
 	}
 	if tcp {
@@ -39,7 +38,7 @@ func zoneName(id uint32) string {
 // LocalAddr asks the kernel for the conn's own address. It may be called
 // until Close.
 func (c *Conn) LocalAddr() net.Addr {
-	var sa unix.Sockaddr
-	_ = c.Control(func(fd uintptr) { sa, _ = unix.Getsockname(int(fd)) })
+	var sa syscall.Sockaddr
+	_ = c.Control(func(fd uintptr) { sa, _ = syscall.Getsockname(int(fd)) })
 	return netAddr(sa, c.tcp)
 }

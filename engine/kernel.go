@@ -4,6 +4,7 @@ package engine
 
 import (
 	"os"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -34,11 +35,12 @@ type kernel interface {
 	// descriptor.
 	Poller(fd int) *poller
 
-	// Calls on nonblocking sockets, by any thread.
+	// Calls on nonblocking sockets, by any thread. Addresses are package
+	// syscall's: unix asks the kernel once more, for the socket's protocol.
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
-	Accept(fd int) (int, unix.Sockaddr, error)
-	Peer(fd int) (unix.Sockaddr, error)
+	Accept(fd int) (int, syscall.Sockaddr, error)
+	Peer(fd int) (syscall.Sockaddr, error)
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
 	SendRoom(fd int) int       // what the send buffer of a TCP socket can still take, in bytes
@@ -82,11 +84,11 @@ func (k *osKernel) Close() error {
 
 func (*osKernel) Read(fd int, p []byte) (int, error)  { return sock.Recv(fd, p) }
 func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) }
-func (*osKernel) Accept(fd int) (int, unix.Sockaddr, error) {
-	return unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+func (*osKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
+	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
-func (*osKernel) Peer(fd int) (unix.Sockaddr, error) { return sock.Peer(fd) }
-func (*osKernel) Shutdown(fd, how int) error         { return unix.Shutdown(fd, how) }
+func (*osKernel) Peer(fd int) (syscall.Sockaddr, error) { return sock.Peer(fd) }
+func (*osKernel) Shutdown(fd, how int) error            { return unix.Shutdown(fd, how) }
 func (*osKernel) ResetOnClose(fd int) error {
 	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,8 +56,8 @@ type Listener struct {
 // accepted is a conn that waits for Accept.
 type accepted struct {
 	fd     int
-	peer   unix.Sockaddr // nil if it was gone before it could be asked
-	socket int           // that it came to
+	peer   syscall.Sockaddr // nil if it was gone before it could be asked
+	socket int              // that it came to
 }
 
 // NewListener serves fd, a nonblocking listening socket. place returns the

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -261,7 +262,7 @@ func (k *simKernel) put(s *simSock, p []byte) (int, error) {
 	return n, nil
 }
 
-func (k *simKernel) Accept(fd int) (int, unix.Sockaddr, error) {
+func (k *simKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
 	k.yield()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -308,7 +309,7 @@ func (k *simKernel) Dup(fd int) (int, error) {
 	return k.install(s), nil
 }
 
-func (s *simSock) addr() unix.Sockaddr { return &unix.SockaddrInet4{Port: s.id} }
+func (s *simSock) addr() syscall.Sockaddr { return &syscall.SockaddrInet4{Port: s.id} }
 
 // accept takes a conn from the backlog.
 func (k *simKernel) accept(l *simSock) (int, error) {
@@ -327,7 +328,7 @@ func (k *simKernel) accept(l *simSock) (int, error) {
 	return k.install(s), nil
 }
 
-func (k *simKernel) Peer(fd int) (unix.Sockaddr, error) {
+func (k *simKernel) Peer(fd int) (syscall.Sockaddr, error) {
 	k.yield()
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -4,6 +4,7 @@ package sock
 
 import (
 	"net"
+	"syscall"
 	"testing"
 	"time"
 
@@ -27,9 +28,9 @@ func TestPeer(t *testing.T) {
 			sa, err := Peer(fd)
 			var got net.TCPAddr
 			switch sa := sa.(type) {
-			case *unix.SockaddrInet4:
+			case *syscall.SockaddrInet4:
 				got = net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
-			case *unix.SockaddrInet6:
+			case *syscall.SockaddrInet6:
 				got = net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
 			}
 			if err != nil || !got.IP.Equal(want.IP) || got.Port != want.Port {

@@ -20,8 +20,8 @@ import (
 
 // Peer is getpeername(2), but that a TCP socket has its peer's address even
 // when it has been reset: SO_PEERNAME does not look at the state.
-func Peer(fd int) (unix.Sockaddr, error) {
-	sa, err := unix.Getpeername(fd)
+func Peer(fd int) (syscall.Sockaddr, error) {
+	sa, err := syscall.Getpeername(fd)
 	if err != unix.ENOTCONN {
 		return sa, err
 	}
@@ -36,10 +36,10 @@ func Peer(fd int) (unix.Sockaddr, error) {
 	switch raw.Addr.Family {
 	case unix.AF_INET:
 		p := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
-		return &unix.SockaddrInet4{Port: hostPort(&p.Port), Addr: p.Addr}, nil
+		return &syscall.SockaddrInet4{Port: hostPort(&p.Port), Addr: p.Addr}, nil
 	case unix.AF_INET6:
 		p := (*unix.RawSockaddrInet6)(unsafe.Pointer(&raw))
-		return &unix.SockaddrInet6{Port: hostPort(&p.Port), ZoneId: p.Scope_id, Addr: p.Addr}, nil
+		return &syscall.SockaddrInet6{Port: hostPort(&p.Port), ZoneId: p.Scope_id, Addr: p.Addr}, nil
 	}
 	return nil, err
 }
