@@ -78,13 +78,10 @@ func (e *Engine) open(c *Conn) error {
 	}
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
-	if !e.Hot() {
-		c.openPoller() // now: the stack of its first Read would have to grow for it
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		_ = c.closeFD()
+		e.k.CloseFD(c.fd)
 		return ErrClosed
 	}
 	push(&e.conns, c)
@@ -133,8 +130,7 @@ func (c *Conn) check(h *half) error {
 // poller is nil until openPoller.
 func (c *Conn) poller() *poller { return c.polls.Load() }
 
-// openPoller puts the socket into Go's netpoller. The caller has a reference,
-// or nobody else has the conn.
+// openPoller puts the socket into Go's netpoller. The caller has a reference.
 func (c *Conn) openPoller() *poller {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,6 +140,14 @@ func (c *Conn) openPoller() *poller {
 		c.polls.Store(p)
 	}
 	return p
+}
+
+// enterPoller is openPoller for who has no reference.
+func (c *Conn) enterPoller() {
+	if c.acquire() {
+		c.openPoller()
+		c.drop()
+	}
 }
 
 // leavePoller takes the socket out of Go's netpoller, which the kernel would

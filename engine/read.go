@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -48,7 +49,9 @@ func (c *Conn) dropCur() {
 // there instead, the caller's to free. Called with rmu held.
 //
 // An idle conn costs the stack of the goroutine that waits here. So the steps
-// are calls that return: what they need is not kept below the wait.
+// are calls that return: what they need is not kept below the wait. The way
+// into the netpoller is the deepest, and begins here: from further down, the
+// 4 KB that net/http's goroutines mostly start with would have to grow.
 func (c *Conn) read(p []byte, lend *segment) (int, error) {
 	for {
 		n, next, err := c.look(p, lend)
@@ -56,7 +59,12 @@ func (c *Conn) read(p []byte, lend *segment) (int, error) {
 		case readDone:
 			return n, err
 		case readAsk, readPoll:
-			if n, err = c.readIdle(p, next == readPoll); err != unix.EAGAIN {
+			n, err = c.readIdle(p, next == readPoll)
+			if err == errNoPoller {
+				c.enterPoller()
+				continue
+			}
+			if err != unix.EAGAIN {
 				return n, err
 			}
 			if err = c.await(p); err != nil {
@@ -106,7 +114,6 @@ func (c *Conn) look(p []byte, lend *segment) (int, readStep, error) {
 		if c.starved || c.bulk {
 			next = readPoll
 		}
-		c.starved = false
 		c.mu.Unlock()
 		return 0, next, nil
 	}
@@ -163,7 +170,8 @@ func (c *Conn) readQueued(p []byte, lend *segment) (n int) {
 
 // readIdle receives from the socket itself, for when the kernel's queue is the
 // only one. In GearPoll, or with poll, it waits in the netpoller until there
-// is something; else it returns a bare EAGAIN, for a receive to be armed.
+// is something, errNoPoller if it cannot yet; else it returns a bare EAGAIN, for
+// a receive to be armed.
 func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
 	if !c.acquire() {
 		return 0, net.ErrClosed
@@ -171,22 +179,26 @@ func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
 	c.r.p = p
 	n, err := c.tryRead(poll || !c.mayArm())
 	c.r.p = nil
-	if poll && n < c.e.cfg.BufferBytes {
+	if poll && err != errNoPoller {
 		c.mu.Lock()
-		c.bulk = false
+		c.starved = false
+		c.bulk = c.bulk && n >= c.e.cfg.BufferBytes
 		c.mu.Unlock()
 	}
 	c.drop()
 	return n, err
 }
 
+// errNoPoller says that the conn has to be put into the netpoller first.
+var errNoPoller = errors.New("quoit: not in the netpoller")
+
 func (c *Conn) tryRead(poll bool) (int, error) {
 	h := &c.r
 	if !poll || c.poller() == nil {
-		if c.recv() || !poll {
-			return h.n, h.err
+		if !c.recv() && poll {
+			return 0, errNoPoller
 		}
-		c.openPoller()
+		return h.n, h.err
 	}
 	if !c.busyRead() {
 		if err := h.polled(c.poller(), nil); err != nil {
