@@ -171,34 +171,3 @@ func TestEngineCloseUnmaps(t *testing.T) {
 		t.Errorf("%d mappings, %d after five more engines", before, after)
 	}
 }
-
-type panicWriter struct{}
-
-func (panicWriter) Write([]byte) (int, error) { panic("no") }
-
-// A buffer that WriteTo lends comes back from a writer that panics.
-func TestWriteToPanic(t *testing.T) {
-	e := ringEngine(t)
-	a, b := tcpPair(t)
-	q, err := e.adoptConn(a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer q.Close()
-	read := parkedRead(t, q)
-	if _, err := b.Write(make([]byte, 1+4*defaultBufferBytes)); err != nil {
-		t.Fatal(err)
-	}
-	if err := <-read; err != nil {
-		t.Fatal(err)
-	}
-	func() {
-		defer func() { recover() }()
-		q.(*Conn).WriteTo(panicWriter{})
-	}()
-	q.Close()
-	e.Close()
-	if out := e.Stats().BuffersOut; out != 0 {
-		t.Errorf("%d buffers stay out", out)
-	}
-}

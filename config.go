@@ -29,19 +29,6 @@ type Config struct {
 	// Default 1024; 16 to 32768, rounded up to a power of two.
 	Entries int
 
-	// Buffers is the number of receive buffers that all connections of a
-	// ring share. Default 1024; 16 to 32768, rounded up to a power of two.
-	Buffers int
-
-	// BufferBytes is the size of one receive buffer, in bytes.
-	// Default 4096; 256 to 1048576.
-	BufferBytes int
-
-	// ReadWindow bounds what one connection holds received but unread, in
-	// bytes; the rest waits in its socket and TCP slows the peer down.
-	// Default 65536; 4096 to 67108864.
-	ReadWindow int
-
 	// Gear says how connections wait for their peers. Default [GearAuto].
 	Gear Gear
 
@@ -85,14 +72,10 @@ func (g Gear) String() string {
 }
 
 const (
-	defaultEntries     = 1024
-	defaultBuffers     = 1024
-	defaultBufferBytes = 4096
-	defaultReadWindow  = 64 << 10
-
-	maxBusyPoll = time.Millisecond
-	maxRings    = 256
-	maxCPU      = 1023 // sched_setaffinity's in x/sys
+	defaultEntries = 1024
+	maxBusyPoll    = time.Millisecond
+	maxRings       = 256
+	maxCPU         = 1023 // sched_setaffinity's in x/sys
 )
 
 // What tests change to force a gear and a number of rings on every engine.
@@ -132,9 +115,6 @@ func (c *Config) resolved() (Config, error) {
 	}{
 		{"Rings", &out.Rings, ringsFor(&out), 1, maxRings, false},
 		{"Entries", &out.Entries, defaultEntries, 16, 32768, true},
-		{"Buffers", &out.Buffers, defaultBuffers, 16, 32768, true},
-		{"BufferBytes", &out.BufferBytes, defaultBufferBytes, 256, 1 << 20, false},
-		{"ReadWindow", &out.ReadWindow, defaultReadWindow, 4096, 64 << 20, false},
 	}
 	if out.Gear == GearAuto {
 		out.Gear = defaultGear

@@ -127,9 +127,8 @@ func (c *conn) LocalAddr() net.Addr {
 	return c.laddr.Load().Addr
 }
 
-// RemoteAddr returns the peer's address, or the unspecified one if the peer
-// had already reset an accepted conn before it could be asked for. Do not
-// modify it.
+// RemoteAddr returns the peer's address, or nil if [FileConn] was given a
+// socket that its peer had reset. Do not modify it.
 func (c *conn) RemoteAddr() net.Addr {
 	if !c.ok() {
 		return nil
@@ -155,16 +154,31 @@ func (c *conn) setDeadlines(t time.Time, read, write bool) error {
 }
 
 // File returns a copy of the socket, the caller's to close. It is independent
-// of c; bytes that the ring had received before stay with c.
+// of c, but for what belongs to the socket: its Fd method sets that to blocking
+// mode, and Reads and Writes of c go on all the same.
 func (c *conn) File() (*os.File, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL
 	}
-	fd, err := c.ec.Dup()
+	f, err := c.ec.File(c.name())
+	runtime.KeepAlive(c)
 	if err != nil {
 		return nil, c.opError("file", err)
 	}
-	return os.NewFile(uintptr(fd), c.network+":"+c.LocalAddr().String()+"->"+c.raddr.String()), nil
+	return f, nil
+}
+
+// name is what package net calls a conn's file.
+func (c *conn) name() string {
+	s := c.network + ":"
+	if a := c.LocalAddr(); a != nil {
+		s += a.String()
+	}
+	s += "->"
+	if c.raddr != nil {
+		s += c.raddr.String()
+	}
+	return s
 }
 
 // ReadFrom copies r to c until the end of file: from a file by sendfile(2),
@@ -176,8 +190,7 @@ func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	return c.readFrom(r)
 }
 
-// WriteTo copies c to w until the end of file. Bytes that wait in receive
-// buffers are handed to w.Write in them, without a copy.
+// WriteTo copies c to w until the end of file.
 func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
@@ -193,8 +206,8 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return n, c.opError("writeto", err)
 }
 
-// SyscallConn gives access to the socket. While its Read runs the ring takes
-// nothing from the socket.
+// SyscallConn gives access to the socket, which sees what package net's would:
+// from the first use on each Read and Write of c is a system call of its own.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {
 	if !c.ok() {
 		return nil, syscall.EINVAL

@@ -38,9 +38,8 @@ func FileConn(f *os.File) (net.Conn, error) {
 }
 
 // Dialer is [net.Dialer] with an engine for the conns it makes. Package net
-// resolves names, races addresses (RFC 6555), runs the hooks and keeps the
-// deadlines; the connect itself is a request on the ring, except with a
-// LocalAddr, where it is package net's.
+// does the dialing, on the caller's thread: whom the kernel takes a connect for
+// depends on the thread's credentials, directories, namespaces and filters.
 type Dialer struct {
 	// As in [net.Dialer].
 	Timeout         time.Duration
@@ -86,7 +85,8 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 }
 
 // DialContext connects to the address. Errors are those of
-// [net.Dialer.DialContext], or a *net.OpError around [ErrEngineClosed].
+// [net.Dialer.DialContext], or a *net.OpError around [ErrEngineClosed], which
+// an engine's Close makes of a dial under way.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	nd := d.netDialer()
 	if !ours(network) {
@@ -99,33 +99,28 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if e.t == nil {
 		return nd.DialContext(ctx, network, address)
 	}
-	if nd.LocalAddr == nil {
-		nd.ControlContext = d.connectOnRing(e.t)
-	}
-	c, err := nd.DialContext(ctx, network, address)
+	c, err := e.whileOpen(ctx, func(ctx context.Context) (net.Conn, error) {
+		return nd.DialContext(ctx, network, address)
+	})
 	if err != nil {
 		return nil, err
 	}
 	return e.t.conn(network, c, d.Control != nil || d.ControlContext != nil)
 }
 
-// connectOnRing returns a hook that connects the socket by a request on the
-// ring. Package net calls it last before its own connect(2), which then finds
-// EISCONN and takes that for success. It cannot be used with a LocalAddr:
-// net binds between the hook and the connect.
-func (d *Dialer) connectOnRing(t *transport) func(context.Context, string, string, syscall.RawConn) error {
-	return func(ctx context.Context, network, address string, rc syscall.RawConn) error {
-		if d.ControlContext != nil {
-			if err := d.ControlContext(ctx, network, address, rc); err != nil {
-				return err
-			}
-		} else if d.Control != nil {
-			if err := d.Control(network, address, rc); err != nil {
-				return err
-			}
-		}
-		return t.connect(ctx, network, address, rc)
+// whileOpen calls dial with a context that ends with the engine, too.
+func (e *Engine) whileOpen(ctx context.Context, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
+	if ctx == nil {
+		panic("nil context") // as in package net
 	}
+	both, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer e.dials.begin(cancel)()
+	c, err := dial(both)
+	if oe, ok := err.(*net.OpError); ok && both.Err() != nil && ctx.Err() == nil && e.closed.Load() {
+		oe.Err = ErrEngineClosed
+	}
+	return c, err
 }
 
 func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {

@@ -18,16 +18,6 @@
 // on the ring while the engine finds that this serves many of them at once.
 // See [Gear].
 //
-// # What Write promises
-//
-// Write returns when the kernel has the bytes, or, for a small one in
-// [GearRing], when the engine has: it sends them within microseconds, those of
-// many connections in one system call. Bytes are in order, and in the kernel
-// when Close, CloseWrite or a later call of SyscallConn, File or ReadFrom goes
-// on. As with bytes in a socket's send buffer, that they cannot be delivered
-// is the next Read's, Write's or Close's error. A process that exits without
-// Close may take the bytes of its last microseconds with it.
-//
 // # When package net serves instead
 //
 // Where io_uring cannot be set up (an older kernel, a sysctl, a container's
@@ -37,14 +27,49 @@
 //
 // # Differences from package net
 //
+// This list is complete as far as we know; what is missing in it is a bug.
+//
+// Always:
+//
 //   - The dynamic types are *[Listener], *[Conn] and *[UnixConn], not
 //     *net.TCPListener, *net.TCPConn and so on; they have the same methods, but
-//     for AcceptTCP, AcceptUnix and the datagram calls of *net.UnixConn.
+//     for AcceptTCP, AcceptUnix and the datagram calls of *net.UnixConn. Code
+//     that asserts package net's types does something else for ours, mostly
+//     silently: grpc-go sets TCP_USER_TIMEOUT on *net.TCPConn only, so that
+//     without it a server keeps clients that vanish or read nothing longer. Set
+//     it in [ListenConfig].Control, as the example does.
 //   - net.Buffers cannot use writev on a foreign conn: it issues one Write
 //     per slice. Join small slices first.
-//   - Bytes, or a reset, that the ring received before a call of SyscallConn's
-//     Read or of File stay with the Conn and are returned by its next Read.
-//   - In GearRing the error of a small Write may come with the next call.
 //   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
 //     where net sets them on each accepted conn.
+//   - A conn's descriptor may get another number when the gear changes, until
+//     SyscallConn or File has shown it to somebody.
+//   - File needs two descriptors for a moment, of an accepted conn, and calls the
+//     file of one on a tcp4 or tcp6 listener "tcp:...". A listener has a second
+//     descriptor.
+//   - [NewListener] refuses what is not package net's own listener.
+//   - Only tcp, tcp4, tcp6 and unix are on the ring. Other networks go to package
+//     net as they are.
+//   - Each ring has an operating system thread from first use on, and two
+//     descriptors.
+//
+// In [GearRing], also while [GearAuto] has chosen it:
+//
+//   - A Write of up to 8 KB may return when the engine has copied it. The engine
+//     sends it with those of other conns, mostly within microseconds; with all
+//     processors busy it takes until one of the goroutines on them gives way,
+//     which was seen to be 10 ms and more. Not so on a conn that others may reach
+//     (SyscallConn, File, [FileConn], a Dialer's Control).
+//   - What has been copied and not sent is lost if the process ends without
+//     closing the conn: by os.Exit, a panic, a signal, exec, or when main
+//     returns. Of a last answer before os.Exit most were lost where this was
+//     tried. Close, CloseWrite, ReadFrom, SyscallConn and File have the kernel
+//     take it first, but where that is short of memory: then it is sent for up
+//     to a minute after Close has returned.
+//   - That such bytes cannot be delivered is the error of the next Read, Write or
+//     Close, and the SIGPIPE for who asked for it comes with the next Write.
+//   - A listener of [Listen] whose Accept is called a thousand times a second and
+//     more may have accepted up to five conns that Accept has not returned; Close
+//     resets them, as the kernel does with those in its own queue.
+//   - A Read that waits shows as a channel receive in stack dumps and profiles.
 package quoit

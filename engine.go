@@ -43,6 +43,46 @@ type Engine struct {
 	t      *transport // nil: package net serves
 	reason error      // why t is nil
 	closed atomic.Bool
+
+	dials dials
+}
+
+// dials are those under way, so that Close can end them. A context of the
+// engine's would not do: it could not be waited for in a testing/synctest
+// bubble.
+type dials struct {
+	mu     sync.Mutex
+	ended  bool
+	cancel map[*context.CancelFunc]struct{}
+}
+
+// begin has cancel called if the engine closes before end is called.
+func (d *dials) begin(cancel context.CancelFunc) (end func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended {
+		cancel()
+		return func() {}
+	}
+	if d.cancel == nil {
+		d.cancel = map[*context.CancelFunc]struct{}{}
+	}
+	key := &cancel
+	d.cancel[key] = struct{}{}
+	return func() {
+		d.mu.Lock()
+		delete(d.cancel, key)
+		d.mu.Unlock()
+	}
+}
+
+func (d *dials) endAll() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = true
+	for cancel := range d.cancel {
+		(*cancel)()
+	}
 }
 
 // New starts an engine. A nil cfg means the defaults. Where io_uring is not
@@ -111,6 +151,7 @@ func (e *Engine) Close() error {
 		return ErrEngineClosed
 	}
 	if e.t != nil {
+		e.dials.endAll()
 		return e.t.close()
 	}
 	return nil
@@ -140,12 +181,8 @@ type Stats struct {
 	Comparisons uint64  // of the two gears under load
 	RingCost    float64 // CPU time for the same work in GearRing by that in GearPoll, in the last of them
 
-	BytesReceived  uint64 // received through the rings' buffers
-	DirectReads    uint64 // Reads served by recv without a ring
-	BuffersOut     int    // receive buffers lent, or given back since their ring last woke
-	BufferCount    int    // receive buffers in all
-	BuffersCopied  uint64 // receives copied out at once because buffers ran low
-	OutOfBuffers   uint64 // receives that found no buffer and waited in the netpoller
+	BytesReceived  uint64 // by Reads that had waited on a ring
+	DirectReads    uint64 // Reads that had not
 	WritesBatched  uint64 // Writes that a ring sent for their callers
 	Batches        uint64 // sends it did that with
 	SendsParked    uint64 // Writes that met a full socket and waited
@@ -168,8 +205,6 @@ type RingStats struct {
 	GearChanges                             uint64
 	RingTime, PollTime                      time.Duration
 	BytesReceived, DirectReads              uint64
-	BuffersOut, BufferCount                 int
-	BuffersCopied, OutOfBuffers             uint64
 	WritesBatched, Batches, SendsParked     uint64
 }
 

@@ -12,11 +12,9 @@ func features(p engine.Support) []Feature {
 		have func(engine.Support) bool
 	}{
 		{Feature{Name: "IORING_SETUP_DEFER_TASKRUN", MinKernel: "6.1", Required: true, Use: "completions are posted when the engine asks, in batches"}, always},
-		{Feature{Name: "multishot accept", MinKernel: "5.19", Required: true, Use: "one request accepts many conns"}, always},
-		{Feature{Name: "multishot receive, buffer rings", MinKernel: "6.0", Required: true, Use: "one request receives many times"}, always},
+		{Feature{Name: "multishot poll", MinKernel: "5.13", Required: true, Use: "one request tells each time that a conn has something"}, always},
 		{Feature{Name: "IORING_SETUP_NO_SQARRAY", MinKernel: "6.6", Use: "a smaller submission queue"}, engine.Support.NoSQArray},
 		{Feature{Name: "IORING_FEAT_NO_IOWAIT", MinKernel: "6.15", Use: "an idle engine does not count as waiting for a disk"}, engine.Support.NoIowait},
-		{Feature{Name: "receive byte limit", MinKernel: "6.17", Use: "bounds what one conn holds without a cancel"}, func(p engine.Support) bool { return p.OptLen }},
 		{Feature{Name: "full-size rings", Use: "the memory limit (RLIMIT_MEMLOCK) leaves room for the default sizes"}, func(p engine.Support) bool { return !p.Limited }},
 	} {
 		f.Have = f.have(p)

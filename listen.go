@@ -102,7 +102,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	if err != nil {
 		return nil, err
 	}
-	return e.t.listener(network, ln, lc)
+	return e.t.listener(network, ln, lc, lc.Control != nil)
 }
 
 func (e *Engine) adoptListener(ln net.Listener) (net.Listener, error) {

@@ -85,14 +85,14 @@ func (l *Listener) SetUnlinkOnClose(unlink bool) {
 // File returns a copy of the listening socket, the caller's to close: with
 // [ListenConfig].Steering, of the first ring's.
 func (l *Listener) File() (*os.File, error) {
-	l.el.MayLinger()
+	l.el.Share()
 	return l.nl.File()
 }
 
 // SyscallConn gives access to the socket that File would copy. Read and Write
 // of the result fail, as net's do.
 func (l *Listener) SyscallConn() (syscall.RawConn, error) {
-	l.el.MayLinger()
+	l.el.Share()
 	return l.nl.SyscallConn()
 }
 

@@ -38,8 +38,8 @@ type pfStream interface {
 	File() (*os.File, error)
 }
 
-// pfTiny makes an engine run out of everything all the time.
-var pfTiny = quoit.Config{Entries: 16, Buffers: 16, BufferBytes: 256, ReadWindow: 4096}
+// pfTiny makes an engine run out of entries and completions all the time.
+var pfTiny = quoit.Config{Entries: 16}
 
 // pfNeedRing skips a test that makes no sense where package net serves. It
 // fails if QUOIT_TEST_REQUIRE says that the ring must be there.

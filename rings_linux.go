@@ -92,10 +92,6 @@ func (t *transport) forConn() *engine.Engine {
 	return t.fewest(t.turn.Add(1))
 }
 
-// forConnect returns the ring for a connect request. The conn that comes of it
-// asks forConn, and takes the turn.
-func (t *transport) forConnect() *engine.Engine { return t.fewest(t.turn.Load()) }
-
 // fewest begins to look at the ring whose turn it is.
 func (t *transport) fewest(turn uint64) *engine.Engine {
 	n := len(t.rings)

@@ -71,7 +71,7 @@ func rgConns(e *quoit.Engine) (conns []int) {
 // one by one or together, stay or go.
 func TestRingsHandOver(t *testing.T) {
 	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64})
 	ln := pfListen(t, pfOn(e))
 	rgServe(t, ln)
 	addr := ln.Addr().String()
@@ -143,7 +143,7 @@ func TestRingsDial(t *testing.T) {
 	pfNeedRing(t)
 	ln := pfListen(t, htNet)
 	rgServe(t, ln)
-	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
 	for range 30 {
 		c, err := e.Dialer().Dial("tcp", ln.Addr().String())
 		if err != nil {
@@ -161,7 +161,7 @@ func TestRingsDialShort(t *testing.T) {
 	pfNeedRing(t)
 	ln := pfListen(t, htNet)
 	rgServe(t, ln)
-	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64})
 	for range 40 {
 		c, err := e.Dialer().Dial("tcp", ln.Addr().String())
 		if err != nil {
@@ -188,7 +188,7 @@ func TestRingsAffinity(t *testing.T) {
 			cpus = append(cpus, i)
 		}
 	}
-	e := pfEngine(t, quoit.Config{Affinity: cpus[:1], Rings: 2, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Affinity: cpus[:1], Rings: 2, Entries: 64})
 	for i, r := range e.Stats().Rings {
 		if r.CPU != cpus[0] {
 			t.Errorf("ring %d is on CPU %d, want %d", i, r.CPU, cpus[0])
@@ -275,7 +275,7 @@ func (s *rgSteering) String() string                  { return "recorded" }
 // came to.
 func TestSteeringContract(t *testing.T) {
 	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
 	s := &rgSteering{}
 	lc := quoit.ListenConfig{Engine: e, Steering: s}
 	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -333,7 +333,7 @@ func TestSteeringContract(t *testing.T) {
 // Where Attach fails nothing stays open.
 func TestSteeringRefused(t *testing.T) {
 	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
 	refused := errors.New("no")
 	s := &rgSteering{fail: refused}
 	lc := quoit.ListenConfig{Engine: e, Steering: s}
@@ -372,7 +372,7 @@ func TestSteeringPlain(t *testing.T) {
 		{"incoming CPU", quoit.SteerByIncomingCPU(), 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64, Buffers: 64})
+			e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
 			lc := quoit.ListenConfig{Engine: e, Steering: tt.s}
 			ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
@@ -434,7 +434,7 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 // from all of its sockets, whoever calls it.
 func TestSteeringAccept(t *testing.T) {
 	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64, Buffers: 64})
+	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64})
 	lc := quoit.ListenConfig{Engine: e, Steering: quoit.SteerByHash()}
 	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -485,7 +485,7 @@ func TestSteeringAccept(t *testing.T) {
 func TestRingsClose(t *testing.T) {
 	pfNeedRing(t)
 	for range 20 {
-		e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64, Buffers: 64})
+		e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
 		var group sync.WaitGroup
 		stop := make(chan struct{})
 		for range 3 {

@@ -111,7 +111,7 @@ type soakLink struct {
 // listen makes the links: ours to net's, net's to ours, ours to ours, on the
 // default engine and on one that is short of everything.
 func (s *soak) listen() {
-	tiny, err := quoit.New(&quoit.Config{Entries: 16, Buffers: 16, BufferBytes: 512, ReadWindow: 4096})
+	tiny, err := quoit.New(&quoit.Config{Entries: 16})
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -14,8 +14,6 @@ func (t *transport) stats(s *Stats) {
 			Enters: es.Enters, Completions: es.Completions, Wakeups: es.Wakeups, Overflows: es.Overflows,
 			Gear: GearPoll, GearChanges: es.Shifts, RingTime: es.RingTime, PollTime: es.PollTime,
 			BytesReceived: es.BytesReceived, DirectReads: es.DirectReads,
-			BuffersOut: es.BuffersOut, BufferCount: es.BufferCount,
-			BuffersCopied: es.BuffersCopied, OutOfBuffers: es.OutOfBuffers,
 			WritesBatched: es.WritesBatched, Batches: es.Batches, SendsParked: es.SendsParked,
 		}
 		if es.Hot {
@@ -48,10 +46,6 @@ func (s *Stats) add(r *RingStats) {
 	s.PollTime += r.PollTime
 	s.BytesReceived += r.BytesReceived
 	s.DirectReads += r.DirectReads
-	s.BuffersOut += r.BuffersOut
-	s.BufferCount += r.BufferCount
-	s.BuffersCopied += r.BuffersCopied
-	s.OutOfBuffers += r.OutOfBuffers
 	s.WritesBatched += r.WritesBatched
 	s.Batches += r.Batches
 	s.SendsParked += r.SendsParked

@@ -42,7 +42,7 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 		shut()
 		return nil, l.opError("listen", err)
 	}
-	l.begin(lc)
+	l.begin()
 	return l, nil
 }
 

@@ -1,13 +1,9 @@
 package quoit
 
 import (
-	"context"
 	"errors"
 	"net"
-	"net/netip"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -17,8 +13,8 @@ import (
 
 func engineConfig(c *Config) engine.Config {
 	return engine.Config{
-		Entries: c.Entries, Buffers: c.Buffers, BufferBytes: c.BufferBytes, ReadWindow: c.ReadWindow,
-		Gear: engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
+		Entries: c.Entries,
+		Gear:    engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
 		CPU: -1, Share: c.Rings,
 	}
 }
@@ -50,8 +46,9 @@ func (t *transport) control(lc *ListenConfig) func(network, address string, rc s
 }
 
 // listener takes over ln, or returns it where it is not a stream listener of
-// package net. Its socket has been through control.
-func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) (net.Listener, error) {
+// package net. Its socket has been through control. foreign says that others
+// may reach it.
+func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig, foreign bool) (net.Listener, error) {
 	if !streamListener(ln) {
 		return ln, nil
 	}
@@ -63,13 +60,13 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) 
 		if len(t.rings) > 1 {
 			place = func(int) *engine.Engine { return t.forConn() }
 		}
-		l.el, err = e.NewListener(fd, network != "unix", place, l.nl.Close)
+		l.el, err = e.NewListener(fd, network != "unix", foreign, place, l.nl.Close)
 	}
 	if err != nil {
 		l.nl.Close()
 		return nil, l.opError("listen", err)
 	}
-	l.begin(lc)
+	l.begin()
 	return l, nil
 }
 
@@ -92,10 +89,7 @@ func descriptor(ln netListener) (fd int, err error) {
 }
 
 // begin ends the making of a listener that has its engine's.
-func (l *Listener) begin(lc *ListenConfig) {
-	if lc.Control != nil {
-		l.el.MayLinger()
-	}
+func (l *Listener) begin() {
 	nl := l.nl
 	l.cleanup = runtime.AddCleanup(l, func(el *engine.Listener) {
 		if u, ok := nl.(*net.UnixListener); ok {
@@ -115,12 +109,11 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 		network, _, _ = strings.Cut(f.Name(), ":") // "tcp4", where Addr says "tcp"
 		f.Close()
 	}
-	out, err := t.listener(network, ln, &ListenConfig{})
+	out, err := t.listener(network, ln, &ListenConfig{}, true)
 	if err != nil {
 		return nil, err
 	}
 	l := out.(*Listener)
-	l.el.MayLinger()
 	if network != "unix" {
 		l.local = nil
 		rc, err := l.nl.SyscallConn()
@@ -167,82 +160,12 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 	if u, ok := c.(*net.UnixConn); !tcp && (!ok || u.LocalAddr().Network() != "unix") {
 		return c, nil
 	}
-	defer c.Close()
-	rc, err := c.(syscall.Conn).SyscallConn()
+	local, remote := c.LocalAddr(), c.RemoteAddr()
+	ec, err := t.forConn().NewConn(c.(engine.Socket), tcp, foreign)
 	if err != nil {
-		return nil, err
+		return nil, &net.OpError{Op: "dial", Net: network, Source: local, Addr: remote, Err: engineError(err)}
 	}
-	var dup int
-	if cerr := rc.Control(func(fd uintptr) { dup, err = dupCloexec(fd) }); cerr != nil {
-		err = cerr
-	}
-	var ec *engine.Conn
-	if err == nil {
-		ec, err = t.forConn().NewConn(dup, tcp, foreign)
-	}
-	if err != nil {
-		return nil, &net.OpError{Op: "dial", Net: network, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: engineError(err)}
-	}
-	return newConn(ec, network, c.LocalAddr(), c.RemoteAddr()), nil
-}
-
-func dupCloexec(fd uintptr) (int, error) {
-	dup, _, errno := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_DUPFD_CLOEXEC, 0)
-	if errno != 0 {
-		return -1, os.NewSyscallError("fcntl", errno)
-	}
-	return int(dup), nil
-}
-
-// connect connects the socket behind rc to an address that net resolved.
-func (t *transport) connect(ctx context.Context, network, address string, rc syscall.RawConn) error {
-	sa := sockaddr(network, address)
-	if sa == nil {
-		return nil // net's own connect knows what to do with it
-	}
-	var err error
-	cerr := rc.Control(func(fd uintptr) { err = t.forConnect().Connect(ctx, int(fd), sa) })
-	if cerr != nil {
-		return cerr
-	}
-	if err != nil && err == ctx.Err() {
-		return nil // net's own connect meets it next, and has the words for it
-	}
-	return engineError(err)
-}
-
-// sockaddr parses what net passes to a Control hook: an address of the socket
-// it is about to connect. nil stands for one that only net can read.
-func sockaddr(network, address string) *engine.Sockaddr {
-	var sa engine.Sockaddr
-	switch network {
-	case "tcp4", "tcp6":
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil
-		}
-		ip, err := netip.ParseAddr(host)
-		p, perr := strconv.ParseUint(port, 10, 16)
-		if err != nil || perr != nil || ip.IsUnspecified() {
-			return nil
-		}
-		zone := 0
-		if z := ip.Zone(); z != "" {
-			if ifi, err := net.InterfaceByName(z); err == nil {
-				zone = ifi.Index
-			} else if zone, err = strconv.Atoi(z); err != nil {
-				return nil
-			}
-		}
-		sa.SetIP(netip.AddrPortFrom(ip.WithZone(""), uint16(p)), network == "tcp6", uint32(zone))
-		return &sa
-	case "unix":
-		if err := sa.SetUnix(address); err != nil {
-			return nil
-		}
-		return &sa
-	}
-	return nil
+	return newConn(ec, network, local, remote), nil
 }
 
 func probe() Support {

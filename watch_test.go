@@ -71,7 +71,7 @@ type holdTest struct {
 }
 
 func newHoldTest(t *testing.T) *holdTest {
-	e, err := New(&Config{Rings: 2, Entries: 64, Buffers: 64})
+	e, err := New(&Config{Rings: 2, Entries: 64})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -68,14 +69,26 @@ func newBatch() *batch {
 	return b
 }
 
-// add appends p, which fits into batchBytes.
-func (b *batch) add(p []byte) {
+// add appends p, which fits into batchBytes, and reports whether it could be
+// read: p may lie in a mapped file that has been cut short since. A system call
+// would say EFAULT, while here the processor faults, which must not end the
+// process.
+func (b *batch) add(p []byte) (ok bool) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			if _, fault := v.(interface{ Addr() uintptr }); !fault {
+				panic(v)
+			}
+		}
+	}()
 	if b.large == nil && len(b.b)+len(p) > len(b.small) {
 		b.large = largePool.Get().(*[batchBytes]byte)
 		b.b = append(b.large[:0], b.b...)
 	}
 	b.b = append(b.b, p...)
 	b.writes++
+	return true
 }
 
 func (b *batch) free() {
@@ -89,7 +102,7 @@ func (b *batch) free() {
 // mayBatch reports whether a Write of n bytes is one to accept: the engine is
 // awake, will enter soon, and the socket has room. Called with wmu held.
 func (c *Conn) mayBatch(n int) bool {
-	if n == 0 || n > batchWrite || c.e.asleep.Load() || !c.mayArm() {
+	if n == 0 || n > batchWrite || c.e.asleep.Load() || !c.mayWatch() {
 		return false
 	}
 	if c.credit < n+sendOverhead {
@@ -104,30 +117,42 @@ func (c *Conn) mayBatch(n int) bool {
 	return c.credit >= n+sendOverhead
 }
 
-// accept copies p to what the engine sends next. Called with wmu held.
+// accept copies p to what the engine sends next, or reports that Write has to
+// ask the kernel. Called with wmu held.
 func (c *Conn) accept(p []byte) (bool, error) {
-	c.mu.Lock()
-	if err := c.cannot(&c.w); err != nil {
-		c.mu.Unlock()
-		return false, err
-	}
-	// Without an armed receive nobody would hear of a reset meanwhile.
-	if !c.armed || c.rerr != nil || c.broken || c.stuck || c.out != nil && len(c.out.b)+len(p) > batchBytes {
-		c.mu.Unlock()
-		return false, nil
-	}
-	if c.out == nil {
-		c.out = newBatch()
-	}
-	c.out.add(p)
-	c.credit -= len(p) + sendOverhead
-	c.known = true
-	ask := c.out.writes == 1 && c.flight == nil
-	c.mu.Unlock()
-	if ask {
+	ok, first, err := c.take(p)
+	if first {
 		c.e.post(&c.node, wantSend)
 	}
-	return true, nil
+	return ok, err
+}
+
+// take is accept, and reports whether the engine must be told of it.
+func (c *Conn) take(p []byte) (ok, first bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.cannot(&c.w); err != nil {
+		return false, false, err
+	}
+	// Without an armed poll nobody would hear of a reset meanwhile. What others
+	// write to the socket must not overtake p.
+	if !c.armed || c.shared || c.rerr != nil || c.broken || c.stuck || c.out != nil && len(c.out.b)+len(p) > batchBytes {
+		return false, false, nil
+	}
+	b := c.out
+	if b == nil {
+		b = newBatch()
+	}
+	if !b.add(p) { // the kernel has the words for it
+		if c.out == nil {
+			b.free()
+		}
+		return false, false, nil
+	}
+	c.out = b
+	c.credit -= len(p) + sendOverhead
+	c.known = true
+	return true, b.writes == 1 && c.flight == nil, nil
 }
 
 // startSend puts what was accepted into the ring, or sees whether what is
@@ -205,7 +230,7 @@ func (c *Conn) landed() {
 		_ = c.e.k.Shutdown(c.fd, unix.SHUT_WR)
 	}
 	if c.w.state == waitDrain {
-		c.w.wake(0, nil)
+		c.w.wake(nil)
 	}
 	c.release()
 }
@@ -241,8 +266,8 @@ func (c *Conn) sendFailed(errno unix.Errno) {
 	}
 	c.lost = os.NewSyscallError("write", errno)
 	c.rerr = os.NewSyscallError("read", errno)
-	if c.r.state == waitRead {
-		c.r.wake(0, nil)
+	if c.r.state == waitRing {
+		c.r.wake(nil)
 	}
 }
 
@@ -291,7 +316,7 @@ func (c *Conn) drain() error {
 		case c.flight == nil:
 			c.sendByHand()
 		default:
-			c.w.park(waitDrain, nil)
+			c.w.park(waitDrain)
 			c.mu.Unlock()
 			c.w.sleep()
 			c.mu.Lock()

@@ -16,12 +16,11 @@ import (
 // What the engine's thread shares with callers must therefore be made
 // outside, and timed by the real clock.
 
-// bubbleHorizon tells a bubble's clock, which starts at 2000-01-01, from a
-// real one, in Unix seconds (2015-01-01). A machine whose real clock is
-// behind it takes the slow ways below and is served as well.
-const bubbleHorizon = 1420070400
+// inBubble tells a bubble's clock by its readings, which have no monotonic part.
+// A variable for the simulation, which lives in one.
+var inBubble = func() bool { return !hasMonotonic(time.Now()) }
 
-func inBubble() bool { return time.Now().Unix() < bubbleHorizon }
+func hasMonotonic(t time.Time) bool { return t != t.Round(0) }
 
 var (
 	clockBase   = time.Now()
@@ -40,7 +39,7 @@ func readClock(id int32) int64 {
 // monotonic is CLOCK_MONOTONIC in nanoseconds, by the vDSO where it can.
 func monotonic() int64 {
 	t := time.Now()
-	if t.Unix() < bubbleHorizon {
+	if !hasMonotonic(t) {
 		return readClock(unix.CLOCK_MONOTONIC)
 	}
 	return int64(t.Sub(clockBase)) + clockOffset
@@ -50,13 +49,12 @@ func monotonic() int64 {
 // the clock as can be: net/http sets several for each request. 0 is none, 1
 // long past.
 func deadline(k kernel, t time.Time) int64 {
-	sec := t.Unix()
 	switch {
 	case t.IsZero():
 		return 0
-	case sec < 24*60*60 && t == t.Round(0): // time.Unix(1, 0) and the like
+	case t.Unix() < 24*60*60: // time.Unix(1, 0) and the like, in a bubble too
 		return 1
-	case sec >= bubbleHorizon && t != t.Round(0):
+	case hasMonotonic(t):
 		// A reading of the monotonic clock needs no second one.
 		return clampDeadline(int64(t.Sub(clockBase)), clockOffset)
 	}

@@ -34,37 +34,50 @@ type Conn struct {
 	polls atomic.Pointer[poller] // what owns fd while it is in Go's netpoller
 	moved *moved                 // where its bytes are counted
 
-	rmu    sync.Mutex // held by a reader, parked or not; guards cur, reads and left
+	rmu    sync.Mutex // held by a reader, parked or not; guards reads and left
 	wmu    sync.Mutex // held by a writer, parked or not; guards credit and writes
-	cur    segment    // what the reader is in the middle of
 	credit int        // bytes that surely fit into the send buffer
 	reads  uint8      // see gears.count
 	writes uint8
 	left   uint32 // see gears.leaves
 
-	buffered atomic.Int64 // bytes in queue and cur
-
-	mu        sync.Mutex
-	dead      error // what the engine died of
-	queue     segments
-	rerr      error // end of what was received; delivered once
-	closed    bool
-	armed     bool // a receive is requested or in flight
-	starved   bool // the last one found no buffer
-	bulk      bool // it filled one: Reads receive by themselves for a while
-	linger    bool // SO_LINGER may be set, and the descriptor's number be known
-	known     bool // the engine has heard of the conn
-	lags      bool // destroyed is closed when a send that is stuck has ended
-	destroyed chan struct{}
+	mu     sync.Mutex
+	dead   error // what the engine died of
+	rerr   error // what a batched send met, for the next Read
+	closed bool
+	armed  bool          // a poll is requested or in flight
+	ready  bool          // it has told of something since a Read last asked
+	eager  bool          // the socket has an end, an error or urgent data: Reads ask first
+	shared bool          // others may reach the socket
+	barred bool          // the kernel has refused the poll: the netpoller serves
+	known  bool          // the engine has heard of the conn
+	lags   bool          // who drops the last reference closes the descriptor
+	idle   chan struct{} // else Close waits here for that
 	batches
 	r, w half
 }
 
-// NewConn takes over fd, a connected nonblocking stream socket. foreign says
-// that others may hold the socket, too, or have set SO_LINGER on it. On an
-// error fd has been closed.
-func (e *Engine) NewConn(fd int, tcp, foreign bool) (*Conn, error) {
-	c := &Conn{e: e, fd: fd, tcp: tcp, linger: foreign}
+// Socket is a stream conn of package net.
+type Socket interface {
+	net.Conn
+	syscall.Conn
+}
+
+// NewConn takes over s, a connected stream socket, and serves it through the
+// descriptor that s has. foreign says that others may hold the socket, too. On
+// an error s has been closed.
+func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
+	fd := -1
+	rc, err := s.SyscallConn()
+	if err == nil {
+		err = rc.Control(func(n uintptr) { fd = int(n) })
+	}
+	if err != nil {
+		s.Close()
+		return nil, err
+	}
+	c := &Conn{e: e, fd: fd, tcp: tcp, shared: foreign}
+	c.polls.Store(&poller{rc, netConn{s}})
 	e.stats.adopted.Add(1)
 	return c, e.open(c)
 }
@@ -81,7 +94,7 @@ func (e *Engine) open(c *Conn) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		e.k.CloseFD(c.fd)
+		_ = c.closeFD()
 		return ErrClosed
 	}
 	push(&e.conns, c)
@@ -134,6 +147,11 @@ func (c *Conn) poller() *poller { return c.polls.Load() }
 func (c *Conn) openPoller() *poller {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.intoPoller()
+}
+
+// intoPoller is openPoller with mu held.
+func (c *Conn) intoPoller() *poller {
 	p := c.poller()
 	if p == nil {
 		p = c.e.k.Poller(c.fd)
@@ -156,7 +174,7 @@ func (c *Conn) enterPoller() {
 // one. Not if others know its number. Called with rmu and mu held.
 func (c *Conn) leavePoller() {
 	p := c.poller()
-	if p == nil || c.linger || !c.e.gears.leaves(c.left) || c.flight != nil || c.out != nil || !c.refs.seize() {
+	if p == nil || c.shared || !c.e.gears.leaves(c.left) || c.flight != nil || c.out != nil || !c.refs.seize() {
 		return
 	}
 	if fd, err := c.e.k.Dup(c.fd); err == nil {
@@ -213,35 +231,27 @@ func (c *Conn) serve(l *loop, w want) {
 	if c.ended {
 		return // and so is whatever a caller asked for too late
 	}
-	if w&wantRecv != 0 && !c.node.isFlying(kindRecv) {
+	if w&wantWatch != 0 && !c.node.isFlying(kindPoll) {
 		c.arm(l)
 	}
 	if w&wantSend != 0 {
 		c.startSend(l)
 	}
-	if w&wantIdle != 0 && c.node.isFlying(kindRecv) {
-		l.cancel(&c.node, kindRecv)
-	}
 	c.settle(l)
 }
 
-// end cancels the receive of a closed conn, and wakes who waits for a
-// completion that will not come. Sends that are stuck get a while to end.
-// Engine thread.
+// end cancels the poll of a closed conn, and wakes who waits for a completion
+// that will not come. Sends that are stuck get a while to end. Engine thread.
 func (c *Conn) end(l *loop) {
 	c.ended = true
-	if c.node.isFlying(kindRecv) {
-		l.cancel(&c.node, kindRecv)
-	}
-	c.mu.Lock()
-	if !c.node.isFlying(kindRecv) {
-		c.armed = false
-		l.readied = c.r.wake(0, nil) || l.readied
+	if c.node.isFlying(kindPoll) {
+		l.cancel(&c.node, kindPoll)
 	}
 	if c.node.isFlying(kindSend) {
+		c.mu.Lock()
 		c.lastFor(closeTime)
+		c.mu.Unlock()
 	}
-	c.mu.Unlock()
 	c.settle(l)
 }
 
@@ -283,8 +293,8 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	c.mu.Lock()
 	defer c.mu.Unlock() // fail takes it, if this panics
 	switch k {
-	case kindRecv:
-		c.received(l, cqe)
+	case kindPoll:
+		c.readable(l, cqe)
 	case kindSend:
 		c.sent(l, cqe)
 	}
@@ -294,8 +304,8 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	c.armed, c.dead = false, err
-	c.r.wake(0, err)
-	c.w.wake(0, err)
+	c.r.wake(err)
+	c.w.wake(err)
 	c.release()
 	c.mu.Unlock()
 	_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
@@ -340,7 +350,6 @@ func (c *Conn) SetLinger(sec int) error {
 	var l unix.Linger
 	if sec >= 0 {
 		l = unix.Linger{Onoff: 1, Linger: int32(sec)}
-		c.mayLinger()
 	}
 	var serr error
 	err := c.Control(func(fd uintptr) {
@@ -352,93 +361,118 @@ func (c *Conn) SetLinger(sec int) error {
 	return os.NewSyscallError("setsockopt", serr)
 }
 
-// drop releases a reference to the descriptor and closes it after the last.
+// drop releases a reference to the descriptor. After the last, who waits in
+// Close closes it.
 func (c *Conn) drop() {
 	if !c.refs.release() {
 		return
 	}
+	c.unlist()
+	c.mu.Lock()
+	idle, lags := c.idle, c.lags
+	c.mu.Unlock()
+	if lags {
+		go c.closeFD() // with SO_LINGER it may block
+		return
+	}
+	idle <- struct{}{}
+}
+
+// unlist hides c from Engine.Close.
+func (c *Conn) unlist() {
 	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
 	remove(&c.e.conns, c)
 	c.e.loaded()
-	c.e.mu.Unlock()
-	c.mu.Lock()
-	done, lags := c.destroyed, c.lags
-	c.mu.Unlock()
-	switch { // with SO_LINGER it may block
-	case done != nil:
-		done <- struct{}{} // Close waits to do it
-	case lags:
-		go c.closeFD()
-	default:
-		_ = c.closeFD()
-	}
 }
 
 // Close ends the conn: parked calls return net.ErrClosed, and the socket is
-// closed as close(2) would do it, with a FIN, or a RST if something was left
-// unread. What Write has accepted is in the kernel when it returns. A second
-// Close returns net.ErrClosed.
+// closed by close(2) before Close returns, with a FIN, or a RST if something
+// was left unread. What Write has accepted is in the kernel by then, unless the
+// kernel is short of memory: then it goes on for up to closeTime, and close(2)
+// comes after it. A second Close returns net.ErrClosed.
 func (c *Conn) Close() error {
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
+	if !c.beginClose() {
 		return net.ErrClosed
 	}
-	c.closed = true
-	waits := c.r.waiting || c.w.waiting
-	c.r.interrupt(net.ErrClosed)
-	c.w.interrupt(net.ErrClosed)
-	c.mu.Unlock()
 	c.flush()
-
-	c.mu.Lock()
-	stuck := c.flight != nil
-	busy := c.armed || stuck
-	known := c.known
-	unread := c.buffered.Load() > 0
-	resets := unread || c.gone
-	c.queue.drop(c.e.group)
-	// Who is left to close it must not be kept in close(2) for long, nor Close
-	// by what is stuck.
-	wants := wantEnd
-	switch {
-	case busy && unread:
-		wants |= wantUnsend // the socket is reset anyway
-		c.destroyed = newToken()
-	case stuck:
-		c.lags = c.linger
-	case c.linger && (known || waits):
-		c.destroyed = newToken()
-	}
-	done := c.destroyed
-	lost := c.lost
-	if lost != nil {
-		c.lost, c.rerr = nil, nil // a Write under way gets its own error
-	}
-	c.mu.Unlock()
+	p := c.planClose()
 	c.e.timers.drop(&c.r.timer)
 	c.e.timers.drop(&c.w.timer)
-
 	c.refs.close()
-	c.dropCur() // after refs.close: of Close and a reader one sees the other
-	if resets && c.tcp {
-		_ = c.e.k.ResetOnClose(c.fd) // as the kernel does for what it holds itself
+	if p.reset && c.tcp {
+		_ = c.e.k.ResetOnClose(c.fd) // as the kernel does for what it drops itself
 	}
 	switch {
-	case !known:
-	case !busy:
+	case !p.known:
+	case !p.flying:
 		c.e.postQuietly(&c.node, wantEnd) // only to free the slot
 	default:
-		// Not shutdown(2): the ring may hold bytes that nobody has seen yet,
-		// and then the socket must be reset, without a FIN before.
-		c.e.post(&c.node, wants)
+		// Not shutdown(2), which would be faster: where close(2) resets, for
+		// SO_LINGER or for bytes left unread, no FIN must come first.
+		c.e.post(&c.node, wantEnd)
 	}
-	c.drop()
-	if done != nil {
-		<-done
-		if err := os.NewSyscallError("close", c.closeFD()); err != nil {
-			return err
-		}
+	if err := os.NewSyscallError("close", c.closeLast()); err != nil {
+		return err
 	}
-	return lost
+	return p.lost
+}
+
+// beginClose marks the conn closed, once, and ends the waits of Reads and
+// Writes.
+func (c *Conn) beginClose() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.closed = true
+	c.r.wake(net.ErrClosed)
+	c.w.wake(net.ErrClosed)
+	return true
+}
+
+// closing is what Close finds of a conn.
+type closing struct {
+	known  bool // to the engine
+	flying bool // a request is in flight
+	reset  bool // accepted bytes were lost
+	lost   error
+}
+
+// planClose looks at what there is to end, after flush.
+func (c *Conn) planClose() closing {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	stuck := c.flight != nil
+	p := closing{known: c.known, flying: c.armed || stuck, reset: c.gone, lost: c.lost}
+	c.lags = stuck // Close must not be kept by it
+	if c.lost != nil {
+		c.lost, c.rerr = nil, nil // a Write under way gets its own error
+	}
+	return p
+}
+
+// closeLast drops the owner's reference and, when all others have been
+// dropped, closes the descriptor. refs is closed, so that no new ones come.
+func (c *Conn) closeLast() error {
+	var idle chan struct{}
+	if !c.refs.alone() {
+		idle = newToken()
+		c.mu.Lock()
+		c.idle = idle
+		c.mu.Unlock()
+	}
+	if c.refs.release() {
+		c.unlist()
+		return c.closeFD()
+	}
+	c.mu.Lock()
+	lags := c.lags
+	c.mu.Unlock()
+	if lags {
+		return nil
+	}
+	<-idle
+	return c.closeFD()
 }

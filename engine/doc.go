@@ -1,20 +1,31 @@
-// Package engine moves the bytes of stream sockets, through system calls and
-// Go's netpoller as package net does, or through one io_uring.
+// Package engine moves the bytes of stream sockets by system calls, and waits
+// for the sockets in Go's netpoller as package net does, or on one io_uring.
 //
-// An [Engine] owns a ring, a provided-buffer group and a goroutine locked to
-// its thread, the only one that touches them. [Conn] and [Listener] are used
-// from any goroutine.
+// An [Engine] owns a ring and a goroutine locked to its thread, the only one
+// that touches it. [Conn] and [Listener] are used from any goroutine.
 //
 // # Two gears
 //
 // A cold engine leaves the ring alone: callers make the system calls
-// themselves and wait in the netpoller (poller). A hot one has the kernel
-// receive and accept ahead, and sends for the callers, many conns in one
-// system call. See gears for when it is hot. A shift touches no conn: it
-// decides what the next call that has to wait does, and an armed receive or
-// accept that completes on a cold engine is cancelled. Nothing is lost or
-// reordered in between, because only one side takes bytes from a socket at a
-// time: whoever armed the receive, until its terminal completion.
+// themselves and wait in the netpoller (poller). With a hot one they wait on the
+// ring, which tells of many sockets in one system call, and small Writes of many
+// conns are sent in one. See gears for when it is hot. A shift touches no conn:
+// it decides what the next call that has to wait does, and a poll or accept that
+// completes on a cold engine is cancelled.
+//
+// # What the ring may hold
+//
+// What is in the ring nobody else sees: a copy of the descriptor, another
+// process, a raw system call. So the ring takes no bytes from a socket, it only
+// says that there are some, and each Read is a recv(2) of its caller's, into the
+// caller's slice. It holds conns accepted ahead (Listener) and what Write has
+// accepted (batches) for the sockets that are the engine's alone. Once a
+// descriptor has been shown, or a copy made, a conn is shared, and a listener
+// too: see Conn.share and Listener.Share. Nothing else depends on who has the
+// socket: nobody changes an option of it, or its mode, to get an effect.
+//
+// The ring's thread also has no identity of the callers': it opens, binds and
+// connects nothing, and reads and writes no memory of theirs.
 //
 // # How a caller and the engine meet
 //
@@ -29,25 +40,22 @@
 //
 // # The read half of a Conn
 //
-// It is idle or armed. Idle: the kernel's queue is the only queue, and Read
-// calls recv(2) itself. Finding nothing, it waits in the netpoller, or, on a
-// hot engine, parks and arms a multishot receive; from then on only the ring
-// takes bytes from the socket, until the receive's terminal completion makes
-// the half idle again. Armed completions are copied to the parked Read's
-// slice or queued; Read serves the queue before anything else. So every
-// terminal cause (end of file, a reset, the window, no buffers, a cancel) has
-// one answer: deliver what it carried, then let the next Read ask the kernel,
-// which keeps net's behaviour to the letter.
+// On a hot engine it is idle or armed with a multishot poll, which stays armed
+// while the engine is hot. A poll tells of changes only, once each. So the half
+// notes in ready that it was told, and clears that before it asks the socket:
+// what comes during the recv(2) is told again.
 //
-//	idle  -- Read found nothing, engine hot ------> armed
-//	armed -- completion without F_MORE -----------> idle
+//	idle         -- Read found nothing, engine hot ---> armed
+//	armed        -- completion -----------------------> armed, ready
+//	armed, ready -- Read is about to ask the socket --> armed
+//	armed        -- completion without F_MORE --------> idle
 //
-// A conn that finds the buffer group empty is not queued for buffers: its Read
-// waits in the netpoller and receives straight into the caller's slice. Nobody
-// can starve for buffers that others hold.
+// A Read of an armed half that is not ready parks without asking: a recv(2) that
+// filled less than its slice has emptied the socket, and one that filled it sets
+// ready itself. That does not hold once the socket has an end, an error or urgent
+// data (eager), nor where others read, too (shared): then Reads ask first.
 //
-// Unix sockets are never armed: running ahead would lose descriptors sent
-// along, and the reset that unread bytes cause.
+// Unix sockets wait in the netpoller.
 //
 // # The write half
 //
@@ -58,19 +66,21 @@
 //
 // # Close
 //
-// A descriptor is closed by whoever drops the last of its references, see
-// fdRef; the engine holds one while a request of the conn is in flight, and so
-// does a call that uses it. When only the owner has one, a conn may get another
-// descriptor, see Conn.leavePoller. Close has the kernel take what Write accepted,
-// wakes the waiters, then has the engine cancel what is in flight. It does not
-// call shutdown(2), which would be faster: a close that resets, for SO_LINGER
-// or for bytes left unread, if only in the ring, must not send a FIN first.
+// A descriptor has references, see fdRef: the engine holds one while a request
+// of the conn is in flight, and so does a call that uses it. When only the owner
+// has one, a conn may get another descriptor, see Conn.leavePoller. Close wakes
+// the waiters, has the kernel take what Write accepted, has the engine cancel
+// what is in flight, waits until all other references have been dropped, and
+// closes the descriptor itself: when it returns the peer has been told, as with
+// package net. It does not call shutdown(2), which would be faster: a close that
+// resets, for SO_LINGER or for bytes left unread, must not send a FIN first.
 //
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers; Conn.mu guards the state
 // that callers and the engine share and is held for nanoseconds, microseconds
-// while a conn leaves the netpoller. Order: rmu
-// or wmu, Conn.mu, timers.mu. Engine.mu guards the lists of open conns and
-// listeners and is taken alone.
+// while a conn enters or leaves the netpoller. Order: rmu or wmu, Conn.mu,
+// timers.mu. Listener.amu and Listener.mu are alike. Engine.mu guards the lists
+// of open conns and listeners and is taken alone. The engine's thread takes mu
+// only, never a lock that is held across a system call.
 package engine

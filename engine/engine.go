@@ -13,20 +13,15 @@ import (
 
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
-
-	"github.com/quoit-go/quoit/engine/pbuf"
 )
 
 // Config sizes an engine. All fields must be set.
 type Config struct {
-	Entries     int // submission queue, requests, a power of two
-	Buffers     int // shared receive buffers, a power of two
-	BufferBytes int
-	ReadWindow  int // received and unread bytes a conn, roughly
-	Gear        Gear
-	BusyPoll    time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
-	CPU         int           // that the thread is pinned to, or -1
-	Share       int           // engines that share the process's memory limit
+	Entries  int // submission queue, requests, a power of two
+	Gear     Gear
+	BusyPoll time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
+	CPU      int           // that the thread is pinned to, or -1
+	Share    int           // engines that share the process's memory limit
 
 	// Loaded is told the number of open conns whenever that changes, in order,
 	// with a lock held. It must not block. May be nil.
@@ -49,8 +44,6 @@ var ErrClosed = errors.New("engine: closed")
 type Engine struct {
 	cfg     Config
 	k       kernel
-	group   *pbuf.Group
-	optLen  bool // a receive can be bounded in bytes (Linux 6.17)
 	started int64
 	stopped chan struct{}
 	rested  chan struct{}
@@ -89,13 +82,11 @@ type Engine struct {
 
 // counters are read by Stats at any time.
 type counters struct {
-	directReads atomic.Uint64 // by callers
-	_           cpu.CacheLinePad
+	directReads, bytesReceived atomic.Uint64 // by callers
+	_                          cpu.CacheLinePad
 
 	enters, completions, wakeups, overflows atomic.Uint64
 	accepted, adopted, acceptFailures       atomic.Uint64
-	bytesReceived                           atomic.Uint64
-	buffersCopied, outOfBuffers             atomic.Uint64
 	sendsParked, batches, writesBatched     atomic.Uint64
 }
 
@@ -136,18 +127,16 @@ func (e *Engine) setup() (*loop, error) {
 			return nil, &AffinityError{n, os.NewSyscallError("sched_setaffinity", err)}
 		}
 	}
-	r, g, err := setupMemory(e.cfg)
+	r, err := setupRing(e.cfg)
 	if err != nil {
 		return nil, err
 	}
 	k, err := newOSKernel(r)
 	if err != nil {
-		g.Close()
 		r.Close()
 		return nil, err
 	}
-	e.optLen = hasOptLen(r, g.ID())
-	l := e.attach(k, g)
+	l := e.attach(k)
 	if e.cfg.Gear == GearAuto {
 		e.compare = &gearsCompared
 		e.compare.join(e) // whose goroutine may shift it from here on
@@ -156,12 +145,12 @@ func (e *Engine) setup() (*loop, error) {
 }
 
 // attach makes the loop of an engine on k.
-func (e *Engine) attach(k kernel, g *pbuf.Group) *loop {
-	e.k, e.group = k, g
+func (e *Engine) attach(k kernel) *loop {
+	e.k = k
 	e.rested = make(chan struct{}, 1)
 	e.started = k.Now()
 	e.gears.init(e.cfg.Gear, e.started)
-	l := &loop{e: e, k: k, group: g}
+	l := &loop{e: e, k: k}
 	l.armWake()
 	return l
 }
@@ -312,8 +301,6 @@ type Stats struct {
 	Accepted, Adopted, AcceptFailures       uint64
 	Enters, Completions, Wakeups, Overflows uint64
 	BytesReceived, DirectReads              uint64
-	BuffersOut, BufferCount                 int
-	BuffersCopied, OutOfBuffers             uint64
 	SendsParked, Batches, WritesBatched     uint64
 	Hot                                     bool // in GearRing now
 	Shifts                                  uint64
@@ -332,8 +319,6 @@ func (e *Engine) Stats() Stats {
 		Accepted: c.accepted.Load(), Adopted: c.adopted.Load(), AcceptFailures: c.acceptFailures.Load(),
 		Enters: c.enters.Load(), Completions: c.completions.Load(), Wakeups: c.wakeups.Load(), Overflows: c.overflows.Load(),
 		BytesReceived: c.bytesReceived.Load(), DirectReads: c.directReads.Load(),
-		BuffersOut: e.group.Out(), BufferCount: e.group.Entries(),
-		BuffersCopied: c.buffersCopied.Load(), OutOfBuffers: c.outOfBuffers.Load(),
 		SendsParked: c.sendsParked.Load(), Batches: c.batches.Load(), WritesBatched: c.writesBatched.Load(),
 		Hot: g.hot.Load(), Shifts: g.changes.Load(), RingTime: ring, PollTime: poll,
 	}

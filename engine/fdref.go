@@ -6,8 +6,8 @@ import "sync/atomic"
 
 // fdRef counts who may use a descriptor: its owner until Close, callers in
 // the middle of a system call, and the engine while a request is in flight.
-// Who drops the last reference of a closed one closes the descriptor. It is 0,
-// and nobody's, while seized.
+// The descriptor is closed when the last reference of a closed one has been
+// dropped. It is 0, and nobody's, while seized.
 type fdRef struct{ v atomic.Uint32 }
 
 const fdClosed = 1 << 31
@@ -36,6 +36,9 @@ func (r *fdRef) restore() { r.v.Store(1) }
 func (r *fdRef) close() { r.v.Or(fdClosed) }
 
 func (r *fdRef) closed() bool { return r.v.Load()&fdClosed != 0 }
+
+// alone reports whether a closed descriptor is used by its owner only.
+func (r *fdRef) alone() bool { return r.v.Load() == fdClosed|1 }
 
 // release drops a reference and reports whether the descriptor is now the
 // caller's to close.

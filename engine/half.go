@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -25,12 +26,12 @@ type half struct {
 	state   waitState
 	kicked  bool // the netpoller was told to end the wait, and not yet to go on
 
-	// The owner's, but for p, n and err while it waits.
-	failed bool // err is why attempt gave up
-	parked bool // attempt left the half waiting
-	p      []byte
-	n      int                   // result: bytes
-	err    error                 // result; nil with n == 0 means look again
+	// The owner's, but for err while it waits.
+	failed bool                  // err is why attempt gave up
+	parked bool                  // attempt left the half waiting
+	p      []byte                // of the call under way
+	n      int                   // its result: bytes
+	err    error                 // its result; of a wait, nil means look again
 	step   func(fd uintptr) bool // what attempt made, once
 	other  func(fd uintptr) bool // what to do in place of host.try
 }
@@ -50,8 +51,7 @@ type host interface {
 type waitState uint8
 
 const (
-	waitRead  waitState = iota // for bytes, a conn or an error
-	waitIdle                   // for the armed request's end
+	waitRing  waitState = iota // for a completion of the ring
 	waitDrain                  // for the batched sends' end
 	waitPoll                   // for the socket, in Go's netpoller
 )
@@ -60,17 +60,16 @@ func (h *half) init(owner host, mu *sync.Mutex, write bool) {
 	h.host, h.mu, h.write = owner, mu, write
 }
 
-// park prepares a wait and has its deadline looked at. p is where received
-// bytes go. Called with mu held.
-func (h *half) park(state waitState, p []byte) {
+// park prepares a wait and has its deadline looked at. Called with mu held.
+func (h *half) park(state waitState) {
 	h.waiting, h.state = true, state
 	if state != waitPoll { // whose results are the owner's
 		if h.ch == nil {
 			h.ch = newToken()
 		}
-		h.p, h.n, h.err = p, 0, nil
+		h.err = nil
 	}
-	if d := h.limit.Load(); d != 0 && state != waitIdle {
+	if d := h.limit.Load(); d != 0 {
 		h.armTimer(d)
 	}
 }
@@ -81,9 +80,9 @@ func (h *half) sleep() {
 	h.host.engine().hasRun()
 }
 
-// wake ends the wait, if there is one, with its result: in the netpoller, which
-// needs nobody to look again, always an error. Called with mu held.
-func (h *half) wake(n int, err error) bool {
+// wake ends the wait, if there is one, with err: nil to look again, which
+// nobody in the netpoller needs. Called with mu held.
+func (h *half) wake(err error) bool {
 	if !h.waiting {
 		return false
 	}
@@ -93,18 +92,9 @@ func (h *half) wake(n int, err error) bool {
 		h.host.poller().Expire(h.write)
 		return true
 	}
-	h.p, h.n = nil, n
 	h.host.engine().readied.Add(1)
 	h.ch <- struct{}{}
 	return true
-}
-
-// interrupt ends a wait with err, unless only the ring can. Called with mu
-// held.
-func (h *half) interrupt(err error) {
-	if h.state != waitIdle {
-		h.wake(0, err)
-	}
 }
 
 // expired reports whether the deadline has passed.
@@ -119,7 +109,7 @@ func (h *half) setDeadline(d int64) {
 	switch {
 	case !h.waiting || d == 0:
 	case h.expired():
-		h.interrupt(os.ErrDeadlineExceeded)
+		h.wake(os.ErrDeadlineExceeded)
 	default:
 		h.armTimer(d)
 	}
@@ -163,6 +153,9 @@ func (h *half) polled(p *poller, other func(fd uintptr) bool) error {
 	if h.failed {
 		return h.err
 	}
+	if oe, ok := err.(*net.OpError); ok {
+		err = oe.Err // a conn of package net says more than whose caller wants
+	}
 	return err
 }
 
@@ -189,7 +182,7 @@ func (h *half) parkPoll() bool {
 		h.failed, h.err = true, err
 		return false
 	}
-	h.park(waitPoll, nil)
+	h.park(waitPoll)
 	h.parked = true
 	return true
 }

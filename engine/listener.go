@@ -3,10 +3,10 @@
 package engine
 
 import (
+	"math/bits"
 	"net"
 	"os"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -15,17 +15,30 @@ import (
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
-// acceptAhead bounds the conns that a listener has accepted and Accept has
-// not returned; the rest waits in the kernel's backlog.
-const acceptAhead = 128
+// Accepting ahead of Accept saves it a wait where conns come fast. maxAhead
+// bounds the conns that a listener may so have accepted while nobody waits for
+// one, for they hold descriptors and would be lost to other processes. Accept
+// earns one of them by each earnAccepts calls in a row that return within
+// acceptPace of each other.
+const (
+	maxAhead    = 4
+	maxAccepts  = maxAhead + 1 // requests in flight: those, and one for who waits
+	earnAccepts = 16
+	acceptPace  = time.Millisecond
+)
 
-// Listener accepts on a listening stream socket, or on a group of them, see sockets.
-// Like the read half of a Conn it is idle, and Accept calls accept4(2) itself
-// and waits in Go's netpoller, or, on a hot engine and with one socket, armed
-// with a multishot accept. What ends that (EMFILE, a full completion queue, a
-// long queue) leaves it idle, so that the next Accept meets the cause as it
-// would with package net, and re-arms only when accept4(2) finds nothing: a
-// lack of descriptors makes nobody spin.
+// Listener accepts on a listening stream socket, or on a group of them, see
+// sockets. Accept calls accept4(2) and waits in Go's netpoller. On a hot engine,
+// on a socket that nobody else can reach, and where it is called at a rate, it
+// waits for one of several accepts in the ring instead, each of a single conn.
+// Not for a multishot accept: that takes all who wait in the backlog in one go,
+// however many are wanted.
+//
+//	idle      -- Accept finds nothing, and may run ahead -> in flight
+//	in flight -- the last request has completed ---------> idle
+//
+// While accepts are in flight Accept makes none by itself, so that conns come
+// in order. Share and a cold engine cancel them.
 type Listener struct {
 	e    *Engine
 	fd   int // or the epoll set of a group
@@ -33,24 +46,25 @@ type Listener struct {
 	many *sockets                 // nil if it is no group
 	spot func(socket int) *Engine // for a conn; nil: e
 	shut func() error             // closes the sockets; called once nothing is in flight
+	poll *poller                  // a duplicate of fd, or the epoll set
 	node node
 	links[Listener]
 
-	polls atomic.Pointer[poller] // a duplicate of fd, once it is in Go's netpoller
-
-	amu sync.Mutex // held by an accepter, parked or not; guards got
-	got accepted
+	amu    sync.Mutex // held by an accepter, parked or not; guards got, last and streak
+	got    accepted
+	last   int64 // when Accept returned, in engine time
+	streak int   // returns in a row at the pace
 
 	mu     sync.Mutex
 	closed bool
 	dead   error
-	linger bool // accepted conns may inherit SO_LINGER
+	shared bool // others may reach the socket
 	queue  []accepted
-	armed  bool
-	full   bool // the accept in flight is being cancelled
+	asked  int             // accepts that Accept wants in flight
+	flying int             // that are, or are about to be
+	ended  bool            // closed, as the engine knows
+	idlers []chan struct{} // who waits for flying to be 0
 	a      half
-	closer half // the Close that awaits the end of what is in flight
-	ended  bool // engine thread only
 }
 
 // accepted is a conn that waits for Accept.
@@ -60,12 +74,17 @@ type accepted struct {
 	socket int              // that it came to
 }
 
-// NewListener serves fd, a nonblocking listening socket. place returns the
-// engine for a conn, any goroutine's; with nil all are e's. Close calls shut to
-// close fd; on an error it stays the caller's.
-func (e *Engine) NewListener(fd int, tcp bool, place func(socket int) *Engine, shut func() error) (*Listener, error) {
-	l := &Listener{e: e, fd: fd, tcp: tcp, spot: place, shut: shut}
-	return l, e.openListener(l)
+// NewListener serves fd, a nonblocking listening socket. foreign says that
+// others may reach the socket, too. place returns the engine for a conn, any
+// goroutine's; with nil all are e's. Close calls shut to close fd; on an error
+// it stays the caller's.
+func (e *Engine) NewListener(fd int, tcp, foreign bool, place func(socket int) *Engine, shut func() error) (*Listener, error) {
+	dup, err := e.k.Dup(fd) // fd itself is in the netpoller for who made it
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	l := &Listener{e: e, fd: fd, tcp: tcp, shared: foreign, spot: place, shut: shut}
+	return l, e.openListener(l, dup)
 }
 
 // NewGroup is NewListener for the sockets of a SO_REUSEPORT group, all TCP.
@@ -75,22 +94,21 @@ func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, er
 		return nil, err
 	}
 	l := &Listener{e: e, fd: set, tcp: true, many: many, spot: s.Place, shut: shut}
-	if err := e.openListener(l); err != nil {
-		_ = e.k.CloseFD(set)
-		return nil, err
-	}
-	return l, nil
+	return l, e.openListener(l, set)
 }
 
-func (e *Engine) openListener(l *Listener) error {
+// openListener makes l known to Engine.Close. It takes over polled, which l
+// waits for in the netpoller.
+func (e *Engine) openListener(l *Listener, polled int) error {
 	l.node.h = l
 	l.a.init(l, &l.mu, false)
-	l.closer.init(l, &l.mu, false)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
+		_ = e.k.CloseFD(polled)
 		return ErrClosed
 	}
+	l.poll = e.k.Poller(polled)
 	push(&e.listeners, l)
 	return nil
 }
@@ -98,11 +116,28 @@ func (e *Engine) openListener(l *Listener) error {
 func (l *Listener) engine() *Engine         { return l.e }
 func (l *Listener) place() *links[Listener] { return &l.links }
 
-// MayLinger notes that SO_LINGER may be set on the listening socket.
-func (l *Listener) MayLinger() {
+// Share notes that others may reach the socket from now on, and returns when
+// the ring accepts no more.
+func (l *Listener) Share() {
 	l.mu.Lock()
-	l.linger = true
+	l.shared = true
+	ch := l.awaitIdle()
 	l.mu.Unlock()
+	if ch != nil {
+		l.e.post(&l.node, wantIdle)
+		<-ch
+	}
+}
+
+// awaitIdle returns what is sent to when no accept is in flight any more, nil
+// if none is. Called with mu held.
+func (l *Listener) awaitIdle() chan struct{} {
+	if l.flying == 0 || l.dead != nil {
+		return nil
+	}
+	ch := newToken()
+	l.idlers = append(l.idlers, ch)
+	return ch
 }
 
 // SetDeadline bounds Accept, the call under way too.
@@ -134,26 +169,7 @@ func (l *Listener) try(h *half, fd int) bool {
 	return h.err != unix.EAGAIN
 }
 
-func (l *Listener) poller() *poller { return l.polls.Load() }
-
-// openPoller puts the epoll set, or a duplicate of the socket, into Go's
-// netpoller; the socket itself is there already, for the net.Listener that
-// owns it. Called with mu held.
-func (l *Listener) openPoller() (*poller, error) {
-	if p := l.poller(); p != nil {
-		return p, nil
-	}
-	fd := l.fd
-	if l.many == nil {
-		var err error
-		if fd, err = l.e.k.Dup(l.fd); err != nil {
-			return nil, os.NewSyscallError("fcntl", err)
-		}
-	}
-	p := l.e.k.Poller(fd)
-	l.polls.Store(p)
-	return p, nil
-}
+func (l *Listener) poller() *poller { return l.poll }
 
 // Accept returns the next conn and its peer's address, in package net's form.
 func (l *Listener) Accept() (*Conn, net.Addr, error) {
@@ -163,14 +179,11 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l.mu.Lock()
-	linger := l.linger
-	l.mu.Unlock()
 	e := l.e
 	if l.spot != nil {
 		e = l.spot(a.socket)
 	}
-	c := &Conn{e: e, fd: a.fd, tcp: l.tcp, linger: linger}
+	c := &Conn{e: e, fd: a.fd, tcp: l.tcp}
 	if e.open(c) != nil {
 		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}
@@ -179,60 +192,98 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 }
 
 // next waits for an accepted conn. Called with amu held.
-func (l *Listener) next() (accepted, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+func (l *Listener) next() (a accepted, err error) {
+	ahead := l.earned()
 	for {
-		if err := l.cannot(&l.a); err != nil {
-			return accepted{}, err
+		step, err := l.begin(&a, ahead)
+		if err != nil || step == acceptDone {
+			l.pace(err)
+			return a, err
 		}
-		if len(l.queue) > 0 {
-			a := l.queue[0]
-			l.queue = append(l.queue[:0], l.queue[1:]...)
-			return a, nil
-		}
-		armed := l.armed
-		if !armed {
-			// closed is only set with mu held, so fd is open.
-			a, err := l.acceptSocket(l.fd)
-			if err == unix.EAGAIN && (l.many != nil || !l.e.Hot()) {
-				return l.poll()
+		if step == acceptPoll {
+			err = l.a.polled(l.poll, nil)
+			if err == nil {
+				err = l.a.err
+			} else if l.isClosed() {
+				err = net.ErrClosed // and so is the poller
 			}
-			if err != unix.EAGAIN {
-				return a, err
-			}
-			l.armed = true
+			l.pace(err)
+			return l.got, err
 		}
-		l.a.park(waitRead, nil)
-		l.mu.Unlock()
-		if !armed {
+		if step == acceptArm {
 			l.e.post(&l.node, wantAccept)
 		}
 		l.a.sleep()
-		l.mu.Lock()
 		if err := l.a.err; err != nil {
-			return accepted{}, err
+			return a, err
 		}
 	}
 }
 
-// poll waits in Go's netpoller for a conn. Called with mu held, which it
-// gives up meanwhile.
-func (l *Listener) poll() (accepted, error) {
-	p, err := l.openPoller()
-	if err != nil {
-		return accepted{}, err
-	}
-	l.mu.Unlock()
-	err = l.a.polled(p, nil)
+func (l *Listener) isClosed() bool {
 	l.mu.Lock()
-	if err != nil && l.closed {
-		err = net.ErrClosed // and no longer in the netpoller
+	defer l.mu.Unlock()
+	return l.closed
+}
+
+// acceptStep is what an Accept does next.
+type acceptStep uint8
+
+const (
+	acceptDone  acceptStep = iota
+	acceptPoll             // call accept4(2), and wait in the netpoller
+	acceptArm              // have accepts in flight, and sleep
+	acceptSleep            // until the half is woken
+)
+
+// begin takes a conn that was accepted before, or says how to wait for one; to
+// sleep it has parked the half.
+func (l *Listener) begin(a *accepted, ahead int) (acceptStep, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.cannot(&l.a); err != nil {
+		return acceptDone, err
 	}
-	if err != nil {
-		return accepted{}, err
+	if len(l.queue) > 0 {
+		*a = l.queue[0]
+		l.queue = append(l.queue[:0], l.queue[1:]...)
+		return acceptDone, nil
 	}
-	return l.got, l.a.err
+	may := ahead > 0 && l.mayAccept()
+	if !may && l.flying == 0 {
+		return acceptPoll, nil
+	}
+	l.a.park(waitRing)
+	if may && l.flying < 1+ahead {
+		l.asked = 1 + ahead
+		l.flying = l.asked
+		return acceptArm, nil
+	}
+	return acceptSleep, nil
+}
+
+// mayAccept reports whether the ring may accept ahead of Accept. Called with mu
+// held.
+func (l *Listener) mayAccept() bool { return l.many == nil && !l.shared && l.e.Hot() }
+
+// earned is how many conns may be accepted that no Accept waits for. Called with
+// amu held.
+func (l *Listener) earned() int {
+	if l.streak > 0 && l.e.k.Now()-l.last > int64(acceptPace) {
+		l.streak = 0 // Accept has fallen behind
+	}
+	return min(l.streak/earnAccepts, maxAhead)
+}
+
+// pace counts an Accept that returns. Called with amu held.
+func (l *Listener) pace(err error) {
+	now := l.e.k.Now()
+	if err != nil || now-l.last > int64(acceptPace) {
+		l.streak = 0
+	} else {
+		l.streak = min(l.streak+1, maxAhead*earnAccepts)
+	}
+	l.last = now
 }
 
 // acceptSocket is accept4(2), for when the listener is idle. It returns a
@@ -255,43 +306,77 @@ func (l *Listener) acceptSocket(fd int) (a accepted, err error) {
 	}
 }
 
-// serve takes Accept's and Close's wishes. Engine thread.
+// serve takes the wishes of Accept, Share and Close. Engine thread.
 func (l *Listener) serve(lp *loop, w want) {
-	if w&wantEnd != 0 {
-		l.ended = true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = l.ended || w&wantEnd != 0
+	if !l.ended && l.mayAccept() {
+		l.arm(lp)
+	}
+	l.asked = 0
+	if w&(wantEnd|wantIdle) != 0 {
 		lp.cancelAll(&l.node)
-		l.settle(lp)
 	}
-	if w&wantAccept != 0 && !l.ended && !l.node.isFlying(kindAccept) {
-		s, ud := lp.start(&l.node, kindAccept)
-		s.PrepAcceptMultishot(int32(l.fd), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, ud)
+	l.count(lp)
+}
+
+// arm has as many accepts in flight as are asked for, if the ring may accept
+// still. Engine thread, with mu held.
+func (l *Listener) arm(lp *loop) {
+	for i := range kind(l.asked) {
+		if k := kindAccept + i; !l.node.isFlying(k) {
+			s, ud := lp.start(&l.node, k)
+			s.PrepAccept(int32(l.fd), nil, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, ud)
+		}
 	}
 }
 
-// complete takes an accepted conn, or the end of the accept. Engine thread.
+// count counts what is in flight, or about to be. When nothing is it has Accept
+// look again, and frees the slot if nothing ever will be. Engine thread, with mu
+// held.
+func (l *Listener) count(lp *loop) {
+	l.flying = max(bits.OnesCount32(l.node.flying), l.asked)
+	if l.flying > 0 {
+		return
+	}
+	if l.a.state == waitRing {
+		lp.readied = l.a.wake(nil) || lp.readied
+	}
+	if l.ended {
+		lp.slots.vacate(&l.node)
+	}
+	l.release()
+}
+
+// release wakes who waits in awaitIdle. Called with mu held.
+func (l *Listener) release() {
+	for _, ch := range l.idlers {
+		ch <- struct{}{}
+	}
+	l.idlers = nil
+}
+
+// complete takes an accepted conn, or why there is none. Engine thread.
 func (l *Listener) complete(lp *loop, _ kind, cqe *ring.CQE) {
-	l.completed(lp, cqe)
-	if !cqe.More() {
-		l.settle(lp)
-	}
-}
-
-func (l *Listener) completed(lp *loop, cqe *ring.CQE) {
 	l.mu.Lock()
 	defer l.mu.Unlock() // fail takes it, if this panics
-	if cqe.Res >= 0 {
+	var err error
+	switch errno := unix.Errno(-cqe.Res); {
+	case cqe.Res >= 0:
 		l.take(int(cqe.Res))
-	} else if errno := unix.Errno(-cqe.Res); errno != unix.ECANCELED && errno != unix.ECONNABORTED {
-		l.e.stats.acceptFailures.Add(1) // Accept will meet it again and report it
+	case errno == unix.ECANCELED || errno == unix.ECONNABORTED || errno == unix.EINTR || errno == unix.EAGAIN:
+	case l.a.waiting: // else the next Accept meets it again
+		l.e.stats.acceptFailures.Add(1)
+		err = os.NewSyscallError("accept4", errno)
 	}
-	switch {
-	case !cqe.More():
-		l.armed, l.full = false, false
-	case (len(l.queue) >= acceptAhead || !l.e.Hot()) && !l.full:
-		l.full = true
-		lp.cancel(&l.node, kindAccept)
+	if !l.mayAccept() {
+		lp.cancelAll(&l.node)
 	}
-	lp.readied = l.a.wake(0, nil) || lp.readied
+	if l.a.state == waitRing {
+		lp.readied = l.a.wake(err) || lp.readied
+	}
+	l.count(lp)
 }
 
 // take queues an accepted conn with its peer. Called with mu held.
@@ -314,64 +399,53 @@ func (e *Engine) cutOff(fd int) {
 	_ = e.k.CloseFD(fd)
 }
 
-// settle lets Close go on when nothing is in flight. Engine thread.
-func (l *Listener) settle(lp *loop) {
-	if l.node.flying != 0 {
-		return
-	}
-	if l.ended {
-		lp.slots.vacate(&l.node)
-		l.mu.Lock()
-		lp.readied = l.closer.wake(0, nil) || lp.readied
-		l.mu.Unlock()
-	}
-}
+// settle has nothing to do that complete has not done.
+func (l *Listener) settle(*loop) {}
 
 func (l *Listener) fail(err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.armed, l.dead = false, err
-	l.a.wake(0, err)
-	l.closer.wake(0, nil)
+	l.flying, l.dead = 0, err
+	l.a.wake(err)
+	l.release()
 }
 
 // Close ends the listener and returns when its address is free. Conns that
 // Accept has not returned are reset. A second Close returns net.ErrClosed.
 func (l *Listener) Close() error {
-	l.mu.Lock()
-	if l.closed {
-		l.mu.Unlock()
+	queue, idle, ok := l.beginClose()
+	if !ok {
 		return net.ErrClosed
 	}
-	l.closed = true
-	l.a.wake(0, net.ErrClosed)
-	queue := l.queue
-	l.queue = nil
-	armed := l.armed && l.dead == nil
-	if armed {
-		l.closer.park(waitIdle, nil)
-	}
-	l.mu.Unlock()
-
 	l.e.timers.drop(&l.a.timer)
 	for _, a := range queue {
 		l.e.cutOff(a.fd)
 	}
-	if armed {
+	if idle != nil {
 		l.e.post(&l.node, wantEnd)
-		l.closer.sleep()
+		<-idle
 	} else {
 		l.e.postQuietly(&l.node, wantEnd)
 	}
-	if p := l.poller(); p != nil {
-		_ = p.Close() // waits until no Accept is in it
-	} else if l.many != nil {
-		_ = l.e.k.CloseFD(l.fd)
-	}
+	_ = l.poll.Close() // waits until no Accept is in it
 	l.e.mu.Lock()
 	remove(&l.e.listeners, l)
 	l.e.mu.Unlock()
 	return l.shut()
+}
+
+// beginClose marks the listener closed, once, and returns what it had accepted
+// ahead and what tells that no accept is in flight any more.
+func (l *Listener) beginClose() (queue []accepted, idle chan struct{}, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil, nil, false
+	}
+	l.closed = true
+	l.a.wake(net.ErrClosed)
+	queue, l.queue = l.queue, nil
+	return queue, l.awaitIdle(), true
 }
 
 // Backlog returns how many established conns wait in the backlog of the

@@ -12,16 +12,13 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/quoit-go/quoit/engine/pbuf"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
-// loop is the engine's thread: it alone touches the ring, the slots and the
-// buffer group's publishing side.
+// loop is the engine's thread: it alone touches the ring and the slots.
 type loop struct {
 	e     *Engine
 	k     kernel
-	group *pbuf.Group
 	slots slots
 
 	taken    *node // posted, and not yet served
@@ -34,7 +31,7 @@ type loop struct {
 
 	turns uint64
 	// See publish.
-	enters, completions, wakeups, overflows, bytesReceived, batches, writesBatched uint64
+	enters, completions, wakeups, overflows, batches, writesBatched uint64
 }
 
 // run is the life of the engine's thread.
@@ -90,11 +87,9 @@ func (l *loop) turn() {
 		if !l.k.TaskrunPending() {
 			break
 		}
-		l.group.Refill()
 		l.submit()
 		l.reap()
 	}
-	l.group.Refill()
 	l.expire()
 	if l.e.gears.receives > received {
 		l.e.gears.turns++
@@ -395,7 +390,7 @@ func (l *loop) die(err error) {
 		c.fail(err)
 	}
 	for l.fetch() {
-		if cqe := &l.todo[0]; kind(cqe.UserData.Kind()) == kindAccept && cqe.Res >= 0 {
+		if cqe := &l.todo[0]; isAccept(cqe.UserData) && cqe.Res >= 0 {
 			e.cutOff(int(cqe.Res)) // nobody else knows it
 		}
 		l.todo = l.todo[1:]
@@ -409,13 +404,11 @@ func (l *loop) publish() {
 	st.completions.Store(l.completions)
 	st.wakeups.Store(l.wakeups)
 	st.overflows.Store(l.overflows)
-	st.bytesReceived.Store(l.bytesReceived)
 	st.batches.Store(l.batches)
 	st.writesBatched.Store(l.writesBatched)
 }
 
-// release gives the ring and, once no reader holds a buffer, the buffers
-// back to the kernel.
+// release gives the ring back to the kernel.
 func (l *loop) release() {
 	if l.e.compare != nil {
 		l.e.compare.leave(l.e)
@@ -426,18 +419,5 @@ func (l *loop) release() {
 	for l.e.rousing.Load() > 0 { // or it might write to a stranger's descriptor
 		runtime.Gosched()
 	}
-	_ = l.group.Detach() // fails only on a dead ring, which lets go of it anyway
 	l.k.Close()
-	l.group.Refill()
-	if l.group.Out() == 0 {
-		l.group.Close()
-		return
-	}
-	go func() { // a WriteTo may still be writing from a buffer
-		for l.group.Out() > 0 {
-			time.Sleep(50 * time.Millisecond)
-			l.group.Refill()
-		}
-		l.group.Close()
-	}()
 }

@@ -15,26 +15,30 @@ type kind uint8
 const (
 	kindNone kind = iota
 	kindWake
-	kindAccept
-	kindRecv
+	kindPoll
 	kindSend
-	kindConnect
-	numKinds
+	kindAccept // and as many after it as there can be accepts in flight
+	numKinds   = kindAccept + maxAccepts
 
 	cancelOf kind = 0x80 // kindCancel of k is k|cancelOf
 )
+
+// isAccept reports whether ud is an accept's.
+func isAccept(ud ring.UserData) bool {
+	k := kind(ud.Kind())
+	return k >= kindAccept && k < numKinds
+}
 
 // want is a request of a caller to the engine.
 type want uint32
 
 const (
-	wantRecv want = 1 << iota // arm the read half
-	wantSend                  // send what Write has accepted
-	wantAccept
-	wantConnect
-	wantIdle    // cancel what is armed on the read half
-	wantUnsend  // cancel the send of a closed conn
-	wantEnd     // closed: cancel what is armed, then free the slot
+	wantWatch   want = 1 << iota // arm the poll of the read half
+	wantSend                     // send what Write has accepted
+	wantAccept                   // have as many accepts in flight as Accept asked for
+	wantIdle                     // cancel the accepts
+	wantUnsend                   // cancel the send of a closed conn
+	wantEnd                      // closed: cancel what is armed, then free the slot
 	wantNothing = 0
 	queued      = 1 << 31 // the node is on the posted stack
 )

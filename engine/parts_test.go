@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"bytes"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -11,7 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/quoit-go/quoit/engine/pbuf"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -110,7 +108,7 @@ func TestSlots(t *testing.T) {
 				names[ud] = nil
 			} else {
 				s.assign(n)
-				ud := s.userData(n, kindRecv)
+				ud := s.userData(n, kindPoll)
 				if old, ok := names[ud]; ok && old != n {
 					t.Fatalf("user data %x given twice", uint64(ud))
 				}
@@ -229,84 +227,4 @@ func TestList(t *testing.T) {
 			}
 		}
 	})
-}
-
-func TestSegments(t *testing.T) {
-	const bufBytes = 64
-	seeds(t, func(t *testing.T, rnd *rand.Rand) {
-		g, err := pbuf.New(nil, 0, 8, bufBytes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer g.Close()
-		g.SetPoison(true)
-		var q segments
-		var model, got []byte
-		next := byte(0)
-		fill := func(p []byte) []byte {
-			for i := range p {
-				p[i] = next
-				next++
-			}
-			model = append(model, p...)
-			return p
-		}
-		for range 400 {
-			switch rnd.IntN(4) {
-			case 0:
-				q.copyIn(fill(make([]byte, rnd.IntN(2*chunkBytes))))
-			case 1:
-				q.copyIn(fill(make([]byte, rnd.IntN(9))))
-			case 2:
-				if bid, _, ok := g.Consume(); ok {
-					g.Take(bid)
-					q.push(segment{data: fill(g.Bytes(bid, 1+rnd.IntN(bufBytes))), bid: bid, lent: true})
-				}
-			case 3:
-				for n := rnd.IntN(3); n > 0 && !q.empty(); n-- {
-					s := q.pop()
-					got = append(got, s.data...)
-					s.free(g)
-				}
-				g.Refill()
-			}
-			if q.empty() != (len(got) == len(model)) {
-				t.Fatalf("empty is %v with %d bytes of %d", q.empty(), len(got), len(model))
-			}
-		}
-		if !bytes.Equal(got, model[:len(got)]) {
-			t.Fatal("wrong bytes")
-		}
-		q.drop(g)
-		if g.Refill(); g.Out() != 0 || !q.empty() {
-			t.Fatalf("%d buffers out after drop", g.Out())
-		}
-	})
-}
-
-// Many small receives take no more memory than their bytes.
-func TestSegmentsFillUp(t *testing.T) {
-	var q segments
-	for i := range 3*chunkBytes + 1 {
-		q.copyIn([]byte{byte(i)})
-	}
-	if n := len(q.s) - q.head; n != 4 {
-		t.Errorf("%d chunks, want 4", n)
-	}
-	q.drop(nil)
-}
-
-// A queue that is never empty does not grow with what passes through it.
-func TestSegmentsBounded(t *testing.T) {
-	var q segments
-	for range 4 {
-		q.push(segment{data: make([]byte, 1)})
-	}
-	for range 100_000 {
-		q.push(segment{data: make([]byte, 1)})
-		q.pop()
-	}
-	if c := cap(q.s); c > 64 {
-		t.Errorf("room for %d segments, with 4 in it", c)
-	}
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"net"
 	"os"
 	"time"
 )
@@ -45,13 +46,22 @@ func newPoller(fd int) *poller {
 
 type osFile struct{ *os.File }
 
+func (f osFile) Expire(write bool) { setDeadline(f, write, longPast) }
+func (f osFile) Resume(write bool) { setDeadline(f, write, time.Time{}) }
+
+// netConn is a conn of package net, in the netpoller since it was made.
+type netConn struct{ net.Conn }
+
+func (c netConn) Expire(write bool) { setDeadline(c, write, longPast) }
+func (c netConn) Resume(write bool) { setDeadline(c, write, time.Time{}) }
+
 var longPast = time.Unix(1, 0)
 
-func (f osFile) Expire(write bool) { f.setDeadline(write, longPast) }
-func (f osFile) Resume(write bool) { f.setDeadline(write, time.Time{}) }
-
 // setDeadline cannot fail while anybody waits.
-func (f osFile) setDeadline(write bool, t time.Time) {
+func setDeadline(f interface {
+	SetReadDeadline(time.Time) error
+	SetWriteDeadline(time.Time) error
+}, write bool, t time.Time) {
 	if write {
 		_ = f.SetWriteDeadline(t)
 	} else {

@@ -23,38 +23,41 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 	return nil
 }
 
-// mayLinger notes that SO_LINGER may be set. close(2) may then block, which
-// must be Close's caller, not the engine.
-func (c *Conn) mayLinger() {
+// share notes that others may reach the socket from now on, by a number or a
+// copy, and has the kernel take what Write has accepted: from here on each call
+// of the conn's is a system call of its own. The socket goes into the netpoller
+// while it is certain that it can: others may make it a blocking one, which
+// package os would not put there. The caller has a reference.
+func (c *Conn) share() {
 	c.mu.Lock()
-	c.linger = true
+	c.shared = true
+	c.intoPoller()
 	c.mu.Unlock()
+	c.flush()
 }
 
 // RawControl is Control for code that may do anything to the socket.
 func (c *Conn) RawControl(f func(fd uintptr)) error {
-	c.mayLinger()
 	return c.Control(func(fd uintptr) {
-		c.flush()
+		c.share()
 		f(fd)
 	})
 }
 
 // RawRead calls f until it returns true, waiting for the socket to be
-// readable in between. The ring takes nothing from the socket meanwhile.
+// readable in between.
 func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 	c.rmu.Lock()
-	defer c.unlockRead()
+	defer c.rmu.Unlock()
 	if !c.acquire() {
 		return net.ErrClosed
 	}
 	defer c.drop()
-	c.mayLinger()
 	if err := c.check(&c.r); err != nil {
 		return err
 	}
-	c.idle()
-	return c.r.polled(c.openPoller(), f)
+	c.share()
+	return c.r.polled(c.poller(), f)
 }
 
 // RawWrite calls f until it returns true, waiting for the socket to be
@@ -62,11 +65,16 @@ func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 func (c *Conn) RawWrite(f func(fd uintptr) bool) error {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	c.mayLinger()
+	if !c.acquire() {
+		return net.ErrClosed
+	}
+	defer c.drop()
+	c.share()
 	return c.whenWritable(f)
 }
 
-// whenWritable is RawWrite with wmu held.
+// whenWritable calls f as RawWrite does, for an f that does no more than write.
+// Called with wmu held.
 func (c *Conn) whenWritable(f func(fd uintptr) bool) error {
 	if !c.acquire() {
 		return net.ErrClosed
@@ -79,54 +87,27 @@ func (c *Conn) whenWritable(f func(fd uintptr) bool) error {
 	return c.w.polled(c.openPoller(), f)
 }
 
-// Dup returns a copy of the descriptor. If no Read is under way the ring lets
-// go of the socket first, so that what arrives from now on is for whoever
-// reads first, as with any duplicate.
-func (c *Conn) Dup() (int, error) {
-	if c.rmu.TryLock() {
-		c.idle()
-		c.unlockRead()
-	}
-	var dup int
-	var derr error
-	if err := c.RawControl(func(fd uintptr) {
-		dup, derr = c.e.k.Dup(int(fd))
-	}); err != nil {
-		return -1, err
-	}
-	return dup, os.NewSyscallError("dup", derr)
-}
-
 // ReadError is how WriteTo tells an error of reading from one of its writer.
 type ReadError struct{ Err error }
 
 func (e *ReadError) Error() string { return e.Err.Error() }
 func (e *ReadError) Unwrap() error { return e.Err }
 
-// WriteTo writes what it reads to w until the end of file, out of the receive
-// buffers themselves where bytes are waiting in them. The error is the
+// WriteTo writes what it reads to w until the end of file. The error is the
 // writer's or a *ReadError.
 func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 	scratch := scratches.Get().(*[scratchBytes]byte)
 	defer scratches.Put(scratch)
 	for {
-		var seg segment
-		c.rmu.Lock()
-		n, err := c.read(scratch[:], &seg)
-		c.unlockRead()
-		b := scratch[:n]
-		if n == 0 {
-			b = seg.data
-		}
-		if len(b) > 0 {
-			c.moved.add(len(b))
-			k, werr := c.lend(w, b, &seg)
-			if k < 0 || k > len(b) {
+		n, err := c.Read(scratch[:])
+		if n > 0 {
+			k, werr := w.Write(scratch[:n])
+			if k < 0 || k > n {
 				if k = 0; werr == nil {
 					werr = errInvalidWrite
 				}
 			}
-			if werr == nil && k < len(b) {
+			if werr == nil && k < n {
 				werr = io.ErrShortWrite
 			}
 			total += int64(k)
@@ -142,12 +123,6 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 			return total, &ReadError{err}
 		}
 	}
-}
-
-// lend writes b, which may lie in seg, and frees seg.
-func (c *Conn) lend(w io.Writer, b []byte, seg *segment) (int, error) {
-	defer seg.free(c.e.group) // Write may panic
-	return w.Write(b)
 }
 
 const scratchBytes = 32 << 10

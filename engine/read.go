@@ -18,46 +18,30 @@ import (
 // not touched after Read has returned.
 func (c *Conn) Read(p []byte) (int, error) {
 	c.rmu.Lock()
-	n, err := c.read(p, nil)
-	c.unlockRead()
+	n, err := c.read(p)
+	c.rmu.Unlock()
 	c.moved.add(n)
 	return n, err
 }
 
-// unlockRead ends what rmu.Lock began. If Close came meanwhile, it has left
-// cur to the reader.
-func (c *Conn) unlockRead() {
-	closed := c.refs.closed() // a Close that is not seen here finds rmu free
-	if closed {
-		c.cur.free(c.e.group)
-	}
-	c.rmu.Unlock()
-	if !closed && c.refs.closed() {
-		c.dropCur()
-	}
-}
-
-// dropCur frees cur, unless a reader is at it and will.
-func (c *Conn) dropCur() {
-	if c.rmu.TryLock() {
-		c.cur.free(c.e.group)
-		c.rmu.Unlock()
-	}
-}
-
-// read fills p. With lend, and bytes in a queued segment, it puts that segment
-// there instead, the caller's to free. Called with rmu held.
+// read fills p by a recv(2) of the caller's, having waited for the socket in
+// the netpoller or on the ring. Called with rmu held.
 //
 // An idle conn costs the stack of the goroutine that waits here. So the steps
 // are calls that return: what they need is not kept below the wait. The way
 // into the netpoller is the deepest, and begins here: from further down, the
 // 4 KB that net/http's goroutines mostly start with would have to grow.
-func (c *Conn) read(p []byte, lend *segment) (int, error) {
+func (c *Conn) read(p []byte) (int, error) {
+	woken := false // by the ring
 	for {
-		n, next, err := c.look(p, lend)
+		next, err := c.look(len(p))
+		if err != nil {
+			return 0, err
+		}
+		var n int
 		switch next {
-		case readDone:
-			return n, err
+		case readNothing:
+			return 0, nil
 		case readAsk, readPoll:
 			n, err = c.readIdle(p, next == readPoll)
 			if err == errNoPoller {
@@ -65,16 +49,22 @@ func (c *Conn) read(p []byte, lend *segment) (int, error) {
 				continue
 			}
 			if err != unix.EAGAIN {
+				c.countRead(n, len(p), woken)
 				return n, err
 			}
-			if err = c.await(p); err != nil {
+			next, err = c.watch()
+			if err != nil {
 				return 0, err
+			}
+			if next == readAsk {
+				continue
 			}
 		}
 		c.r.sleep()
-		if c.r.n > 0 || c.r.err != nil {
-			return c.r.n, c.r.err
+		if c.r.err != nil {
+			return 0, c.r.err
 		}
+		woken = true
 	}
 }
 
@@ -82,109 +72,80 @@ func (c *Conn) read(p []byte, lend *segment) (int, error) {
 type readStep uint8
 
 const (
-	readDone  readStep = iota
-	readAsk            // ask the socket, and arm a receive if there is nothing
-	readPoll           // ask the socket, and wait in the netpoller
-	readSleep          // until the half is woken
+	readNothing readStep = iota
+	readAsk              // ask the socket, and wait on the ring if there is nothing
+	readPoll             // ask the socket, and wait in the netpoller
+	readSleep            // until the half is woken
 )
 
-// look serves a read from what was received before, or says what to do.
-func (c *Conn) look(p []byte, lend *segment) (int, readStep, error) {
-	if len(p) == 0 {
+// look decides how a Read of size bytes begins, or why it cannot. For
+// readSleep it has parked the half.
+func (c *Conn) look(size int) (readStep, error) {
+	if size == 0 {
 		if c.refs.closed() {
-			return 0, readDone, net.ErrClosed
+			return readNothing, net.ErrClosed
 		}
-		return 0, readDone, nil
+		return readNothing, nil
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.cannot(&c.r); err != nil {
+		return readNothing, err
+	}
+	if err := c.rerr; err != nil {
+		c.rerr, c.lost = nil, nil
+		return readNothing, err
+	}
+	if c.barred || !c.mayWatch() {
+		return readPoll, nil
+	}
+	return c.parkUnlessReady(), nil
+}
+
+// parkUnlessReady parks a Read on an armed poll that has nothing to tell.
+// Called with mu held.
+func (c *Conn) parkUnlessReady() readStep {
+	if c.armed && !c.ready && !c.eager && !c.shared {
+		c.r.park(waitRing)
+		return readSleep
+	}
+	c.ready = false // before the system call, so that what comes during it is not missed
+	return readAsk
+}
+
+// watch has the ring watch the socket for a Read that found nothing, and parks
+// it, unless the ring has just said that there is something.
+func (c *Conn) watch() (readStep, error) {
 	c.mu.Lock()
 	err := c.cannot(&c.r)
-	switch {
-	case err != nil:
-	case len(c.cur.data) > 0 || !c.queue.empty():
-		return c.readQueued(p, lend), readDone, nil
-	case c.rerr != nil:
-		err = c.rerr
-		c.rerr, c.lost = nil, nil
-	case c.armed:
-		c.r.park(waitRead, p)
+	if err != nil || c.armed && c.ready {
+		c.ready = false
 		c.mu.Unlock()
-		return 0, readSleep, nil
-	default:
-		next := readAsk
-		if c.starved || c.bulk {
-			next = readPoll
-		}
-		c.mu.Unlock()
-		return 0, next, nil
+		return readAsk, err
 	}
+	armed := c.armed
+	if !armed {
+		c.leavePoller()
+		c.armed, c.known = true, true
+	}
+	c.r.park(waitRing)
 	c.mu.Unlock()
-	return 0, readDone, err
+	if !armed {
+		c.e.post(&c.node, wantWatch)
+	}
+	return readSleep, nil
 }
 
-// await parks a Read and has a receive armed for it.
-func (c *Conn) await(p []byte) error {
-	c.mu.Lock()
-	if err := c.cannot(&c.r); err != nil {
-		c.mu.Unlock()
-		return err
-	}
-	c.leavePoller()
-	c.armed, c.known = true, true
-	c.r.park(waitRead, p)
-	c.mu.Unlock()
-	c.e.post(&c.node, wantRecv)
-	return nil
-}
-
-// readQueued serves a read from what was received before. Called with mu
-// held, returns with it released.
-func (c *Conn) readQueued(p []byte, lend *segment) (n int) {
-	for {
-		if len(c.cur.data) == 0 {
-			if c.queue.empty() {
-				break
-			}
-			c.cur = c.queue.pop()
-		}
-		c.mu.Unlock()
-		if lend != nil {
-			*lend, c.cur = c.cur, segment{}
-			c.buffered.Add(-int64(len(lend.data)))
-			return 0
-		}
-		k := copy(p[n:], c.cur.data)
-		n += k
-		c.cur.data = c.cur.data[k:]
-		c.buffered.Add(-int64(k))
-		if len(c.cur.data) == 0 {
-			c.cur.free(c.e.group)
-		}
-		if n == len(p) {
-			return n
-		}
-		c.mu.Lock()
-	}
-	c.mu.Unlock()
-	return n
-}
-
-// readIdle receives from the socket itself, for when the kernel's queue is the
-// only one. In GearPoll, or with poll, it waits in the netpoller until there
-// is something, errNoPoller if it cannot yet; else it returns a bare EAGAIN, for
-// a receive to be armed.
+// readIdle asks the socket. With poll it waits in the netpoller until there
+// is something, or returns errNoPoller if it cannot yet; else it returns a bare
+// EAGAIN, for the ring to watch.
 func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
 	if !c.acquire() {
 		return 0, net.ErrClosed
 	}
 	c.r.p = p
-	n, err := c.tryRead(poll || !c.mayArm())
+	n, err := c.tryRead(poll)
 	c.r.p = nil
-	if poll && err != errNoPoller {
-		c.mu.Lock()
-		c.starved = false
-		c.bulk = c.bulk && n >= c.e.cfg.BufferBytes
-		c.mu.Unlock()
-	}
 	c.drop()
 	return n, err
 }
@@ -229,8 +190,8 @@ func (c *Conn) busyRead() bool {
 	return true
 }
 
-// mayArm reports whether a Read that has to wait arms a receive.
-func (c *Conn) mayArm() bool { return c.tcp && c.e.gears.hot.Load() }
+// mayWatch reports whether a Read that has to wait does so on the ring.
+func (c *Conn) mayWatch() bool { return c.tcp && c.e.gears.hot.Load() }
 
 // recv is recv(2) with its result in c.r. It reports whether there was
 // something.
@@ -244,7 +205,6 @@ func (c *Conn) recv() bool {
 		}
 		switch err {
 		case nil:
-			c.e.stats.directReads.Add(1)
 			if h.n, h.err = n, nil; n == 0 {
 				h.err = io.EOF
 			}
@@ -254,138 +214,64 @@ func (c *Conn) recv() bool {
 			h.n, h.err = 0, err
 			return false
 		default:
-			c.fails()
+			if err != unix.EFAULT { // which is the caller's alone
+				c.fails()
+			}
 			h.n, h.err = 0, os.NewSyscallError("read", err)
 			return true
 		}
 	}
 }
 
-// arm is armRead for who does not hold mu.
-func (c *Conn) arm(l *loop) {
-	c.mu.Lock()
-	defer c.mu.Unlock() // fail takes it, if this panics
-	c.armRead(l)
+// countRead counts a recv(2) of n bytes into a slice of size. One that filled
+// its slice may have left something that the ring does not tell again; a
+// shorter one has emptied the socket.
+func (c *Conn) countRead(n, size int, woken bool) {
+	if woken {
+		c.e.stats.bytesReceived.Add(uint64(n))
+	} else if n > 0 {
+		c.e.stats.directReads.Add(1)
+	}
+	if n == size || n <= 0 {
+		c.mu.Lock()
+		c.ready = true
+		c.mu.Unlock()
+	}
 }
 
-// armRead starts a receive, or finds that the buffers are gone. Engine
-// thread, with mu held.
-func (c *Conn) armRead(l *loop) {
+// pollEvents are what a Read waits for, and what makes it ask the socket each
+// time from then on: the end, an error, and urgent data, at which recv(2)
+// stops short.
+const (
+	pollEnds   = unix.POLLRDHUP | unix.POLLHUP | unix.POLLERR | unix.POLLPRI
+	pollEvents = unix.POLLIN | unix.POLLRDHUP | unix.POLLPRI
+)
+
+// arm starts the poll that tells when the socket has something. It takes no
+// bytes: they stay in the socket until a Read of the caller's. Engine thread.
+func (c *Conn) arm(l *loop) {
 	if !c.hold() {
 		return
 	}
-	if l.group.Free() == 0 {
-		l.group.Refill()
-	}
-	if l.group.Free() == 0 {
-		c.starve(l)
-		l.readied = c.r.wake(0, nil) || l.readied
-		return
-	}
-	maxBytes := uint32(0)
-	if l.e.optLen {
-		maxBytes = uint32(l.e.cfg.ReadWindow)
-	}
-	s, ud := l.start(&c.node, kindRecv)
-	s.PrepRecvMultishot(int32(c.fd), l.group.ID(), maxBytes, ud)
+	s, ud := l.start(&c.node, kindPoll)
+	s.PrepPollMultishot(int32(c.fd), pollEvents, ud)
 }
 
-// starve has the next Read receive into its own slice: nobody can be kept
-// from receiving by those who hold the buffers. Called with mu held.
-func (c *Conn) starve(l *loop) {
-	l.e.stats.outOfBuffers.Add(1)
-	c.armed, c.starved = false, true
-}
-
-// received takes a completion of the armed receive. Engine thread, with mu
-// held.
-func (c *Conn) received(l *loop, cqe *ring.CQE) {
-	window := int64(l.e.cfg.ReadWindow)
+// readable takes a completion of the armed poll. Engine thread, with mu held.
+func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 	if c.served != l.turns {
 		c.served = l.turns
 		l.e.gears.receives++
 	}
-	if bid, ok := cqe.Buffer(); ok {
-		l.group.Take(bid)
-		if cqe.Res > 0 {
-			c.deliver(l, bid, int(cqe.Res))
-		} else {
-			l.group.Return(bid)
-		}
+	c.ready = true
+	c.eager = c.eager || cqe.Res&pollEnds != 0 && cqe.Res > 0
+	c.barred = c.barred || cqe.Res < 0 && unix.Errno(-cqe.Res) != unix.ECANCELED
+	if !cqe.More() {
+		c.armed = false
+	} else if !c.mayWatch() {
+		l.cancel(&c.node, kindPoll)
 	}
-	if cqe.More() {
-		if !l.e.optLen && c.buffered.Load() >= window || !c.mayArm() || c.bulk {
-			l.cancel(&c.node, kindRecv)
-		}
-		return
+	if c.r.state == waitRing {
+		l.readied = c.r.wake(nil) || l.readied
 	}
-	switch errno := unix.Errno(-cqe.Res); {
-	case cqe.Res > 0:
-		// It ended at its bound, or for a full completion queue.
-		if !c.closed && c.mayArm() && !c.bulk && c.r.state != waitIdle && c.buffered.Load() <= window/2 {
-			c.armRead(l)
-			return
-		}
-	case cqe.Res == 0:
-		if c.rerr == nil { // the reset may have gone to a send
-			c.rerr = io.EOF
-		}
-	case errno == unix.ENOBUFS:
-		c.starve(l)
-	case errno == unix.ECANCELED || errno == unix.EINTR || errno == unix.EAGAIN:
-	default:
-		c.rerr, c.broken = os.NewSyscallError("read", errno), true
-	}
-	c.armed = false
-	l.readied = c.r.wake(0, nil) || l.readied
-}
-
-// deliver hands n received bytes to the parked Read or the queue. Engine
-// thread, with mu held.
-func (c *Conn) deliver(l *loop, bid uint16, n int) {
-	b := l.group.Bytes(bid, n)
-	if c.closed {
-		if c.tcp {
-			_ = c.e.k.ResetOnClose(c.fd) // they are unread
-		}
-		l.group.Return(bid)
-		return
-	}
-	l.bytesReceived += uint64(n)
-	c.bulk = n == l.group.BufBytes() // a Read's own slice takes more at once, without a copy
-	if c.r.waiting && c.r.state == waitRead {
-		k := copy(c.r.p, b)
-		b = b[k:]
-		l.readied = c.r.wake(k, nil) || l.readied
-	}
-	switch {
-	case len(b) == 0:
-		l.group.Return(bid)
-		return
-	case len(b) < l.group.BufBytes()/2:
-		c.queue.copyIn(b)
-		l.group.Return(bid)
-	case l.group.Free() < l.group.Entries()/4:
-		l.e.stats.buffersCopied.Add(1)
-		c.queue.copyIn(b)
-		l.group.Return(bid)
-	default:
-		c.queue.push(segment{data: b, bid: bid, lent: true})
-	}
-	c.buffered.Add(int64(len(b)))
-}
-
-// idle cancels the armed receive, if there is one, and waits for its end:
-// afterwards the ring takes no bytes from the socket until the next Read.
-// Called with rmu held.
-func (c *Conn) idle() {
-	c.mu.Lock()
-	for c.armed && c.dead == nil {
-		c.r.park(waitIdle, nil)
-		c.mu.Unlock()
-		c.e.post(&c.node, wantIdle)
-		c.r.sleep()
-		c.mu.Lock()
-	}
-	c.mu.Unlock()
 }

@@ -12,7 +12,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/quoit-go/quoit/engine/pbuf"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -27,7 +26,6 @@ type simKernel struct {
 	*simLog
 	plan  *simPlan
 	clock *simClock
-	group *pbuf.Group
 	bell  chan struct{} // rung when a request may be able to go on
 
 	mu   sync.Mutex
@@ -42,9 +40,8 @@ type simKernel struct {
 	sqHead, sqTail int
 	cq, overflow   []ring.CQE
 	reqs           []*simReq
-	spare          *simBuf // taken from the group, not yet used
-	woken          bool    // the eventfd was written to since its poll reported
-	written        bool    // ever
+	woken          bool // the eventfd was written to since its poll reported
+	written        bool // ever
 
 	files  map[int]*simSock
 	polled map[int]*simPoller // who owns the descriptor
@@ -62,15 +59,9 @@ type simReq struct {
 	sock      *simSock // nil: the eventfd
 	flight    *batch   // of a send
 	buf       []byte   // and its bytes
-	total     int      // received so far
-	starved   bool     // found no buffer when it was armed
+	seen      int      // wake-ups of the socket that a poll has looked at
 	cancelled bool
 	at        time.Time // when it goes on; zero while it cannot
-}
-
-type simBuf struct {
-	bid uint16
-	b   []byte
 }
 
 // simPanic is what a schedule with a panic in it panics with.
@@ -83,9 +74,9 @@ const (
 	simNever = time.Duration(math.MaxInt64)
 )
 
-func newSimKernel(log *simLog, plan *simPlan, group *pbuf.Group) *simKernel {
+func newSimKernel(log *simLog, plan *simPlan) *simKernel {
 	return &simKernel{
-		simLog: log, plan: plan, clock: newSimClock(), group: group,
+		simLog: log, plan: plan, clock: newSimClock(),
 		bell:   make(chan struct{}, 1),
 		rnd:    rand.New(rand.NewPCG(log.seed, 1)),
 		sqes:   make([]ring.SQE, plan.sqEntries),
@@ -282,9 +273,7 @@ func (k *simKernel) issue(s ring.SQE) {
 		k.post(r, -int(unix.EBADF), 0, false)
 		return
 	}
-	if r.kind == kindRecv {
-		r.starved = k.noBuffers()
-	}
+	r.seen = -1 // a poll looks first
 	k.reqs = append(k.reqs, r)
 	if r.kind == kindSend && s.Flags&ring.SQEAsync == 0 && k.hasCause(r) && !k.chaos(20) {
 		k.send(r) // at once, if it can be
@@ -310,11 +299,11 @@ func (k *simKernel) bind(r *simReq) bool {
 			k.fail("%v on socket %d beside %v", s.Opcode, sock.id, o.sqe.Opcode)
 		}
 	}
-	if (r.kind == kindRecv || r.kind == kindAccept) && k.coldSince(sock) {
+	if r.kind == kindPoll && k.coldSince(sock) { // accepts are armed together
 		k.fail("%v on socket %d, which has completed since the engine is cold", s.Opcode, sock.id)
 	}
-	if r.kind == kindRecv && sock.readers > 0 {
-		k.fail("%v on socket %d beside a read", s.Opcode, sock.id)
+	if sock.shared && r.kind != kindPoll {
+		k.fail("%v on socket %d, which others may reach", s.Opcode, sock.id)
 	}
 	return r.kind != kindSend || k.bindSend(r, c)
 }
@@ -373,7 +362,7 @@ func (k *simKernel) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
 		k.reqs = slices.Delete(k.reqs, i, i+1)
 	}
 	r.at = time.Time{}
-	if r.kind == kindRecv || r.kind == kindAccept {
+	if r.sock != nil && r.kind != kindSend {
 		r.sock.lastDone = int64(time.Since(k.base)) + 2
 	}
 	k.add("  -> ud %x res %d flags %v", uint64(r.sqe.UserData), res, flags)
@@ -429,7 +418,7 @@ func (k *simKernel) untilDue() time.Duration {
 
 // able reports whether r can go on.
 func (k *simKernel) able(r *simReq) bool {
-	return r.cancelled || r.starved || k.hasCause(r)
+	return r.cancelled || k.hasCause(r)
 }
 
 // hasCause is able for what r waits for.
@@ -437,14 +426,12 @@ func (k *simKernel) hasCause(r *simReq) bool {
 	switch r.kind {
 	case kindWake:
 		return k.woken
-	case kindRecv:
-		return r.sock.readable()
+	case kindPoll:
+		return r.seen != r.sock.wakes && r.sock.readable()
 	case kindSend:
 		return r.sock.writable()
-	case kindAccept:
-		return len(r.sock.backlog) > 0
 	}
-	return !r.sock.hangs // connect
+	return len(r.sock.backlog) > 0 // accept
 }
 
 // proceed takes r a step further.
@@ -461,22 +448,54 @@ func (k *simKernel) proceed(r *simReq) {
 	case kindWake:
 		k.woken = false
 		k.post(r, unix.POLLIN, 0, !k.chaos(3))
-	case kindRecv:
-		k.receive(r)
+	case kindPoll:
+		k.tell(r)
 	case kindSend:
 		k.send(r)
-	case kindAccept:
-		fd, err := k.accept(r.sock)
-		if err == nil {
-			k.hit("accept in the ring")
-		}
-		if err != nil {
-			fd = -int(err.(unix.Errno))
-		}
-		k.post(r, fd, 0, err == nil && !k.chaos(5))
-	case kindConnect:
-		k.connect(r)
+	default:
+		k.acceptInRing(r)
 	}
+}
+
+// tell is one completion of a poll, for all that came since the last.
+func (k *simKernel) tell(r *simReq) {
+	if k.chaos(2) {
+		k.hit("poll refused")
+		k.post(r, -int(unix.ENOMEM), 0, false)
+		return
+	}
+	s := r.sock
+	r.seen = s.wakes
+	events := unix.POLLIN
+	if s.fin || s.shutRd {
+		events |= unix.POLLRDHUP
+	}
+	if s.rst || s.soErr != 0 {
+		events |= unix.POLLERR | unix.POLLHUP
+	}
+	if s.urgent {
+		events |= unix.POLLPRI
+	}
+	k.post(r, events, 0, !k.chaos(5))
+}
+
+func (k *simKernel) acceptInRing(r *simReq) {
+	fd, err := k.accept(r.sock)
+	if err != nil {
+		k.post(r, -int(err.(unix.Errno)), 0, false)
+		return
+	}
+	k.hit("accept in the ring")
+	ahead := 0
+	for _, s := range k.socks {
+		if s.accepted && !s.returned && !s.closed {
+			ahead++
+		}
+	}
+	if ahead > maxAccepts+1 { // and one that Accept is about to return
+		k.fail("%d conns were accepted ahead", ahead)
+	}
+	k.post(r, fd, 0, false)
 }
 
 // send is what was cut off a batch.
@@ -511,52 +530,4 @@ func (k *simKernel) send(r *simReq) {
 		k.hit("short send")
 	}
 	k.post(r, n, 0, false)
-}
-
-func (k *simKernel) connect(r *simReq) {
-	if k.chaos(30) {
-		k.post(r, -int(unix.ECONNREFUSED), 0, false)
-		return
-	}
-	k.post(r, 0, 0, false)
-}
-
-// receive is one receive of a multishot one.
-func (k *simKernel) receive(r *simReq) {
-	s := r.sock
-	if r.starved || k.noBuffers() { // it looks for one before the data
-		k.hit("no buffers")
-		k.post(r, -int(unix.ENOBUFS), 0, false)
-		return
-	}
-	switch {
-	case s.unread() > 0:
-		buf := k.spare
-		k.spare = nil
-		n := k.short(min(s.unread(), len(buf.b)))
-		s.take(buf.b[:n])
-		r.total += n
-		full := r.sqe.FileIndex > 0 && r.total >= int(r.sqe.FileIndex)
-		if full {
-			k.hit("receive ended at its bound")
-		}
-		k.post(r, n, ring.CQEBuffer|ring.CQEFlags(buf.bid)<<16, !full && !k.chaos(5))
-		if slices.Contains(k.reqs, r) && k.percent(50) {
-			r.starved = k.noBuffers() // it looks again at once
-		}
-	case s.soErr != 0:
-		k.post(r, -int(s.takeErr(true)), 0, false)
-	default:
-		k.post(r, 0, 0, false)
-	}
-}
-
-// noBuffers reports whether the group is empty.
-func (k *simKernel) noBuffers() bool {
-	if k.spare == nil {
-		if bid, b, ok := k.group.Consume(); ok {
-			k.spare = &simBuf{bid, b}
-		}
-	}
-	return k.spare == nil
 }

@@ -48,6 +48,7 @@ func (u *simListener) accept(rnd *rand.Rand) {
 		if rnd.IntN(4) == 0 {
 			u.setDeadline(rnd)
 		}
+		u.earn(rnd)
 		op := u.r.begin("accept", nil, u.why)
 		c, addr, err := u.l.Accept()
 		u.r.end(op, 0, err)
@@ -68,6 +69,14 @@ func (u *simListener) accept(rnd *rand.Rand) {
 		u.r.k.mu.Unlock()
 		u.r.use(rnd, c, s)
 	}
+}
+
+// earn has the listener believe that Accept has been called at a rate.
+func (u *simListener) earn(rnd *rand.Rand) {
+	u.l.amu.Lock()
+	defer u.l.amu.Unlock()
+	u.l.streak = earnAccepts * rnd.IntN(maxAhead+1)
+	u.l.last = u.r.k.Now()
 }
 
 // judge checks the error of an Accept.
@@ -129,12 +138,28 @@ func (u *simListener) meddle(rnd *rand.Rand) {
 	for range rnd.IntN(6) {
 		u.r.pause(rnd)
 		u.r.pause(rnd)
-		if rnd.IntN(4) > 0 {
+		switch rnd.IntN(6) {
+		case 0:
+			u.close()
+		case 1:
+			u.share()
+		default:
 			u.setDeadline(rnd)
-			continue
 		}
-		u.close()
 	}
+}
+
+// share lets others reach the socket: the ring must have let go of it then.
+func (u *simListener) share() {
+	op := u.r.begin("share", nil, nil)
+	u.l.Share()
+	u.r.end(op, 0, nil)
+	u.r.k.mu.Lock()
+	defer u.r.k.mu.Unlock()
+	if u.s.shared = true; u.r.k.flies(u.s) {
+		u.r.fail("an accept is in flight on a shared socket")
+	}
+	u.r.hit("listener shared")
 }
 
 func (u *simListener) close() {

@@ -109,16 +109,14 @@ type simConn struct {
 	shutRd, shutWr     bool      // by the user
 	finAsked           bool      // and that returned nil
 	linger             bool
+	shared             bool // others have been shown the descriptor
 	unread             int  // what had been read at a Close that left something, or -1
-	queued             bool // and the conn knew
 	readAll            int  // what had been read when Close began, or -1
 
 	// The reader's and the writer's.
 	reading       bool
 	writing       bool
 	alone         bool // no reader since the write began
-	duping        bool
-	failing       bool // the Write under way may take rmu
 	read, written int
 	resets        int // told to a Read, Write or Close
 	told          bool
@@ -165,9 +163,7 @@ func (u *simConn) foretell() {
 		u.readAll = u.read
 	}
 	if u.s.tcp && !u.reading && u.s.arrived > u.read && !u.s.rst {
-		// Bytes on their way through the ring, the conn cannot know. A peer
-		// cannot tell, either, that they did not come after the FIN.
-		u.unread, u.queued = u.read, u.c.buffered.Load() > 0
+		u.unread = u.read
 		u.r.hit("Close with unread bytes")
 	}
 }
@@ -319,13 +315,14 @@ func (u *simConn) wrote(op *simOp, n int, err error) {
 	ok := u.judge(op, &u.wd, "Write", err)
 	dead, closing := u.r.hasDied(), u.mayBeClosed()
 	u.mu.Lock()
-	u.writing, u.failing = false, false
+	u.writing = false
 	if isReset(err) {
 		u.resets++
 		u.told = u.told || op.name == "write" && errors.Is(err, unix.ECONNRESET)
 	}
 	shut, resets, alone := u.shutWr, u.resets, u.alone
 	u.mu.Unlock()
+	op.shared = op.shared && err == nil // else earlier bytes may be stuck
 	u.checkAccepted(op)
 	u.r.k.mu.Lock()
 	defer u.r.k.mu.Unlock()
@@ -352,14 +349,6 @@ func (u *simConn) whyRead() string {
 		return "the socket is readable"
 	}
 	return ""
-}
-
-// whyRecv is whyRead of one that takes what is queued, too.
-func (u *simConn) whyRecv() string {
-	if u.s.taken > u.read {
-		return "bytes are queued"
-	}
-	return u.whyRead()
 }
 
 // whyWrite is whyRead of a writer.
@@ -391,7 +380,7 @@ func (u *simConn) checkEnd() {
 	s := u.s
 	switch {
 	case u.r.k.dead || u.linger:
-	case u.unread == u.read && (!s.sentRST || u.queued && s.sentFIN && !u.shutWr):
+	case u.unread == u.read && (!s.sentRST || s.sentFIN && !u.shutWr):
 		u.r.fail("%v had unread bytes at Close: RST %v, FIN %v", u, s.sentRST, s.sentFIN)
 	case s.sentRST && u.readAll == s.arrived && s.wrote >= u.written:
 		u.r.fail("%v was reset although all was read", u)

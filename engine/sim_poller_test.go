@@ -50,8 +50,12 @@ func (k *simKernel) Poller(fd int) *poller {
 	return &poller{p, p}
 }
 
-// edge tells s's pollers, sooner or later. Called with mu held.
+// edge tells s's pollers, and polls in the ring, sooner or later. Called with mu
+// held.
 func (k *simKernel) edge(s *simSock, read, write bool) {
+	if read {
+		s.wakes++
+	}
 	for _, p := range s.pollers {
 		for i, is := range []bool{read, write} {
 			if is {

@@ -98,6 +98,8 @@ func (u *simConn) checkAccepted(op *simOp) {
 	case missing < 0 || missing > 0 && !u.excused() && n >= 0 && missing > n:
 		u.r.fail("%s of %v: %d bytes were written, %d reached the socket, %d are pending",
 			op.name, u, u.written, u.s.wrote, n)
+	case missing > 0 && op.shared && !u.excused():
+		u.r.fail("%s of %v, which others may reach: %d of %d bytes are in the socket", op.name, u, u.s.wrote, u.written)
 	case missing > 0 && op.name == "write":
 		u.r.hit("Write accepted")
 	}
@@ -178,8 +180,7 @@ func (r *simRun) checkUnsent() {
 		r.k.mu.Unlock()
 	}
 	for _, q := range r.k.reqs {
-		armed := q.kind == kindRecv || q.kind == kindAccept
-		if armed && r.k.coldSince(q.sock) && !r.k.dead {
+		if q.sock != nil && q.kind != kindSend && r.k.coldSince(q.sock) && !r.k.dead {
 			r.fail("%v of socket %d is armed on a cold engine, though it has completed", q.sqe.Opcode, q.sock.id)
 		}
 	}
@@ -228,9 +229,25 @@ func (u *simConn) rawControl() {
 		_, _ = u.r.k.Unread(int(fd))
 	})
 	u.r.end(op, 0, err)
+	u.noteShared(err)
 	if err != nil && !(err == net.ErrClosed && u.mayBeClosed()) {
 		u.r.fail("RawControl of %v: %v", u, err)
 	}
+}
+
+// noteShared is for a call that has shown the descriptor to others.
+func (u *simConn) noteShared(err error) {
+	if err == nil {
+		u.mu.Lock()
+		u.shared = true
+		u.mu.Unlock()
+	}
+}
+
+func (u *simConn) isShared() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.shared
 }
 
 func (u *simConn) dup(rnd *rand.Rand) {
@@ -238,11 +255,15 @@ func (u *simConn) dup(rnd *rand.Rand) {
 	floor := u.written
 	u.linger = true
 	u.mu.Unlock()
-	u.setDuping(true)
 	op := u.r.begin("dup", u, nil)
-	fd, err := u.c.Dup()
+	fd := -1
+	var derr error
+	err := u.c.RawControl(func(n uintptr) { fd, derr = u.r.k.Dup(int(n)) })
+	if err == nil {
+		err = derr
+	}
 	u.r.end(op, fd, err)
-	u.setDuping(false)
+	u.noteShared(err)
 	switch {
 	case err == nil:
 		u.r.hit("duplicated")

@@ -22,13 +22,14 @@ type simSock struct {
 
 	listening bool
 	backlog   []*simSock
-	hangs     bool  // while connecting, until that is cancelled
-	lastDone  int64 // engine time of the last completion of a receive or accept
+	lastDone  int64 // engine time of the last completion of a poll or accept
 	accepted  bool  // by the ring or accept4
 	returned  bool  // by Accept
 
 	// From the peer.
-	arrived, taken int // offsets in its stream
+	arrived, taken int  // offsets in its stream
+	wakes          int  // times that polls were told of something
+	urgent         bool // a read may stop short of what is there
 	fin, rst       bool
 	soErr          unix.Errno
 	wasErr         bool
@@ -50,6 +51,7 @@ type simSock struct {
 	pollers          []*simPoller
 
 	shutRd, shutWr bool
+	shared         bool // others were shown its descriptor
 	lingers        bool // by the user: a close may block
 	linger0        bool
 	closed         bool
@@ -145,14 +147,14 @@ func (k *simKernel) Read(fd int, p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.readers--
-	if k.flies(s, kindRecv) {
-		k.fail("read from socket %d beside an armed receive", s.id)
-	}
 	switch {
 	case k.chaos(10):
 		return -1, unix.EINTR
 	case s.unread() > 0:
-		n := k.short(min(len(p), s.unread()))
+		n := min(len(p), s.unread())
+		if s.urgent {
+			n = k.short(n)
+		}
 		s.take(p[:n])
 		k.add("read socket %d: %d", s.id, n)
 		return n, nil
@@ -182,11 +184,7 @@ func (k *simKernel) Write(fd int, p []byte) (int, error) {
 		}
 	})
 	k.nap()
-	n, err := k.write(fd, s, p)
-	if err == unix.EPIPE && s.user != nil {
-		s.user.setFailing()
-	}
-	return n, err
+	return k.write(fd, s, p)
 }
 
 func (k *simKernel) write(fd int, s *simSock, p []byte) (int, error) {
@@ -439,9 +437,10 @@ func (k *simKernel) peerDoes(s *simSock) {
 	case p < 55 && !s.fin:
 		n := 1 + k.rnd.IntN(16)
 		if k.percent(50) {
-			n = 1 + k.rnd.IntN(6*k.plan.bufBytes)
+			n = 1 + k.rnd.IntN(6*k.plan.piece)
 		}
 		s.arrived += min(n, rcvBuf-s.unread())
+		s.urgent = s.urgent || k.percent(2)
 		k.add("socket %d: arrived %d", s.id, s.arrived)
 		k.edge(s, true, false)
 	case p < 85:

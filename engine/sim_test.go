@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,9 +19,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/quoit-go/quoit/engine/pbuf"
-	"github.com/quoit-go/quoit/engine/ring"
 )
 
 // TestSim runs the engine on a simKernel through schedules that a seed
@@ -41,6 +37,10 @@ func TestSim(t *testing.T) {
 	}
 	procs := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(procs)
+	// The engine makes its channels here, in the simulation's bubble.
+	bubbled := inBubble
+	inBubble = func() bool { return false }
+	defer func() { inBubble = bubbled }()
 	first := uint64(1)
 	if s := os.Getenv("QUOIT_SIM_SEED"); s != "" {
 		n = 1
@@ -72,16 +72,15 @@ func TestSim(t *testing.T) {
 var simStates = []string{
 	"submission queue full", "enter refused", "short submit", "overflow",
 	"multishot ended by a full queue", "cancel too late", "cancel missed", "cancel overtaken",
-	"cancelled RECV", "cancelled SEND", "cancelled ACCEPT", "cancelled CONNECT",
-	"send failed", "short send", "no buffers",
-	"receive ended at its bound", "accept without descriptors",
+	"cancelled POLL_ADD", "cancelled SEND", "cancelled ACCEPT",
+	"send failed", "short send", "poll refused", "accept without descriptors",
 	"read deadline", "write deadline", "accept deadline", "read reset", "partial write",
 	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
 	"Close with unread bytes", "engine died",
 	"netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
-	"accept in the ring", "accept in the netpoller", "duplicated",
+	"accept in the ring", "accept in the netpoller", "duplicated", "listener shared",
 	"receive armed on a cold engine", "shifted up", "shifted down", "left the netpoller",
 }
 
@@ -158,20 +157,20 @@ func (g *simLog) failure() string {
 
 // simPlan is what a seed makes of a schedule.
 type simPlan struct {
-	buffers, bufBytes, window, sndBuf int
-	room                              simRoom
-	gear                              Gear
-	flips                             bool // others shift
-	busy                              bool // the engine seldom sleeps
-	chatty                            bool // conns do little else than read and write
-	sqEntries, cqEntries              int
-	optLen, tcp, reuse                bool
-	yields, naps, chaos               int // percent
-	grain                             time.Duration
-	adopted, dialed, incoming         int // conns
-	ends                              simEnd
-	place                             int // of the panic
-	active                            time.Duration
+	piece, sndBuf        int // bytes: what peers send at once; the socket's
+	room                 simRoom
+	gear                 Gear
+	flips                bool // others shift
+	busy                 bool // the engine seldom sleeps
+	chatty               bool // conns do little else than read and write
+	sqEntries, cqEntries int
+	tcp, reuse           bool
+	yields, naps, chaos  int // percent
+	grain                time.Duration
+	adopted, incoming    int // conns
+	ends                 simEnd
+	place                int // of the panic
+	active               time.Duration
 }
 
 // simRoom is what SendRoom says.
@@ -195,13 +194,12 @@ const (
 func newSimPlan(rnd *rand.Rand) *simPlan {
 	pick := func(of ...int) int { return of[rnd.IntN(len(of))] }
 	p := &simPlan{
-		buffers: pick(2, 4, 16, 16), bufBytes: pick(16, 64, 256, 256),
-		window: pick(256, 1024, 4096), sndBuf: pick(16, 300, 3000),
+		piece: pick(16, 64, 256, 256), sndBuf: pick(16, 300, 3000),
 		sqEntries: pick(1, 2, 8, 64), cqEntries: pick(2, 4, 16, 128),
-		optLen: rnd.IntN(2) == 0, tcp: rnd.IntN(5) > 0, reuse: rnd.IntN(3) > 0,
+		tcp: rnd.IntN(5) > 0, reuse: rnd.IntN(3) > 0,
 		yields: pick(0, 10, 50), naps: pick(0, 20, 50), chaos: pick(0, 50, 100, 200),
 		grain:   []time.Duration{1, 50 * time.Microsecond, time.Millisecond}[rnd.IntN(3)],
-		adopted: rnd.IntN(3), dialed: rnd.IntN(3), incoming: rnd.IntN(4),
+		adopted: rnd.IntN(5), incoming: rnd.IntN(8),
 		ends:   []simEnd{endQuiet, endQuiet, endQuiet, endHurry, endHurry, endFatal, endPanic}[rnd.IntN(7)],
 		place:  rnd.IntN(3),
 		active: time.Duration(5+rnd.IntN(40)) * time.Millisecond,
@@ -244,9 +242,6 @@ func simulate(t *testing.T, seed uint64, hits map[string]int) {
 	})
 	defer stuck.Stop()
 	synctest.Test(t, func(t *testing.T) {
-		// A bubble's clock starts at a time when the engine knows it for
-		// one. Past it the engine makes its channels here, in the bubble.
-		time.Sleep(time.Until(time.Unix(bubbleHorizon+1, 0)))
 		log.base = time.Now()
 		r := newSimRun(t, log)
 		r.run()
@@ -260,22 +255,14 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 	rnd := rand.New(rand.NewPCG(log.seed, 0))
 	plan := newSimPlan(rnd)
 	log.add("%+v", *plan)
-	group, err := pbuf.New(nil, bufferGroup, plan.buffers, plan.bufBytes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	group.SetPoison(true)
-	e := &Engine{stopped: make(chan struct{}), optLen: plan.optLen, cfg: Config{
-		Entries: plan.sqEntries, Buffers: plan.buffers, BufferBytes: plan.bufBytes, ReadWindow: plan.window,
-		Gear: plan.gear,
-	}}
+	e := &Engine{stopped: make(chan struct{}), cfg: Config{Entries: plan.sqEntries, Gear: plan.gear}}
 	e.gears.calls.Store(trialCalls - callsCounted) // the first to count makes a trial
-	k := newSimKernel(log, plan, group)
+	k := newSimKernel(log, plan)
 	k.moved = log.base
 	if plan.ends >= endFatal {
 		k.dies = log.base.Add(plan.active / 2)
 	}
-	k.loop = e.attach(k, group)
+	k.loop = e.attach(k)
 	return &simRun{simLog: log, k: k, e: e, l: k.loop, plan: plan, ops: map[*simOp]bool{}}
 }
 
@@ -284,9 +271,6 @@ func (r *simRun) run() {
 	r.start("listener", r.listen)
 	for range r.plan.adopted {
 		r.start("adopted", r.adopt)
-	}
-	for range r.plan.dialed {
-		r.start("dialed", r.dial)
 	}
 	if r.plan.flips {
 		r.start("flipper", r.flip)
@@ -352,6 +336,7 @@ type simOp struct {
 	name     string
 	u        *simConn // nil: not on a conn
 	from, to simMoment
+	shared   bool          // before it began others could reach the socket
 	why      func() string // why it should go on, if it should
 }
 
@@ -365,6 +350,7 @@ func (r *simRun) begin(name string, u *simConn, why func() string) *simOp {
 	r.ops[op] = true
 	r.mu.Unlock()
 	if u != nil {
+		op.shared = u.isShared()
 		r.add("socket %d: %s ...", u.s.id, name)
 	}
 	return op
@@ -473,15 +459,12 @@ func (r *simRun) checkEnd() {
 	}
 	for _, cqe := range r.k.overflow {
 		// A dead ring keeps what overflowed.
-		if kind(cqe.UserData.Kind()) == kindAccept && cqe.Res > 0 && r.k.dead {
+		if isAccept(cqe.UserData) && cqe.Res > 0 && r.k.dead {
 			delete(r.k.files, int(cqe.Res))
 		}
 	}
 	for fd, s := range r.k.files {
 		r.fail("fd %d of socket %d was never closed", fd, s.id)
-	}
-	if n := r.e.group.Out(); n > 0 {
-		r.fail("%d buffers were never returned", n)
 	}
 	if err := r.e.dead.Load(); err == nil {
 		r.fail("a closed engine is not dead")
@@ -511,7 +494,7 @@ func (r *simRun) checkEnd() {
 	for _, u := range conns {
 		u.checkEnd()
 	}
-	if live > 0 || r.e.group.Out() > 0 {
+	if live > 0 {
 		panic(r.failure()) // the bubble could not end
 	}
 }
@@ -534,46 +517,14 @@ func (r *simRun) own(rnd *rand.Rand, fd int) {
 	r.k.mu.Lock()
 	s := r.k.files[fd]
 	r.k.mu.Unlock()
-	c, err := r.e.NewConn(fd, s.tcp, false)
-	if err != nil {
+	c := &Conn{e: r.e, fd: fd, tcp: s.tcp}
+	if err := r.e.open(c); err != nil {
 		if err != ErrClosed || !r.engineClosing() {
-			r.fail("NewConn: %v", err)
+			r.fail("open: %v", err)
 		}
 		return
 	}
 	r.use(rnd, c, s)
-}
-
-// dial runs a conn that the ring connects.
-func (r *simRun) dial(rnd *rand.Rand) {
-	r.pause(rnd)
-	r.k.mu.Lock()
-	s := r.k.socket(true)
-	s.hangs = rnd.IntN(3) == 0
-	fd := r.k.install(s)
-	r.k.mu.Unlock()
-	ctx, cancel := context.WithCancel(context.Background())
-	var why func() string
-	if s.hangs && rnd.IntN(2) == 0 {
-		why = func() string { return "" } // until the engine closes
-	} else {
-		r.k.clock.after(r.plan.upTo(rnd, 3*time.Millisecond), cancel)
-	}
-	defer cancel()
-	op := r.begin("connect", nil, why)
-	err := r.e.Connect(ctx, fd, new(ring.Sockaddr))
-	r.end(op, fd, err)
-	switch {
-	case err == nil:
-		r.own(rnd, fd)
-		return
-	case err == ctx.Err(), errors.Is(err, unix.ECONNREFUSED):
-	case isDeath(err) && r.hasDied():
-	case err == ErrClosed && r.engineClosing():
-	default:
-		r.fail("Connect: %v", err)
-	}
-	_ = r.k.CloseFD(fd)
 }
 
 // listen runs a listener and what it accepts.
@@ -583,11 +534,12 @@ func (r *simRun) listen(rnd *rand.Rand) {
 	s.listening = true
 	fd := r.k.install(s)
 	r.k.mu.Unlock()
-	l, err := r.e.NewListener(fd, r.plan.tcp, nil, func() error { return r.k.CloseFD(fd) })
+	l, err := r.e.NewListener(fd, r.plan.tcp, false, nil, func() error { return r.k.CloseFD(fd) })
 	if err != nil {
-		if err != ErrClosed || !r.engineClosing() {
+		if !errors.Is(err, unix.EMFILE) && (err != ErrClosed || !r.engineClosing()) {
 			r.fail("NewListener: %v", err)
 		}
+		_ = r.k.CloseFD(fd)
 		return
 	}
 	u := &simListener{r: r, l: l, s: s}

@@ -32,8 +32,6 @@ func (u *simConn) reader(rnd *rand.Rand) {
 			u.setDeadline(u.r.newDeadline(rnd, false), true, rnd.IntN(2) == 0)
 		case p < 91:
 			err = u.writeTo(rnd)
-		case p < 93:
-			u.letGo()
 		case p < 95:
 			u.setReading(true)
 			u.dup(rnd)
@@ -168,7 +166,6 @@ func (u *simConn) shutdown(how int) {
 
 // setLinger is SetLinger, which would make system calls of its own.
 func (u *simConn) setLinger() {
-	u.c.mayLinger()
 	u.mu.Lock()
 	u.linger = true
 	u.mu.Unlock()
@@ -181,42 +178,9 @@ func (u *simConn) setLinger() {
 
 func (u *simConn) setReading(is bool) {
 	u.mu.Lock()
-	for is && (u.duping || u.failing) {
-		u.mu.Unlock()
-		u.r.k.clock.sleep(10 * time.Microsecond)
-		u.mu.Lock()
-	}
 	u.reading = is
 	u.alone = false
 	u.mu.Unlock()
-	if is {
-		u.awaitTurn()
-	}
-}
-
-// setDuping keeps others from beginning to read: Dup may take rmu and wait for
-// the ring, see awaitTurn.
-func (u *simConn) setDuping(is bool) {
-	u.mu.Lock()
-	u.duping = is
-	u.mu.Unlock()
-	if is {
-		u.letRead()
-	}
-}
-
-// setFailing is setDuping for the Write that has met a broken pipe.
-func (u *simConn) setFailing() {
-	u.mu.Lock()
-	u.failing = u.writing // else it is somebody's who flushes, and does not take rmu
-	u.mu.Unlock()
-	u.letRead()
-}
-
-func (u *simConn) isReading() bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.reading
 }
 
 func (u *simConn) setWriting() {
@@ -226,39 +190,13 @@ func (u *simConn) setWriting() {
 	u.mu.Unlock()
 }
 
-// awaitTurn waits until rmu is free. A Write whose socket is reset may hold it
-// and wait for the ring, and in a bubble who waits for a mutex meanwhile stops
-// the clock.
-func (u *simConn) awaitTurn() {
-	for !u.c.rmu.TryLock() {
-		u.r.k.clock.sleep(10 * time.Microsecond)
-	}
-	u.c.unlockRead()
-}
-
-// letRead waits until the reader, if it is about to lock rmu, has done so. Not
-// for ever: it may be the one who writes, in Dup.
-func (u *simConn) letRead() {
-	for range 100 {
-		if !u.isReading() || !u.c.rmu.TryLock() {
-			return
-		}
-		u.c.unlockRead()
-		u.r.k.clock.sleep(10 * time.Microsecond)
-	}
-}
-
 func (u *simConn) readOnce(rnd *rand.Rand) error {
 	p := make([]byte, 1+rnd.IntN(24))
 	if rnd.IntN(2) == 0 {
-		p = make([]byte, 1+rnd.IntN(4*u.r.plan.bufBytes))
-	}
-	plan := u.r.plan
-	if most := plan.window*3/2 + plan.bufBytes; plan.optLen && u.c.buffered.Load() > int64(most) {
-		u.r.fail("%v holds %d bytes, for a window of %d", u, u.c.buffered.Load(), plan.window)
+		p = make([]byte, 1+rnd.IntN(4*u.r.plan.piece))
 	}
 	u.setReading(true)
-	op := u.r.begin("read", u, u.whyRecv)
+	op := u.r.begin("read", u, u.whyRead)
 	n, err := u.c.Read(p)
 	u.r.end(op, n, err)
 	if n < 0 || n > len(p) || n > 0 == (err != nil) {
@@ -292,14 +230,13 @@ func (w *simSink) Write(p []byte) (int, error) {
 		return 0, errSink
 	}
 	w.n += int64(len(p))
-	w.u.awaitTurn()
 	return len(p), nil
 }
 
 func (u *simConn) writeTo(rnd *rand.Rand) error {
 	u.setReading(true)
 	defer u.setReading(false)
-	op := u.r.begin("read", u, u.whyRecv)
+	op := u.r.begin("read", u, u.whyRead)
 	w := &simSink{u: u, op: op, rnd: rnd, left: rnd.IntN(6)}
 	n, err := u.c.WriteTo(w)
 	u.r.end(op, int(n), err)
@@ -330,9 +267,6 @@ func (u *simConn) rawRead(rnd *rand.Rand) error {
 		before, calls := u.s.taken, rnd.IntN(4)
 		ok := u.s.readable() || tries == calls
 		tries++
-		if k.flies(u.s, kindRecv) {
-			k.fail("RawRead of %v beside an armed receive", u)
-		}
 		k.mu.Unlock()
 		u.r.pause(rnd)
 		k.mu.Lock()
@@ -347,24 +281,6 @@ func (u *simConn) rawRead(rnd *rand.Rand) error {
 		u.r.fail("RawRead of %v: %v", u, err)
 	}
 	return err
-}
-
-// letGo is what Dup does before its system call.
-func (u *simConn) letGo() {
-	u.setReading(true)
-	defer u.setReading(false)
-	if !u.c.rmu.TryLock() { // the tail of a Close may have it
-		return
-	}
-	op := u.r.begin("let go", u, nil)
-	u.c.idle()
-	u.r.k.mu.Lock()
-	if u.r.k.flies(u.s, kindRecv) {
-		u.r.fail("the ring still reads from %v", u)
-	}
-	u.r.k.mu.Unlock()
-	u.c.unlockRead()
-	u.r.end(op, 0, nil)
 }
 
 func (u *simConn) writeOnce(rnd *rand.Rand) error {

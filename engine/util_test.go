@@ -32,8 +32,7 @@ func tcpPair(b testing.TB) (client, server int) {
 // smallEngine is one on io_uring, closed with the test, or the test is skipped.
 func smallEngine(t *testing.T, gear Gear, busyPoll time.Duration) *Engine {
 	e, err := New(Config{
-		Entries: 64, Buffers: 64, BufferBytes: 4096, ReadWindow: 4096,
-		Gear: gear, BusyPoll: busyPoll, CPU: -1, Share: 1,
+		Entries: 64, Gear: gear, BusyPoll: busyPoll, CPU: -1, Share: 1,
 	})
 	if err != nil {
 		t.Skip(err)
@@ -47,8 +46,8 @@ func servedPair(t *testing.T, e *Engine) (client int, c *Conn) {
 	client, server := tcpPair(t)
 	fd, err := unix.Dup(server)
 	try(t, err)
-	c, err = e.NewConn(fd, true, false)
-	try(t, err)
+	c = &Conn{e: e, fd: fd, tcp: true}
+	try(t, e.open(c))
 	t.Cleanup(func() { c.Close() })
 	return client, c
 }

@@ -92,23 +92,19 @@ func (c *Conn) sendAll() bool {
 }
 
 // writeError is the error of a failed system call that writes. A reset is
-// reported once by the kernel, to whoever comes first: where that was the
-// ring, and no Read has returned it yet, it is the writer's.
+// reported once by the kernel, to whoever comes first: where that was a
+// batched send, and no Read has returned it yet, it is the writer's.
 func (c *Conn) writeError(call string, err error) error {
 	if c.refs.closed() {
 		return net.ErrClosed // whatever the socket says by now
 	}
-	c.fails()
-	if err == unix.EPIPE {
-		if c.rmu.TryLock() { // else there is a reader to have it
-			c.idle() // what the ring has seen is in rerr after that
-			c.unlockRead()
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		err = c.takeReset(err)
+	if err == unix.EFAULT { // the caller's alone
+		return os.NewSyscallError(call, err)
 	}
-	return os.NewSyscallError(call, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.broken = true
+	return os.NewSyscallError(call, c.takeReset(err))
 }
 
 // fails has later Writes ask the kernel themselves, after an error that does
@@ -119,8 +115,8 @@ func (c *Conn) fails() {
 	c.mu.Unlock()
 }
 
-// takeReset turns an EPIPE into the reset behind it, if the ring has that.
-// Called with mu held.
+// takeReset turns an EPIPE into the reset behind it, if a batched send met
+// that. Called with mu held.
 func (c *Conn) takeReset(err error) error {
 	if reset, ok := c.rerr.(*os.SyscallError); ok && err == unix.EPIPE {
 		c.rerr, c.lost, err = nil, nil, reset.Err

@@ -132,7 +132,7 @@ func (m machine) diagnose(s quoit.Support) diagnosis {
 		return diagnosis{
 			"no memory for the rings: RLIMIT_MEMLOCK is " + m.limit("Max locked memory"),
 			"raise it (ulimit -l, systemd LimitMEMLOCK=, docker --ulimit memlock=-1), grant CAP_IPC_LOCK," +
-				" or make Config.Entries and Config.Buffers smaller",
+				" or make Config.Entries smaller",
 		}
 	case isAny(s.Err, syscall.EMFILE, syscall.ENFILE):
 		return diagnosis{

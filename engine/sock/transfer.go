@@ -1,4 +1,4 @@
-//go:build linux && !race
+//go:build linux
 
 package sock
 
@@ -17,12 +17,19 @@ const rawBytes = 64 << 10
 // Recv receives up to len(p) bytes. 0 with a nil error is the end, if p is
 // not empty.
 func Recv(fd int, p []byte) (int, error) {
-	return transfer(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+	n, err := transfer(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+	afterRecv(p, n, err)
+	return n, err
 }
 
-// Send sends up to len(p) bytes.
+// Send sends up to len(p) bytes. On a socket that its peer has closed it raises
+// SIGPIPE, as write(2) does: the runtime ignores that unless somebody asked for
+// it.
 func Send(fd int, p []byte) (int, error) {
-	return transfer(unix.SYS_SENDTO, fd, p, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL)
+	beforeSend()
+	n, err := transfer(unix.SYS_SENDTO, fd, p, unix.MSG_DONTWAIT)
+	afterSend(p, n)
+	return n, err
 }
 
 func transfer(call uintptr, fd int, p []byte, flags uintptr) (int, error) {
