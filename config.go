@@ -13,9 +13,16 @@ type Config struct {
 	// not available. Default: false, package net serves instead.
 	Require bool
 
+	// AnyArch makes [New] use io_uring on every architecture that it finds
+	// it on, at your own risk: the ring was tried on amd64 and arm64 only, and
+	// does not work on big-endian machines. Default: false, package net serves
+	// on the others.
+	AnyArch bool
+
 	// Rings is the number of rings. Each has a thread, buffers and
 	// connections of its own, a connection the ring that it came to. Fewer
-	// are set up where the memory limit leaves room for fewer.
+	// are set up where the limit on memory leaves room for fewer, or that on
+	// descriptors: one for each 32 of RLIMIT_NOFILE.
 	// Default: a third of GOMAXPROCS, rounded up, or as many as Affinity
 	// names; 1 to 256.
 	Rings int
@@ -78,10 +85,12 @@ const (
 	maxCPU         = 1023 // sched_setaffinity's in x/sys
 )
 
-// What tests change to force a gear and a number of rings on every engine.
+// What tests change to force a gear, a number of rings and an architecture on
+// every engine.
 var (
-	defaultGear  = GearAuto
-	defaultRings = 0
+	defaultGear    = GearAuto
+	defaultRings   = 0
+	defaultAnyArch = false
 )
 
 // ConfigError reports a [Config] field that is out of its range.
@@ -119,6 +128,7 @@ func (c *Config) resolved() (Config, error) {
 	if out.Gear == GearAuto {
 		out.Gear = defaultGear
 	}
+	out.AnyArch = out.AnyArch || defaultAnyArch
 	switch {
 	case out.Gear < GearAuto || out.Gear > GearPoll:
 		return Config{}, &ConfigError{Field: "Gear", Value: int(out.Gear), Min: int(GearRing), Max: int(GearPoll)}

@@ -10,6 +10,9 @@ import (
 // poll. With flip the default engine changes it all the time.
 var testGear = os.Getenv("QUOIT_TEST_GEAR")
 
+// QUOIT_TEST_ANYARCH has the ring tried on every architecture.
+func init() { defaultAnyArch = os.Getenv("QUOIT_TEST_ANYARCH") == "1" }
+
 // QUOIT_TEST_RINGS is how many rings engines have by default.
 func init() {
 	if n := os.Getenv("QUOIT_TEST_RINGS"); n != "" {

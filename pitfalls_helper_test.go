@@ -230,13 +230,15 @@ func init() {
 		return
 	}
 	children := map[string]func(args []string) error{
-		"exit-client": pfChildExitClient,
-		"exit-server": pfChildExitServer,
-		"files":       pfChildFiles,
-		"limits":      pfChildLimits,
-		"nofile":      pfChildNofile,
-		"seccomp":     pfChildSeccomp,
-		"serve":       pfChildServe,
+		"descriptors":      pfChildDescriptors,
+		"descriptors-used": pfChildDescriptorsUsed,
+		"exit-client":      pfChildExitClient,
+		"exit-server":      pfChildExitServer,
+		"files":            pfChildFiles,
+		"limits":           pfChildLimits,
+		"nofile":           pfChildNofile,
+		"seccomp":          pfChildSeccomp,
+		"serve":            pfChildServe,
 	}
 	// Not on this goroutine: it is bound to its thread until init is over.
 	if err := <-pfGo(func() error { return children[args[0]](args[1:]) }); err != nil {

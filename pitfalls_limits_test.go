@@ -111,6 +111,153 @@ func pfTraffic(e *quoit.Engine) error {
 	return errors.Join(errs...)
 }
 
+// Go's poller and a ring have descriptors of their own. Where the limit leaves
+// room for package net only, it serves: the ring's do not come first, since
+// without its own the runtime ends the process.
+func TestPitfall26FewDescriptors(t *testing.T) {
+	htWatch(t, 4*htBound)
+	for n := 8; n <= 64; n++ {
+		if n > 16 && n%8 > 1 && n != 31 {
+			continue
+		}
+		serves := func(transport string) error {
+			cmd, stderr := pfChild(t, "descriptors", transport, strconv.Itoa(n))
+			out, err := cmd.Output()
+			t.Logf("%d descriptors, %s: %v: %s", n, transport, err, out)
+			if err != nil {
+				err = fmt.Errorf("%w: %.300s", err, stderr)
+			}
+			return err
+		}
+		if err := serves("net"); err != nil {
+			if n >= 16 {
+				t.Errorf("%d descriptors, package net: %v", n, err)
+			}
+			continue // it shows what there is room for
+		}
+		for _, transport := range []string{"default", "engine", "require"} {
+			if err := serves(transport); err != nil {
+				t.Errorf("%d descriptors, %s: %v", n, transport, err)
+			}
+		}
+	}
+}
+
+// pfChildDescriptors lowers RLIMIT_NOFILE (args[1]) and has one conn to itself.
+func pfChildDescriptors(args []string) error {
+	limit, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	if err := pfLimit(unix.RLIMIT_NOFILE, uint64(limit)); err != nil {
+		return err
+	}
+	listen, dial := quoit.Listen, quoit.Dial
+	switch args[0] {
+	case "net":
+		listen, dial = net.Listen, net.Dial
+	case "engine", "require":
+		e, err := quoit.New(&quoit.Config{Require: args[0] == "require"})
+		if limit < 32 && args[0] == "require" {
+			return pfNoRoom(err)
+		}
+		if err != nil {
+			return err
+		}
+		listen, dial = e.Listen, e.Dialer().Dial
+		defer e.Close()
+	}
+	ln, err := listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer ln.Close()
+	c, err := dial("tcp", ln.Addr().String())
+	if err != nil {
+		return err
+	}
+	s, err := ln.Accept()
+	if err != nil {
+		return err
+	}
+	const size = 100_000
+	sent := pfGo(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
+	if err := errors.Join(pfExpect(s, 26, size), <-sent, c.Close(), s.Close()); err != nil || args[0] == "net" {
+		return err
+	}
+	st := quoit.Default().Stats()
+	fmt.Print(st.Transport)
+	if limit < 32 {
+		return errors.Join(pfNoRoom(st.Reason), pfNoRoom(quoit.Probe().Err))
+	}
+	if (st.Transport == "io_uring") != quoit.Probe().IOUring {
+		return fmt.Errorf("served by %s: %w", st.Transport, st.Reason)
+	}
+	return nil
+}
+
+// pfNoRoom wants err to say that descriptors are too few, or what stands in the
+// way of the ring on this architecture at any limit.
+func pfNoRoom(err error) error {
+	ue, ok := errors.AsType[*quoit.UnsupportedError](err)
+	switch {
+	case ok && strings.Contains(ue.Feature, "RLIMIT_NOFILE") && errors.Is(err, unix.EMFILE):
+		return nil
+	case ok && strings.HasSuffix(ue.Feature, "linux/"+runtime.GOARCH):
+		return nil
+	}
+	return fmt.Errorf("the reason is %w", err)
+}
+
+// The limit may be large and nearly used up. New then fails or not, but the
+// process lives, and serves when there are descriptors again.
+func TestPitfall26DescriptorsUsed(t *testing.T) {
+	htWatch(t, 2*htBound)
+	for free := range 9 {
+		t.Logf("%d free: %s", free, pfRun(t, "descriptors-used", strconv.Itoa(free)))
+	}
+}
+
+// pfChildDescriptorsUsed leaves only args[0] descriptors to New.
+func pfChildDescriptorsUsed(args []string) error {
+	free, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	if err := pfLimit(unix.RLIMIT_NOFILE, 64); err != nil {
+		return err
+	}
+	var used []int // not by package os, which would open Go's poller
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == unix.EMFILE {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		used = append(used, fd)
+	}
+	for i, fd := range used {
+		if i < free {
+			unix.Close(fd)
+		}
+	}
+	e, err := quoit.New(nil)
+	if err != nil {
+		return err
+	}
+	for _, fd := range used[free:] {
+		unix.Close(fd)
+	}
+	s := e.Stats()
+	fmt.Printf("served by %s, reason: %v", s.Transport, s.Reason)
+	if (s.Transport == "net") != (s.Reason != nil) || free == 0 && s.Transport != "net" {
+		return fmt.Errorf("transport %q, reason %w", s.Transport, s.Reason)
+	}
+	return errors.Join(pfTraffic(e), e.Close())
+}
+
 // Containers refuse io_uring's calls by EPERM or ENOSYS: all of them, or some
 // only. Package net serves then, and everybody says why. A ring that only needs
 // the others does without io_uring_register.

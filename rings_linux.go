@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -36,18 +37,22 @@ type steered struct {
 // more, the better of two at random is nearly as good and costs less.
 const scanned = 16
 
-// startTransport starts as many rings as c asks for, or as the memory limit
-// leaves room for. It fails, and package net must serve, if there is none.
+// startTransport starts as many rings as c asks for, or as the limits on memory
+// and descriptors leave room for. It fails, and package net must serve, if
+// there is none.
 func startTransport(c *Config) (*transport, error) {
+	if err := checkArch(runtime.GOARCH, c.AnyArch); err != nil {
+		return nil, err
+	}
 	t := &transport{}
-	for i := range c.Rings {
+	for i := range min(c.Rings, max(engine.MaxRings(), 1)) {
 		ec := engineConfig(c)
 		if len(c.Affinity) > 0 {
 			ec.CPU = c.Affinity[i%len(c.Affinity)]
 		}
 		ec.Loaded = func(conns int) { t.loaded(i, conns) }
 		e, err := engine.New(ec)
-		if err != nil && i > 0 && errors.Is(err, syscall.ENOMEM) {
+		if i > 0 && (errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE)) {
 			break
 		}
 		if err != nil {

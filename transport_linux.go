@@ -171,11 +171,25 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 func probe() Support {
 	c, _ := (*Config)(nil).resolved()
 	p := engine.Probe(engineConfig(&c))
-	s := Support{IOUring: p.Err == nil, Kernel: p.Kernel}
+	s := Support{Kernel: p.Kernel}
 	if p.Err != nil {
 		s.Err = asUnsupported(p.Err)
 		return s
 	}
 	s.Features = features(p)
+	s.Err = checkArch(runtime.GOARCH, c.AnyArch)
+	s.IOUring = s.Err == nil
 	return s
+}
+
+var errUntried = errors.New("the ring was not tried there, and Config.AnyArch does not ask for it")
+
+// checkArch refuses an architecture that the ring was not tried on, unless it
+// is asked for.
+func checkArch(arch string, asked bool) error {
+	switch {
+	case arch == "amd64", arch == "arm64", asked:
+		return nil
+	}
+	return &UnsupportedError{Feature: "io_uring on linux/" + arch, Err: errUntried}
 }

@@ -91,8 +91,14 @@ type counters struct {
 }
 
 // New starts an engine, with a smaller ring than cfg's where the memory limit
-// asks for one.
+// asks for one. A RLIMIT_NOFILE too small for a ring is a *MissingError.
 func New(cfg Config) (*Engine, error) {
+	if err := checkFiles(); err != nil {
+		return nil, err
+	}
+	if err := openNetpoller(); err != nil {
+		return nil, err
+	}
 	e := &Engine{cfg: cfg}
 	var ready chan error
 	outside(func() {

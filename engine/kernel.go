@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"os"
 	"syscall"
 	"time"
@@ -67,7 +68,7 @@ func newOSKernel(r *ring.Ring) (*osKernel, error) {
 
 func (k *osKernel) WakeFD() int32 { return int32(k.wake) }
 
-var one = []byte{1, 0, 0, 0, 0, 0, 0, 0} // addend; both supported machines are little-endian
+var one = binary.NativeEndian.AppendUint64(nil, 1) // what an eventfd is written
 
 func (k *osKernel) Wake() error {
 	_, err := unix.Write(k.wake, one)

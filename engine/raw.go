@@ -196,7 +196,7 @@ func (c *Conn) Splice(src syscall.RawConn, remain int64) (moved int64, handled b
 		var serr error
 		rerr := src.Read(func(fd uintptr) bool {
 			for {
-				n, serr = unix.Splice(int(fd), nil, p[1], nil, int(min(remain, 1<<20)), unix.SPLICE_F_NONBLOCK)
+				n, serr = splice(int(fd), p[1], min(remain, 1<<20))
 				if serr != unix.EINTR {
 					return serr != unix.EAGAIN
 				}
@@ -228,7 +228,7 @@ func (c *Conn) drainPipe(pipe int, n int64) (moved int64, err error) {
 	var serr error
 	werr := c.whenWritable(func(fd uintptr) bool {
 		for moved < n {
-			k, err := unix.Splice(pipe, nil, int(fd), nil, int(n-moved), unix.SPLICE_F_NONBLOCK)
+			k, err := splice(pipe, int(fd), n-moved)
 			moved += max(k, 0)
 			switch {
 			case err == unix.EINTR:
@@ -245,4 +245,10 @@ func (c *Conn) drainPipe(pipe int, n int64) (moved int64, err error) {
 		werr = c.writeError("splice", serr)
 	}
 	return moved, werr
+}
+
+// splice moves up to n bytes, without waiting for them.
+func splice(from, to int, n int64) (int64, error) {
+	moved, err := unix.Splice(from, nil, to, nil, int(n), unix.SPLICE_F_NONBLOCK)
+	return int64(moved), err // an int on 32-bit machines
 }

@@ -26,15 +26,19 @@ const setupFlags = ring.SetupSubmitAll | ring.SetupSingleIssuer | ring.SetupDefe
 // neededFeatures come with every kernel that has DEFER_TASKRUN.
 const neededFeatures = ring.FeatNodrop | ring.FeatExtArg | ring.FeatCQESkip
 
-// MissingError says which kernel feature the engine cannot do without.
+// MissingError says what the engine cannot do without.
 type MissingError struct {
 	Feature   string
-	MinKernel string
+	MinKernel string // "" if it is not a matter of the kernel's age
 	Err       error
 }
 
 func (e *MissingError) Error() string {
-	return e.Feature + " (Linux " + e.MinKernel + "): " + e.Err.Error()
+	s := e.Feature
+	if e.MinKernel != "" {
+		s += " (Linux " + e.MinKernel + ")"
+	}
+	return s + ": " + e.Err.Error()
 }
 
 func (e *MissingError) Unwrap() error { return e.Err }
@@ -122,6 +126,9 @@ func Probe(cfg Config) Support {
 
 func probe(cfg Config) (s Support) {
 	s.Kernel = release()
+	if s.Err = checkFiles(); s.Err != nil {
+		return s
+	}
 	r, err := setupRing(cfg)
 	if err != nil {
 		s.Err = err

@@ -19,6 +19,7 @@ type machine struct {
 	probe func() quoit.Support
 	start func() error // starts and stops an engine of the default size
 	goos  string
+	arch  string
 	proc  fs.FS // /proc
 }
 
@@ -27,6 +28,7 @@ func hostMachine() machine {
 		probe: quoit.Probe,
 		start: startEngine,
 		goos:  runtime.GOOS,
+		arch:  runtime.GOARCH,
 		proc:  os.DirFS("/proc"),
 	}
 }
@@ -138,6 +140,11 @@ func (m machine) diagnose(s quoit.Support) diagnosis {
 		return diagnosis{
 			"no file descriptor for the ring: RLIMIT_NOFILE is " + m.limit("Max open files"),
 			"raise it (ulimit -n, systemd LimitNOFILE=, docker --ulimit nofile=)",
+		}
+	case isUnsupported && strings.HasSuffix(ue.Feature, "linux/"+m.arch):
+		return diagnosis{
+			"quoit's ring was tried on amd64 and arm64 only, and this is " + m.arch,
+			"none needed; a program can ask for the ring all the same, by Config.AnyArch",
 		}
 	case isUnsupported && ue.MinKernel != "":
 		return diagnosis{

@@ -57,6 +57,7 @@ func fakeMachine(s quoit.Support, startErr error, files ...string) machine {
 		probe: func() quoit.Support { return s },
 		start: func() error { return startErr },
 		goos:  "linux",
+		arch:  "s390x",
 		proc:  proc,
 	}
 }
@@ -108,6 +109,8 @@ func TestDoctorDiagnosis(t *testing.T) {
 			"RLIMIT_NOFILE is 1024\n", "ulimit -n"},
 		{"too old", &quoit.UnsupportedError{Feature: "IORING_SETUP_DEFER_TASKRUN", MinKernel: "6.1"}, "", nil,
 			"IORING_SETUP_DEFER_TASKRUN came with Linux 6.1", "Linux 6.1 or later"},
+		{"architecture", &quoit.UnsupportedError{Feature: "io_uring on linux/s390x", Err: errors.New("untried")}, "", nil,
+			"this is s390x", "Config.AnyArch"},
 		{"unknown", setupError(syscall.EIO), "", []string{sysctl, "0\n", status, allowed},
 			"unknown to quoit", "report"},
 	}

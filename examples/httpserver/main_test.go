@@ -185,7 +185,7 @@ func TestBytes(t *testing.T) {
 				}
 			}
 		}
-		for _, n := range []string{"", "-1", "x", "1e3", strconv.Itoa(maxBytes + 1)} {
+		for _, n := range []string{"", "-1", "x", "1e3", strconv.FormatInt(maxBytes+1, 10)} {
 			if resp, _ := s.get(t, "/bytes?n="+n); resp.StatusCode != 400 {
 				t.Errorf("n=%q: %d, want 400", n, resp.StatusCode)
 			}
