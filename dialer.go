@@ -28,7 +28,8 @@ func DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // FileConn returns a conn on a copy of f, as [net.FileConn] does. f stays the
-// caller's to close.
+// caller's to close. As with Dial, a network that the ring does not serve, such
+// as udp, has package net's conn.
 func FileConn(f *os.File) (net.Conn, error) {
 	c, err := net.FileConn(f)
 	if err != nil {
@@ -124,6 +125,10 @@ func (e *Engine) whileOpen(ctx context.Context, dial func(context.Context) (net.
 }
 
 func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {
+	if e.closed.Load() && ours(c.LocalAddr().Network()) {
+		c.Close()
+		return nil, &net.OpError{Op: "dial", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: ErrEngineClosed}
+	}
 	if e.t == nil {
 		return c, nil
 	}

@@ -2,6 +2,8 @@ package quoit
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"syscall"
@@ -17,7 +19,8 @@ func Listen(network, address string) (net.Listener, error) {
 }
 
 // FileListener returns a listener on a copy of f, as [net.FileListener]
-// does. f stays the caller's to close.
+// does. f stays the caller's to close. As with Listen, a network that the ring
+// does not serve, such as unixpacket, has package net's listener.
 func FileListener(f *os.File) (net.Listener, error) {
 	ln, err := net.FileListener(f)
 	if err != nil {
@@ -26,12 +29,59 @@ func FileListener(f *os.File) (net.Listener, error) {
 	return Default().adoptListener(ln)
 }
 
-// NewListener takes over ln, which must be a *net.TCPListener or a
-// *net.UnixListener of network "unix"; any other is returned as it is. ln
-// belongs to the result from then on: do not use it, nor close it. On an
-// error ln has been closed.
+// NewListener takes over ln, a *net.TCPListener or *net.UnixListener. ln belongs
+// to the result from then on: do not use it, nor close it. On an error ln has
+// been closed. What the ring has already, a *[Listener], and what it does not
+// serve, network unixpacket, is returned as it is.
+//
+// Any other ln, a wrapper of one of these included, is a [*ListenerError], and
+// stays open and the caller's: wrap the result instead. That is so where
+// package net serves, too.
 func NewListener(ln net.Listener) (net.Listener, error) {
-	return Default().adoptListener(ln)
+	return Default().newListener(ln)
+}
+
+func (e *Engine) newListener(ln net.Listener) (net.Listener, error) {
+	if l, ok := ln.(*Listener); ok && l != nil {
+		return l, nil
+	}
+	if err := checkListener(ln); err != nil {
+		return nil, err
+	}
+	return e.adoptListener(ln)
+}
+
+// ListenerError reports a listener that [NewListener] cannot take over.
+// errors.Is(err, errors.ErrUnsupported) holds for it.
+type ListenerError struct {
+	Type   string // the listener's dynamic type, such as "*tls.listener"
+	Reason string // what is wrong with it
+}
+
+func (e *ListenerError) Error() string {
+	return "quoit: NewListener cannot take over a " + e.Type + ": " + e.Reason
+}
+
+// Is makes every ListenerError an errors.ErrUnsupported.
+func (e *ListenerError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// checkListener returns a *ListenerError for what NewListener does not take.
+func checkListener(ln net.Listener) error {
+	refuse := func(reason string) error { return &ListenerError{fmt.Sprintf("%T", ln), reason} }
+	switch ln.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		if _, err := ln.(syscall.Conn).SyscallConn(); err != nil { // syscall.EINVAL, and Addr would panic
+			return refuse("it has no socket")
+		}
+		return nil
+	}
+	return refuse("it is no *net.TCPListener, nor a *net.UnixListener")
+}
+
+// streamListener reports whether ln is one of package net's that the ring can
+// take over.
+func streamListener(ln net.Listener) bool {
+	return checkListener(ln) == nil && ours(ln.Addr().Network())
 }
 
 // ListenConfig is [net.ListenConfig] with an engine to listen on.
@@ -106,6 +156,10 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 }
 
 func (e *Engine) adoptListener(ln net.Listener) (net.Listener, error) {
+	if e.closed.Load() && streamListener(ln) {
+		ln.Close()
+		return nil, &net.OpError{Op: "listen", Net: ln.Addr().Network(), Addr: ln.Addr(), Err: ErrEngineClosed}
+	}
 	if e.t == nil {
 		return ln, nil
 	}

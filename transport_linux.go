@@ -131,16 +131,6 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 	return l, nil
 }
 
-func streamListener(ln net.Listener) bool {
-	switch ln := ln.(type) {
-	case *net.TCPListener:
-		return true
-	case *net.UnixListener:
-		return ln.Addr().Network() == "unix"
-	}
-	return false
-}
-
 // setOptions sets what net sets on an accepted conn, which does not care
 // about errors either.
 func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) {

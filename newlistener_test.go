@@ -1,0 +1,160 @@
+//go:build linux
+
+package quoit
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// bothEngines runs f on an engine that package net serves, and on the ring.
+func bothEngines(t *testing.T, f func(t *testing.T, e *Engine)) {
+	t.Run("net", func(t *testing.T) { f(t, &Engine{reason: errUntried}) })
+	t.Run("ring", func(t *testing.T) { f(t, ringEngine(t)) })
+}
+
+// limited is a wrapper, of which there are many.
+type limited struct{ *net.TCPListener }
+
+// An operator who hands a wrapper over shall not take it for one on the ring,
+// on no machine.
+func TestNewListenerTypes(t *testing.T) {
+	bothEngines(t, func(t *testing.T, e *Engine) {
+		tcp, err := net.ListenTCP("tcp", &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tcp.Close()
+		packet, err := net.Listen("unixpacket", filepath.Join(t.TempDir(), "s"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer packet.Close()
+		for _, tt := range []struct {
+			ln  net.Listener
+			typ string
+		}{
+			{limited{tcp}, "quoit.limited"},
+			{&limited{tcp}, "*quoit.limited"},
+			{tls.NewListener(tcp, &tls.Config{}), "*tls.listener"},
+			{(*net.TCPListener)(nil), "*net.TCPListener"},
+			{(*net.UnixListener)(nil), "*net.UnixListener"},
+			{&net.TCPListener{}, "*net.TCPListener"},
+			{(*Listener)(nil), "*quoit.Listener"},
+			{nil, "<nil>"},
+		} {
+			got, err := e.newListener(tt.ln)
+			le, ok := errors.AsType[*ListenerError](err)
+			if got != nil || !ok || le.Type != tt.typ || !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), tt.typ) {
+				t.Errorf("%s: %v, %v", tt.typ, got, err)
+			}
+		}
+		if got, err := e.newListener(packet); got != packet || err != nil {
+			t.Errorf("unixpacket: %v, %v", got, err)
+		}
+		for _, ln := range []net.Listener{tcp, packet} { // they are open
+			accepted := make(chan error, 1)
+			go func() {
+				c, err := ln.Accept()
+				if err == nil {
+					c.Close()
+				}
+				accepted <- err
+			}()
+			c, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+			if err := <-accepted; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// What NewListener takes it takes again.
+func TestNewListenerTwice(t *testing.T) {
+	bothEngines(t, func(t *testing.T, e *Engine) {
+		for _, network := range []string{"tcp", "unix"} {
+			addr := "127.0.0.1:0"
+			if network == "unix" {
+				addr = filepath.Join(t.TempDir(), "s")
+			}
+			ln, err := net.Listen(network, addr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			a, err := e.newListener(ln)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer a.Close()
+			b, err := e.newListener(a)
+			if err != nil || a != b {
+				t.Errorf("%T, %v", b, err)
+			}
+			if _, ours := b.(*Listener); ours == (e.t == nil) {
+				t.Errorf("a %T", b)
+			}
+		}
+	})
+}
+
+// Files of sockets that the ring does not serve are package net's, as Listen's
+// and Dial's are; a closed engine takes none of the others.
+func TestFilesOfOtherNetworks(t *testing.T) {
+	bothEngines(t, func(t *testing.T, e *Engine) {
+		packet, err := net.ListenUnix("unixpacket", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "s"), Net: "unixpacket"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ln, err := e.adoptListener(packet); ln != net.Listener(packet) || err != nil {
+			t.Errorf("unixpacket: %v, %v", ln, err)
+		}
+		packet.Close()
+		for _, kind := range []int{unix.SOCK_DGRAM, unix.SOCK_SEQPACKET} {
+			pair, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unix.Close(pair[1])
+			f := os.NewFile(uintptr(pair[0]), "socket")
+			c, err := net.FileConn(f)
+			f.Close()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := e.adoptConn(c); got != c || err != nil {
+				t.Errorf("%d: %v, %v", kind, got, err)
+			}
+			c.Close()
+		}
+
+		e.Close()
+		a, _ := tcpPair(t)
+		if _, err := e.adoptConn(a); !errors.Is(err, ErrEngineClosed) {
+			t.Errorf("conn: %v", err)
+		}
+		if _, err := a.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the conn is open: %v", err)
+		}
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := e.newListener(ln); !errors.Is(err, ErrEngineClosed) {
+			t.Errorf("listener: %v", err)
+		}
+		if _, err := ln.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener is open: %v", err)
+		}
+	})
+}
