@@ -21,9 +21,11 @@
 // # When package net serves instead
 //
 // Where io_uring cannot be set up (an older kernel, a sysctl, a container's
-// seccomp filter, a memory limit, another operating system) the same calls
-// return package net's own listeners and conns. [Engine.Stats] and [Probe]
-// say so, and why; [Config.Require] makes it an [UnsupportedError] instead.
+// seccomp filter, a limit on memory or descriptors, another operating system),
+// and on architectures other than amd64 and arm64 (see [Config].AnyArch), the
+// same calls return package net's own listeners and conns. [Engine.Stats] and
+// [Probe] say so, and why; [Config.Require] makes it an [UnsupportedError]
+// instead.
 //
 // # Differences from package net
 //

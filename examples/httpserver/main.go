@@ -39,6 +39,7 @@ type options struct {
 	readTimeout          time.Duration
 	writeTimeout         time.Duration
 	idleTimeout          time.Duration
+	userTimeout          time.Duration
 	shutdownTimeout      time.Duration
 }
 
@@ -53,6 +54,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.DurationVar(&o.readTimeout, "read-timeout", 5*time.Minute, "limit for one whole request; 0 means none")
 	fs.DurationVar(&o.writeTimeout, "write-timeout", 5*time.Minute, "limit for one response; 0 means none")
 	fs.DurationVar(&o.idleTimeout, "idle-timeout", 2*time.Minute, "limit between two requests of a conn; 0 means -read-timeout")
+	fs.DurationVar(&o.userTimeout, "user-timeout", 0, "limit for a client to acknowledge bytes (TCP_USER_TIMEOUT); 0 means the kernel's")
 	fs.DurationVar(&o.shutdownTimeout, "shutdown-timeout", 10*time.Second, "limit for requests in flight after SIGTERM or SIGINT")
 	if err := fs.Parse(args); err != nil {
 		return o, err
@@ -63,7 +65,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
 	case o.transport != "quoit" && o.transport != "net":
 		err = fmt.Errorf("-transport=%s: want quoit or net", o.transport)
-	case o.readTimeout < 0 || o.writeTimeout < 0 || o.idleTimeout < 0 || o.shutdownTimeout < 0:
+	case o.readTimeout < 0 || o.writeTimeout < 0 || o.idleTimeout < 0 || o.userTimeout < 0 || o.shutdownTimeout < 0:
 		err = errors.New("a timeout is negative")
 	}
 	if err != nil {
@@ -141,9 +143,19 @@ func (o options) stats() quoit.Stats {
 // listen also says which transport serves, and why.
 func listen(o options) (ln net.Listener, over string, err error) {
 	if o.transport == "net" {
-		ln, err = net.Listen("tcp", o.addr)
+		var lc net.ListenConfig
+		if o.userTimeout > 0 {
+			lc.Control = setUserTimeout(o.userTimeout)
+			lc.SetMultipathTCP(false)
+		}
+		ln, err = lc.Listen(context.Background(), "tcp", o.addr)
 	} else {
-		ln, err = quoit.Listen("tcp", o.addr)
+		var lc quoit.ListenConfig
+		if o.userTimeout > 0 {
+			lc.Control = setUserTimeout(o.userTimeout)
+			lc.SetMultipathTCP(false) // its sockets do not have the option
+		}
+		ln, err = lc.Listen(context.Background(), "tcp", o.addr)
 	}
 	if err != nil {
 		return nil, "", err
