@@ -1,0 +1,75 @@
+//go:build linux
+
+package conformance
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"syscall"
+	"testing"
+
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit"
+)
+
+// A client that reads nothing is gone when TCP_USER_TIMEOUT has passed, which
+// grpc-go itself sets on package net's conns only.
+func TestGRPCUserTimeout(t *testing.T) {
+	t.Parallel()
+	lc := quoit.ListenConfig{Engine: engine, Control: func(_, _ string, rc syscall.RawConn) error {
+		var serr error
+		if err := rc.Control(func(fd uintptr) {
+			serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 1000) // ms
+		}); err != nil {
+			return err
+		}
+		return serr
+	}}
+	lc.SetMultipathTCP(false)
+	server := quoitStack
+	server.listen = func(network, address string) (net.Listener, error) {
+		return lc.Listen(t.Context(), network, address)
+	}
+	p := startGRPC(t, grpcCase{"", "tcp", server, stdStack, false})
+	c, err := p.client.dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if err := askForFlood(c); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the end of the conn", p.canceled)
+}
+
+// askForFlood begins a call of Flood, with room for more than sockets hold.
+func askForFlood(c net.Conn) error {
+	if _, err := io.WriteString(c, http2.ClientPreface); err != nil {
+		return err
+	}
+	fr := http2.NewFramer(c, c)
+	if err := fr.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1 << 30}); err != nil {
+		return err
+	}
+	if err := fr.WriteWindowUpdate(0, 1<<30); err != nil {
+		return err
+	}
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	for _, f := range [][2]string{
+		{":method", "POST"}, {":scheme", "http"}, {":path", methodFlood}, {":authority", "localhost"},
+		{"content-type", "application/grpc"}, {"te", "trailers"},
+	} {
+		if err := enc.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]}); err != nil {
+			return err
+		}
+	}
+	if err := fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes(), EndHeaders: true}); err != nil {
+		return err
+	}
+	return fr.WriteData(1, true, make([]byte, 5)) // an empty message
+}
