@@ -161,13 +161,12 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 func probe() Support {
 	c, _ := (*Config)(nil).resolved()
 	p := engine.Probe(engineConfig(&c))
-	s := Support{Kernel: p.Kernel}
-	if p.Err != nil {
+	s := Support{Kernel: p.Kernel, Err: checkArch(runtime.GOARCH, c.AnyArch)} // as New has it: that first
+	if p.Err == nil {
+		s.Features = features(p)
+	} else if s.Err == nil {
 		s.Err = asUnsupported(p.Err)
-		return s
 	}
-	s.Features = features(p)
-	s.Err = checkArch(runtime.GOARCH, c.AnyArch)
 	s.IOUring = s.Err == nil
 	return s
 }
