@@ -26,7 +26,7 @@ type Conn struct {
 	// Engine thread only.
 	held   bool   // the engine holds a reference
 	ended  bool   // closed, as the engine knows
-	served uint64 // the turn of the last receive
+	served uint64 // the turn of the last completion
 	node   node
 
 	links[Conn]

@@ -14,7 +14,7 @@ type Gear int
 
 const (
 	GearAuto Gear = iota // GearPoll, and GearRing while that pays
-	GearRing             // on the ring: multishot receives and accepts, batched sends
+	GearRing             // on the ring: multishot polls, accepts ahead, batched sends
 	GearPoll             // in Go's netpoller, as package net's do
 )
 
@@ -43,8 +43,8 @@ const (
 )
 
 // gears decides when an engine is hot. A change does not touch the conns:
-// each arms a receive, or waits in the netpoller, when it next has to wait,
-// and an armed one is cancelled when it next receives. Conns whose engine is
+// each arms a poll, or waits in the netpoller, when it next has to wait, and an
+// armed one is cancelled when it next completes. Conns whose engine is
 // to stay hot leave the netpoller, see Conn.leavePoller.
 type gears struct {
 	hot     atomic.Bool
@@ -66,8 +66,8 @@ type gears struct {
 	began    int64 // of what is being judged
 	started  int64 // the engine has been hot since
 	pause    time.Duration
-	turns    uint64 // that brought receives
-	receives uint64 // conns that got some, turn by turn
+	turns    uint64 // that brought some
+	receives uint64 // conns that had something, turn by turn
 	saved    uint64 // sends that batching made unnecessary
 }
 
