@@ -44,11 +44,12 @@ type tally struct {
 	moved [8]moved
 }
 
-// moved is some conns' part of it, in bytes, on a cache line of its own. Conns
-// of a fixed gear have none.
+// moved is some conns' part of it, on a cache line of its own.
 type moved struct {
-	bytes atomic.Uint64
-	_     cpu.CacheLinePad
+	bytes       atomic.Uint64 // that Reads and Writes moved, large ones cut
+	directReads atomic.Uint64 // that did not wait on the ring
+	ringBytes   atomic.Uint64 // of Reads that did
+	_           cpu.CacheLinePad
 }
 
 // maxTallied keeps a few large transfers from outweighing many small ones.
@@ -58,9 +59,31 @@ const maxTallied = 16 << 10
 func (t *tally) next() *moved { return &t.moved[t.conns.Add(1)%uint32(len(t.moved))] }
 
 func (m *moved) add(n int) {
-	if m != nil && n > 0 {
+	if n > 0 {
 		m.bytes.Add(uint64(min(n, maxTallied)))
 	}
+}
+
+// read counts a Read.
+func (m *moved) read(n int, waited bool) {
+	if n <= 0 {
+		return
+	}
+	m.add(n)
+	if waited {
+		m.ringBytes.Add(uint64(n))
+	} else {
+		m.directReads.Add(1)
+	}
+}
+
+// reads adds up what Reads did.
+func (t *tally) reads() (direct, ringBytes uint64) {
+	for i := range t.moved {
+		direct += t.moved[i].directReads.Load()
+		ringBytes += t.moved[i].ringBytes.Load()
+	}
+	return direct, ringBytes
 }
 
 func (t *tally) sum() (n uint64) {

@@ -32,7 +32,7 @@ type Conn struct {
 	links[Conn]
 
 	polls atomic.Pointer[poller] // what owns fd while it is in Go's netpoller
-	moved *moved                 // where its bytes are counted
+	moved *moved                 // where its Reads and bytes are counted
 
 	rmu    sync.Mutex // held by a reader, parked or not; guards reads and left
 	wmu    sync.Mutex // held by a writer, parked or not; guards credit and writes
@@ -86,9 +86,7 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
-	if e.compare != nil {
-		c.moved = e.tally.next()
-	}
+	c.moved = e.tally.next()
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
 	e.mu.Lock()

@@ -82,9 +82,6 @@ type Engine struct {
 
 // counters are read by Stats at any time.
 type counters struct {
-	directReads, bytesReceived atomic.Uint64 // by callers
-	_                          cpu.CacheLinePad
-
 	enters, completions, wakeups, overflows atomic.Uint64
 	accepted, adopted, acceptFailures       atomic.Uint64
 	sendsParked, batches, writesBatched     atomic.Uint64
@@ -298,7 +295,8 @@ func (e *Engine) Alive() bool { return e.dead.Load() == nil && !e.closing.Load()
 // Work returns a number that grows with every receive.
 func (e *Engine) Work() uint64 {
 	c := &e.stats
-	return c.directReads.Load() + c.completions.Load() - c.batches.Load() // sends complete, too
+	direct, _ := e.tally.reads()
+	return direct + c.completions.Load() - c.batches.Load() // sends complete, too
 }
 
 // Stats is a snapshot; see quoit.Stats for the fields.
@@ -320,11 +318,12 @@ func (e *Engine) Stats() Stats {
 	e.mu.Unlock()
 	c, g := &e.stats, &e.gears
 	ring, poll := g.times(e.started, e.k.Now())
+	direct, received := e.tally.reads()
 	return Stats{
 		Conns: conns, Listeners: listeners,
 		Accepted: c.accepted.Load(), Adopted: c.adopted.Load(), AcceptFailures: c.acceptFailures.Load(),
 		Enters: c.enters.Load(), Completions: c.completions.Load(), Wakeups: c.wakeups.Load(), Overflows: c.overflows.Load(),
-		BytesReceived: c.bytesReceived.Load(), DirectReads: c.directReads.Load(),
+		BytesReceived: received, DirectReads: direct,
 		SendsParked: c.sendsParked.Load(), Batches: c.batches.Load(), WritesBatched: c.writesBatched.Load(),
 		Hot: g.hot.Load(), Shifts: g.changes.Load(), RingTime: ring, PollTime: poll,
 	}

@@ -20,7 +20,6 @@ func (c *Conn) Read(p []byte) (int, error) {
 	c.rmu.Lock()
 	n, err := c.read(p)
 	c.rmu.Unlock()
-	c.moved.add(n)
 	return n, err
 }
 
@@ -49,7 +48,10 @@ func (c *Conn) read(p []byte) (int, error) {
 				continue
 			}
 			if err != unix.EAGAIN {
-				c.countRead(n, len(p), woken)
+				c.moved.read(n, woken)
+				if n == len(p) || n <= 0 {
+					c.askAgain()
+				}
 				return n, err
 			}
 			next, err = c.watch()
@@ -223,20 +225,13 @@ func (c *Conn) recv() bool {
 	}
 }
 
-// countRead counts a recv(2) of n bytes into a slice of size. One that filled
-// its slice may have left something that the ring does not tell again; a
-// shorter one has emptied the socket.
-func (c *Conn) countRead(n, size int, woken bool) {
-	if woken {
-		c.e.stats.bytesReceived.Add(uint64(n))
-	} else if n > 0 {
-		c.e.stats.directReads.Add(1)
-	}
-	if n == size || n <= 0 {
-		c.mu.Lock()
-		c.ready = true
-		c.mu.Unlock()
-	}
+// askAgain has the next Read ask the socket. A recv(2) that filled its slice may
+// have left something that the ring does not tell again; a shorter one has
+// emptied the socket.
+func (c *Conn) askAgain() {
+	c.mu.Lock()
+	c.ready = true
+	c.mu.Unlock()
 }
 
 // pollEvents are what a Read waits for, and what makes it ask the socket each
