@@ -4,6 +4,7 @@ package ring
 
 import (
 	"iter"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -20,15 +21,19 @@ type completionQueue struct {
 	shift uint8 // 1 for SetupCQE32
 	mixed bool  // SetupCQEMixed
 	cqes  []CQE
+
+	visiting bool          // a loop over CQEs runs
+	unfreed  atomic.Uint32 // takes head's place meanwhile, so that nothing frees what the loop shows
 }
 
 // ready counts entries to consume.
 func (q *completionQueue) ready() uint32 { return q.tail.loadAcquire() - q.next }
 
 // peek returns the next completion and how many entries it takes, passing over
-// the filling of a mixed queue. It returns nil if end comes first.
+// the filling of a mixed queue. It returns nil if end comes first, or came
+// already: the body of a loop that holds end may have gone past it.
 func (q *completionQueue) peek(end uint32) (c *CQE, n uint32) {
-	for q.next != end {
+	for int32(end-q.next) > 0 {
 		c := &q.cqes[(q.next&q.mask)<<q.shift]
 		switch {
 		case !q.mixed:
@@ -96,6 +101,7 @@ func (r *Ring) CQReady() uint32 { return r.cq.ready() }
 // halves of wide completions are lost. Only the ring's owner may call it.
 func (r *Ring) PeekCQEs(dst []CQE) int {
 	r.owner.use()
+	r.owner.notVisiting(r, "PeekCQEs")
 	return r.cq.drain(dst)
 }
 
@@ -103,6 +109,7 @@ func (r *Ring) PeekCQEs(dst []CQE) int {
 // the ring's owner may call it.
 func (r *Ring) PeekCQE32s(dst []CQE32) int {
 	r.owner.use()
+	r.owner.notVisiting(r, "PeekCQE32s")
 	return r.cq.drainWide(len(dst), func(i int, c *CQE) {
 		dst[i] = CQE32{CQE: *c}
 		if extra := r.cq.extra(c); extra != nil {
@@ -124,20 +131,27 @@ func (r *Ring) PeekCQE() *CQE {
 // there are. Only the ring's owner may call it.
 func (r *Ring) SeenCQEs(n int) {
 	r.owner.use()
+	r.owner.notVisiting(r, "SeenCQEs")
 	r.cq.drainWide(n, func(int, *CQE) {})
 }
 
 // CQEs iterates over the completions that are in the queue when the loop
 // starts, oldest first, without copying them. Each is removed by being
 // visited, but all stay valid until the loop ends, when their places are
-// freed. The body may add entries and submit; it must not call PeekCQEs,
-// SeenCQEs, ResizeRings or Close. Only the ring's owner may call it.
+// freed.
+//
+// The body may add entries and submit. It must not call CQEs, PeekCQEs,
+// PeekCQE32s or SeenCQEs, which take completions away from the loop, nor Close,
+// after which the loop ends and no completion is valid; in race builds they
+// panic. Only the ring's owner may call it.
 func (r *Ring) CQEs() iter.Seq[*CQE] {
 	return func(yield func(*CQE) bool) {
 		r.owner.use()
+		r.owner.notVisiting(r, "CQEs")
 		q := &r.cq
-		defer func() { q.head.storeRelease(q.next) }()
-		for end := q.tail.loadAcquire(); ; {
+		end := q.tail.loadAcquire()
+		defer q.unvisit(q.visit())
+		for !r.closed {
 			c, n := q.peek(end)
 			if c == nil {
 				return
@@ -148,6 +162,26 @@ func (r *Ring) CQEs() iter.Seq[*CQE] {
 			}
 		}
 	}
+}
+
+// visit begins a loop that frees no place before unvisit. It returns the head
+// to give to that: none for a loop within a loop, which is misuse and leaves
+// the freeing to the outer one.
+func (q *completionQueue) visit() (head sharedIndex) {
+	if q.visiting {
+		return sharedIndex{}
+	}
+	head = q.head
+	q.visiting, q.head = true, sharedIndex{&q.unfreed}
+	return head
+}
+
+func (q *completionQueue) unvisit(head sharedIndex) {
+	if head.p == nil || !q.visiting { // the body closed the ring
+		return
+	}
+	q.visiting, q.head = false, head
+	q.head.storeRelease(q.next)
 }
 
 // Extra returns the second half of a completion from PeekCQE or CQEs, as long

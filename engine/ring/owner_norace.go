@@ -6,3 +6,5 @@ package ring
 type ownerCheck struct{}
 
 func (*ownerCheck) use() {}
+
+func (*ownerCheck) notVisiting(*Ring, string) {}

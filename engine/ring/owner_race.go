@@ -8,3 +8,10 @@ package ring
 type ownerCheck struct{ uses uint64 }
 
 func (o *ownerCheck) use() { o.uses++ }
+
+// notVisiting panics if a loop over CQEs runs.
+func (*ownerCheck) notVisiting(r *Ring, method string) {
+	if r.cq.visiting {
+		panic("ring: " + method + " in the body of a loop over CQEs")
+	}
+}

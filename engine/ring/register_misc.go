@@ -187,11 +187,15 @@ func (r *Ring) RegisterClock(clock int32) error {
 // ResizeRings makes the queues larger or smaller, with what they hold; sizes
 // are Params', 0 for cqEntries being twice entries. The ring must be a
 // SetupDeferTaskrun one with SetupNoSQArray and without SetupNoMmap. Entries
-// from NextSQE, PeekCQE and CQEs are invalid after it. Only the ring's owner may call it,
-// on its thread. EOVERFLOW means that what they hold is more than the new
-// size. Linux 6.13.
+// from NextSQE and PeekCQE are invalid after it. Only the ring's owner may call
+// it, on its thread. EOVERFLOW means that what they hold is more than the new
+// size, EINVAL also that the body of a loop over CQEs calls it. Linux 6.13.
 func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 	r.owner.use()
+	r.owner.notVisiting(r, "ResizeRings")
+	if r.cq.visiting {
+		return refuse(opRegister, "ResizeRings in a loop over CQEs")
+	}
 	p := Params{Entries: entries, CQEntries: cqEntries}
 	if why := p.checkSizes(); why != "" {
 		return refuse(opRegister, why)

@@ -214,12 +214,14 @@ func (r *Ring) useQueues(sp *setupParams, m memory) {
 // kernel cancels what is in flight and frees the ring some time later, so
 // memory and files that requests use must outlive Close: cancel and reap
 // first. No completion can be seen after Close, and no other method may be
-// called. Only the ring's owner may call it, on any thread.
+// called, nor Close in the body of a loop over CQEs. Only the ring's owner may
+// call it, on any thread.
 func (r *Ring) Close() error {
 	r.owner.use()
 	if r.closed {
 		return nil
 	}
+	r.owner.notVisiting(r, "Close")
 	var err error
 	if r.registered {
 		// A registration belongs to a thread. Another one's Close fails here,
