@@ -19,6 +19,9 @@ var ErrClosed = errors.New("ring: closed")
 // A request stays with the OS thread that submitted it: where that thread ends
 // before it, which only happens to goroutines that end while locked to one, it
 // is cancelled.
+//
+// A message to the ring, as of PrepMsgRing, must not have data of Kind 0xfe,
+// which is that of IDs.
 type Shared struct {
 	r     *Ring // its queues are used here only, its owner check is not
 	enter func(submit, wait, flags uint32, arg unsafe.Pointer, argBytes uintptr) (int, error)
@@ -44,6 +47,11 @@ type slot struct {
 	keep any
 	gen  uint32
 	kind slotKind
+
+	makes   product
+	memory  unsafe.Pointer // for makesPipe and makesRights: what the entry points to
+	renames UserData       // the ID of the poll that gets newUD if this request, an update, succeeds
+	newUD   UserData
 }
 
 type slotKind uint8
@@ -229,15 +237,18 @@ func (s *Shared) fill(reqs []Request, kind slotKind) (err error) {
 	defer s.cmu.Unlock()
 	for i := range reqs {
 		e := &q.sqes[((start+uint32(i))&q.mask)<<q.shift]
-		reqs[i].ID = s.newSlot(e.UserData, reqs[i].Keep, kind)
-		e.UserData = reqs[i].ID
+		sl, id := s.newSlot(e.UserData, reqs[i].Keep, kind)
+		sl.rename(e)
+		sl.makes, sl.memory = productOf(e)
+		reqs[i].ID, e.UserData = id, id
 	}
 	filled = true
 	return nil
 }
 
-// newSlot returns the user data of a slot that it fills. Under cmu.
-func (s *Shared) newSlot(ud UserData, keep any, kind slotKind) UserData {
+// newSlot fills a slot and returns it, which is valid until the next one, and
+// the user data that stands for it. Under cmu.
+func (s *Shared) newSlot(ud UserData, keep any, kind slotKind) (*slot, UserData) {
 	s.inflight++
 	var i uint32
 	if n := len(s.free); n > 0 {
@@ -250,7 +261,21 @@ func (s *Shared) newSlot(ud UserData, keep any, kind slotKind) UserData {
 	sl := &s.slots[i]
 	sl.gen++
 	sl.ud, sl.keep, sl.kind = ud, keep, kind
-	return NewUserData(sharedKind, sl.gen, i)
+	return sl, NewUserData(sharedKind, sl.gen, i)
+}
+
+// find returns the slot in use that id stands for, nil if there is none. Under
+// cmu.
+func (s *Shared) find(id UserData) *slot {
+	i := id.Slot()
+	if id.Kind() != sharedKind || uint64(i) >= uint64(len(s.slots)) {
+		return nil
+	}
+	sl := &s.slots[i]
+	if sl.kind == slotFree || NewUserData(sharedKind, sl.gen, i) != id {
+		return nil // it only looks like one
+	}
+	return sl
 }
 
 // submit passes entries on; what the kernel does not take now, the next call

@@ -167,80 +167,22 @@ func (s *Shared) take(dst []Completion) (n int, woken bool) {
 // last one. It returns false for completions that nobody is to see. Under cmu.
 func (s *Shared) finish(c *Completion) bool {
 	id := c.UserData
-	i := id.Slot()
-	if id.Kind() != sharedKind || uint64(i) >= uint64(len(s.slots)) {
+	sl := s.find(id)
+	if sl == nil {
 		return true
-	}
-	sl := &s.slots[i]
-	if sl.kind == slotFree || NewUserData(sharedKind, sl.gen, i) != id {
-		return true // it only looks like one
 	}
 	seen := sl.kind == slotRequest
 	c.UserData, c.ID, c.Keep = sl.ud, id, sl.keep
+	if poll := s.find(sl.renames); poll != nil && c.Res >= 0 {
+		poll.ud = sl.newUD
+	}
+	if s.closed {
+		sl.makes.discard(&c.CQE, sl.memory)
+	}
 	if !c.More() {
 		*sl = slot{gen: sl.gen}
-		s.free = append(s.free, i)
+		s.free = append(s.free, id.Slot())
 		s.inflight--
 	}
 	return seen
-}
-
-// Close cancels all requests, waits for them to end, so that their memory and
-// files are free after it, makes every Wait and Add return ErrClosed, and
-// closes the ring. Completions that nobody waited for are lost. A request that
-// cannot be cancelled, such as a read of a slow disk, delays it. A second Close
-// returns ErrClosed.
-func (s *Shared) Close() error {
-	s.smu.Lock()
-	defer s.smu.Unlock()
-	s.cmu.Lock()
-	defer s.cmu.Unlock()
-	if s.closed {
-		return ErrClosed
-	}
-	s.closed = true
-	err := s.cancelAll()
-	// A completion that stays in the queue ends every wait there is and will
-	// be.
-	if e := s.makeRoom(1); e == nil {
-		s.r.sq.take().PrepNop(0)
-	}
-	if e := s.submitNow(); err == nil {
-		err = e
-	}
-	for s.waiters > 0 {
-		s.left.Wait() // which frees cmu
-	}
-	if e := s.r.Close(); err == nil {
-		err = e
-	}
-	return err
-}
-
-// cancelAll cancels requests until none is left. Under both locks; waits find
-// the ring closed.
-func (s *Shared) cancelAll() error {
-	var dst [64]Completion
-	for {
-		for n, woken := s.take(dst[:]); n > 0 || woken; n, woken = s.take(dst[:]) {
-		}
-		if s.inflight == 0 {
-			return nil
-		}
-		if err := s.makeRoom(1); err != nil && err != errBusy && err != errAgain {
-			return err
-		}
-		if e := s.r.sq.take(); e != nil {
-			e.PrepCancel(0, CancelAny|CancelAll, 0)
-			e.UserData = s.newSlot(0, nil, slotWake)
-		}
-		if err := s.submit(); err != nil {
-			return err
-		}
-		switch err := s.sleep(10 * time.Millisecond); err { // then cancel again
-		case nil, errTimeout, errInterrupted, errBusy, errAgain:
-		default:
-			return err
-		}
-	}
 }

@@ -1,0 +1,170 @@
+//go:build linux
+
+package ring
+
+import (
+	"errors"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Close cancels all requests, waits for them to end, so that their memory and
+// files are free after it, makes every Wait and Add return ErrClosed, and
+// closes the ring. Completions that nobody waited for are lost; the descriptors
+// that they brought are closed: those of accepts, opens, sockets, pipes,
+// PrepFixedFDInstall, and what PrepRecvMsg received, but not what is in the
+// buffers of PrepRecvMsgMultishot. A request that cannot be cancelled, such as
+// a read of a slow disk, delays it. A second Close returns ErrClosed.
+func (s *Shared) Close() error {
+	s.smu.Lock()
+	defer s.smu.Unlock()
+	s.cmu.Lock()
+	defer s.cmu.Unlock()
+	if s.closed {
+		return ErrClosed
+	}
+	s.closed = true
+	err := s.cancelAll()
+	// A completion that stays in the queue ends every wait there is and will
+	// be.
+	if e := s.makeRoom(1); e == nil {
+		s.r.sq.take().PrepNop(0)
+	}
+	if e := s.submitNow(); err == nil {
+		err = e
+	}
+	for s.waiters > 0 {
+		s.left.Wait() // which frees cmu
+	}
+	if e := s.r.Close(); err == nil {
+		err = e
+	}
+	return err
+}
+
+// cancelAll cancels requests until none is left. Under both locks; waits find
+// the ring closed.
+func (s *Shared) cancelAll() error {
+	var dst [64]Completion
+	for {
+		for n, woken := s.take(dst[:]); n > 0 || woken; n, woken = s.take(dst[:]) {
+		}
+		if s.inflight == 0 {
+			return nil
+		}
+		if err := s.cancelSome(); err != nil {
+			return err
+		}
+		switch err := s.sleep(10 * time.Millisecond); err { // then cancel again
+		case nil, errTimeout, errInterrupted, errBusy, errAgain:
+		default:
+			return err
+		}
+	}
+}
+
+// cancelSome passes on what an Add left and cancels what the kernel has. It is
+// not a request that cancels: one would wait for those before it, where one of
+// them has SQEIODrain or, as an Add's last, SQEIOLink.
+func (s *Shared) cancelSome() error {
+	if err := s.submit(); err != nil {
+		return err
+	}
+	s.enters.Add(1)
+	_, err := s.r.SyncCancel(SyncCancel{Flags: CancelAny | CancelAll, Timeout: time.Millisecond})
+	if err == nil || errors.Is(err, syscall.ENOENT) || errors.Is(err, syscall.ETIME) || errors.Is(err, syscall.EINTR) {
+		return nil
+	}
+	// Before Linux 6.0, or where restrictions forbid it, a request has to do.
+	if err := s.makeRoom(1); err != nil && err != errBusy && err != errAgain {
+		return err
+	}
+	if e := s.r.sq.take(); e != nil {
+		e.PrepCancel(0, CancelAny|CancelAll, 0)
+		_, e.UserData = s.newSlot(0, nil, slotWake)
+	}
+	return s.submit()
+}
+
+// rename has an update of a poll's user data, which would hide the poll's slot,
+// be the Shared's to do: the poll keeps its ID in the kernel, and gets the user
+// data that its completions show when the update's completion says so.
+func (sl *slot) rename(e *SQE) {
+	if e.Opcode != OpPollRemove || e.Len&pollUpdateUserData == 0 {
+		return
+	}
+	sl.renames, sl.newUD = UserData(e.Addr), UserData(e.Off)
+	e.Off = e.Addr // without the flag it could be a removal
+}
+
+// product says where descriptors are that a request makes, or gets, and that
+// belong to whoever sees its completion.
+type product uint8
+
+const (
+	makesNone   product = iota
+	makesResult         // Res
+	makesPipe           // a [2]int32 in memory
+	makesRights         // the control data of a Msghdr in memory
+)
+
+// productOf returns what e makes, and the memory that it will be in. Direct
+// descriptors are nobody's after the ring.
+func productOf(e *SQE) (product, unsafe.Pointer) {
+	switch e.Opcode {
+	case OpAccept, OpOpenAt, OpOpenAt2, OpSocket:
+		if e.FileIndex == 0 {
+			return makesResult, nil
+		}
+	case OpFixedFDInstall:
+		return makesResult, nil
+	case OpPipe:
+		if e.FileIndex == 0 {
+			return makesPipe, *pointerIn(&e.Addr)
+		}
+	case OpRecvMsg:
+		if e.Flags&SQEBufferSelect == 0 || e.Ioprio&recvMultishot == 0 {
+			return makesRights, *pointerIn(&e.Addr)
+		}
+	}
+	return makesNone, nil
+}
+
+// pointerIn is field as the pointer that a Prep has put there. Request.Keep has
+// its memory.
+func pointerIn(field *uint64) *unsafe.Pointer {
+	return (*unsafe.Pointer)(unsafe.Pointer(field))
+}
+
+// discard closes the descriptors of a completion that nobody sees.
+func (p product) discard(c *CQE, memory unsafe.Pointer) {
+	if c.Res < 0 {
+		return
+	}
+	switch p {
+	case makesResult:
+		_ = unix.Close(int(c.Res))
+	case makesPipe:
+		for _, fd := range (*[2]int32)(memory) {
+			_ = unix.Close(int(fd))
+		}
+	case makesRights:
+		m := (*unix.Msghdr)(memory)
+		if m.Control == nil {
+			return
+		}
+		msgs, err := unix.ParseSocketControlMessage(unsafe.Slice(m.Control, m.Controllen))
+		if err != nil {
+			return
+		}
+		for i := range msgs {
+			fds, _ := unix.ParseUnixRights(&msgs[i])
+			for _, fd := range fds {
+				_ = unix.Close(fd)
+			}
+		}
+	}
+}
