@@ -13,7 +13,8 @@ import (
 // SQE is a submission queue entry, struct io_uring_sqe. Fields that C keeps
 // in unions have one name here, that of their most common use.
 //
-// An SQE from NextSQE holds whatever the slot's last request left there: fill
+// An SQE from NextSQE holds whatever the slot's last request left there, except
+// in race builds: fill
 // it with one of the Prep methods, each of which writes all 64 bytes, before
 // anything else.
 type SQE struct {

@@ -15,7 +15,8 @@ import (
 // Slices and pointers given to a Prep must stay referenced, and unchanged if
 // the kernel reads them, until the request's last CQE, unless the comment says
 // that they are copied: with FeatSubmitStable, Linux 5.5, "read at submission"
-// means until the Submit call that consumed the entry has returned. Paths and
+// means until the Submit call that consumed the entry has returned, and on a
+// SetupSQPoll ring until the kernel's thread has consumed it, see Submit. Paths and
 // names are NUL-terminated, as of unix.BytePtrFromString; a relative path
 // starts at dirfd, or at the working directory for unix.AT_FDCWD.
 //
@@ -25,12 +26,31 @@ import (
 // open, ECANCELED for a request that was cancelled or linked behind one that
 // failed. fd is an index into the registered files with SQEFixedFile.
 
+// A Set method adds to what the Prep before it wrote. Bits mean something else
+// in entries of another kind: in race builds it panics on one that is not of
+// the kind it says, or has had no Prep.
+
+// opSet has bit o for Op o, of those below 64.
+type opSet uint64
+
+const (
+	anyOp     opSet = 1<<64 - 1
+	sendOps   opSet = 1<<OpSend | 1<<OpSendMsg | 1<<OpSendZC | 1<<OpSendMsgZC
+	recvOps   opSet = 1<<OpRecv | 1<<OpRecvMsg | 1<<OpRecvZC
+	bufferOps opSet = 1<<OpRead | 1<<OpReadV | 1<<OpReadMultishot | 1<<OpRecv | 1<<OpRecvMsg | 1<<OpSend
+	rwOps     opSet = 1<<OpRead | 1<<OpReadV | 1<<OpReadFixed | 1<<OpReadVFixed |
+		1<<OpWrite | 1<<OpWriteV | 1<<OpWriteFixed | 1<<OpWriteVFixed
+)
+
 // CurrentOffset, as a file offset, means the file's current one, which the
 // request then moves: FeatRWCurPos, Linux 5.6.
 const CurrentOffset = 1<<64 - 1
 
 // SetFlags adds to the entry's flags. Call it after the Prep.
-func (s *SQE) SetFlags(f SQEFlags) { s.Flags |= f }
+func (s *SQE) SetFlags(f SQEFlags) {
+	s.modify("SetFlags", anyOp)
+	s.Flags |= f
+}
 
 // SetPollFirst makes a send or receive wait for the socket to be ready before
 // it tries, which spares an attempt known to fail. A multishot receive on an
@@ -40,13 +60,17 @@ func (s *SQE) SetFlags(f SQEFlags) { s.Flags |= f }
 // Beware of a multishot receive armed this way on a socket that already holds
 // data and behind it a reset, or the end of a unix stream: on Linux 6.18 it
 // posts the data and then nothing. Armed without, it posts both.
-func (s *SQE) SetPollFirst() { s.Ioprio |= recvsendPollFirst }
+func (s *SQE) SetPollFirst() {
+	s.modify("SetPollFirst", sendOps|recvOps)
+	s.Ioprio |= recvsendPollFirst
+}
 
 // SetBufferGroup has a request of read or receive with an empty slice take its
 // memory from buffer group bgid instead, when there is data; CQE.Buffer then
 // names it. Res is ENOBUFS if the group is empty. Call it after the Prep.
 // Linux 5.7; with a buffer ring 5.19.
 func (s *SQE) SetBufferGroup(bgid uint16) {
+	s.modify("SetBufferGroup", bufferOps)
 	s.Flags |= SQEBufferSelect
 	s.BufGroup = bgid
 }
@@ -55,16 +79,23 @@ func (s *SQE) SetBufferGroup(bgid uint16) {
 // there are, or hold data, at once: Res is the bytes in all of them, the
 // completion names the first, the others follow it in the group's order. Call
 // it after the Prep. FeatRecvsendBundle, Linux 6.10.
-func (s *SQE) SetBundle() { s.Ioprio |= recvsendBundle }
+func (s *SQE) SetBundle() {
+	s.modify("SetBundle", 1<<OpSend|1<<OpRecv)
+	s.Ioprio |= recvsendBundle
+}
 
 // SetReportUsage has a zero-copy send tell in its notification whether the
 // data was copied after all: CQE.Copied. Call it after the Prep. Linux 6.2.
-func (s *SQE) SetReportUsage() { s.Ioprio |= sendZCReportUsage }
+func (s *SQE) SetReportUsage() {
+	s.modify("SetReportUsage", 1<<OpSendZC|1<<OpSendMsgZC)
+	s.Ioprio |= sendZCReportUsage
+}
 
 // SetFixedBuffer has a zero-copy send or a command use the registered buffer
 // with index buf, in which its memory lies. Call it after the Prep. Linux 6.0
 // for PrepSendZC, 6.15 for PrepSendMsgZC; PrepURingCmd has its own.
 func (s *SQE) SetFixedBuffer(buf uint16) {
+	s.modify("SetFixedBuffer", 1<<OpSendZC|1<<OpSendMsgZC|1<<OpUringCmd)
 	s.BufGroup = buf
 	if s.Opcode == OpUringCmd {
 		s.OpFlags |= uringCmdFixed
@@ -76,12 +107,16 @@ func (s *SQE) SetFixedBuffer(buf uint16) {
 // SetPersonality has the request act with the credentials that
 // RegisterPersonality kept as id. Call it after the Prep. EINVAL if there are
 // none. Linux 5.6.
-func (s *SQE) SetPersonality(id uint16) { s.Personality = id }
+func (s *SQE) SetPersonality(id uint16) {
+	s.modify("SetPersonality", anyOp)
+	s.Personality = id
+}
 
 // SetAttrPI gives a read or write protection information. pi is read at
 // submission. Call it after the Prep. Res is EOPNOTSUPP or EINVAL if the file
 // has none. FeatRWAttr, Linux 6.14.
 func (s *SQE) SetAttrPI(pi *AttrPI) {
+	s.modify("SetAttrPI", rwOps)
 	s.Addr3, s.AttrMask = address(unsafe.Pointer(pi)), attrFlagPI
 }
 

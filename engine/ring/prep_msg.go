@@ -31,6 +31,7 @@ func (s *SQE) PrepSendTo(fd int32, b []byte, msgFlags uint32, sa *Sockaddr, ud U
 // SetAddr sends a PrepSend or PrepSendZC to sa, which is read at submission.
 // Call it after the Prep. Linux 6.0 for PrepSendZC, 6.1 for PrepSend.
 func (s *SQE) SetAddr(sa *Sockaddr) {
+	s.modify("SetAddr", 1<<OpSend|1<<OpSendZC)
 	s.Off, s.FileIndex = address(unsafe.Pointer(sa)), sa.n // addr2, addr_len
 }
 

@@ -77,7 +77,10 @@ const (
 )
 
 // SetAccept adds flags to an accept. Call it after the Prep. Linux 6.10.
-func (s *SQE) SetAccept(f AcceptFlags) { s.Ioprio |= uint16(f) }
+func (s *SQE) SetAccept(f AcceptFlags) {
+	s.modify("SetAccept", 1<<OpAccept)
+	s.Ioprio |= uint16(f)
+}
 
 // PrepAcceptMultishot fills s with an accept posting one CQE per connection,
 // its Res the new fd. flags are accept4's; without SOCK_CLOEXEC child

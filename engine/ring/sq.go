@@ -30,6 +30,7 @@ func (q *submissionQueue) take() *SQE {
 	}
 	s := &q.sqes[(q.next&q.mask)<<q.shift]
 	q.next++
+	s.clear()
 	if q.shift != 0 {
 		(*SQE128)(unsafe.Pointer(s)).Ext = [64]byte{}
 	}
@@ -43,6 +44,7 @@ func (q *submissionQueue) pending() uint32 { return q.next - q.head.loadAcquire(
 // has to consume. The count comes from its head, not from what this call
 // adds, so entries that an interrupted or short submit left are in it.
 func (q *submissionQueue) publish() uint32 {
+	q.filled()
 	q.tail.storeRelease(q.next)
 	return q.pending()
 }
@@ -50,7 +52,8 @@ func (q *submissionQueue) publish() uint32 {
 // NextSQE returns the next free submission entry, or nil if the queue is
 // full: submit, then try again. The entry holds stale data, so the caller
 // fills it with a Prep before the next Submit; it then belongs to the kernel.
-// Only the ring's owner may call it.
+// In race builds it is cleared, and Submit panics if it still is. Only the
+// ring's owner may call it.
 func (r *Ring) NextSQE() *SQE {
 	r.owner.use()
 	return r.sq.take()
@@ -67,7 +70,8 @@ func (r *Ring) NextSQE128() *SQE128 {
 }
 
 // SQPending returns how many entries were handed out by NextSQE and not yet
-// consumed by the kernel. Only the ring's owner may call it.
+// consumed by the kernel, of a SetupSQPoll ring by its thread: what consumed
+// ones had "read at submission" is the caller's again. Only the ring's owner may call it.
 func (r *Ring) SQPending() uint32 { return r.sq.pending() }
 
 // SQSpace returns how many entries NextSQE has left. Only the ring's owner may
