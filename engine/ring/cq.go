@@ -193,8 +193,10 @@ func (r *Ring) Extra(c *CQE) *[2]uint64 { return r.cq.extra(c) }
 func (r *Ring) CQOverflowCount() uint32 { return r.cq.overflow.loadAcquire() }
 
 // FlushOverflow moves completions that overflowed into the queue, as far as
-// it has room, with one system call if there are any. Only the ring's owner may call it.
-// EBUSY means that some had no room: reap, then call it again. Linux 5.5.
+// it has room, with one system call if there are any. Where some had no room
+// CQOverflowed still says so: reap, then call it again. Only the ring's owner
+// may call it. EBUSY, of old kernels, means the same; EBADR that a completion
+// was lost for want of memory. Linux 5.5.
 func (r *Ring) FlushOverflow() error {
 	r.owner.use()
 	if !r.CQOverflowed() {

@@ -14,10 +14,16 @@
 // builds each of these calls counts as a write, so that the detector reports
 // goroutines that use a ring without handing it over. A ring set up with
 // [SetupSingleIssuer] accepts one OS thread only, so its owner calls
-// runtime.LockOSThread and keeps the thread until the ring is closed. If that
-// thread exits, a [SetupDeferTaskrun] ring never completes anything again. FD,
+// runtime.LockOSThread and keeps the thread until the ring is closed. FD,
 // Flags, Features, SQEntries and CQEntries are safe from any goroutine until
 // Close, except during ResizeRings.
+//
+// A request belongs to the OS thread that submitted it. If that thread exits,
+// which in Go only the exit of a goroutine locked to it does, a
+// [SetupDeferTaskrun] ring never completes anything again. On a plain ring the
+// thread's requests end with ECANCELED: those that worker threads have, as with
+// [SQEAsync], at once, those that wait for a file at its next event; timeouts
+// go on. A [SetupSQPoll] ring has a thread of its own.
 //
 // A [Shared] wraps a ring for many goroutines.
 //

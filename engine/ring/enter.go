@@ -15,6 +15,12 @@ import (
 // ends the batch unless SetupSubmitAll is set. What is left goes with the
 // next call. With nothing pending there is no system call.
 //
+// On a SetupSQPoll ring the kernel's thread consumes entries some time after
+// the call, which returns how many that thread had not consumed yet, those of
+// earlier calls among them. What is "read at submission" must stay referenced
+// and unchanged until SQPending is 0, or does not count the entry any more.
+// That holds for the whole Submit family.
+//
 // It does not wait for completions and holds the P while it runs; requests
 // that work inline, such as buffered file I/O, hold it for as long as they
 // take. Only the ring's owner may call it. EAGAIN and EBUSY mean that the
@@ -49,7 +55,7 @@ func (r *Ring) SubmitAndGet() (int, error) {
 // queue or timeout has passed. A negative timeout means none; 0 does not
 // sleep. The thread sleeps in the kernel while the P runs other goroutines.
 //
-// It returns how many entries were consumed. ETIME says that the timeout
+// It returns how many entries were consumed, see Submit. ETIME says that the timeout
 // passed, EINTR that a signal came, EBADR that a completion was lost. The
 // kernel says so only if the call consumed nothing and the queue is empty;
 // otherwise a wait cut short looks like a full one, so count completions

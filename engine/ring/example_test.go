@@ -189,8 +189,10 @@ func Example_echo() {
 		}
 	}
 	r.NextSQE().PrepCancel(ring.NewUserData(accept, 0, 0), 0, 0)
-	if _, err := r.SubmitAndWait(2, time.Second); err != nil {
-		panic(err)
+	for r.CQReady() < 2 {
+		if _, err := r.SubmitAndWait(2, time.Second); err != nil && !errors.Is(err, syscall.EINTR) {
+			panic(err)
+		}
 	}
 	// Output: echo: hello
 }
@@ -219,6 +221,8 @@ func Example_timeout() {
 			panic(err)
 		}
 	}
+	runtime.KeepAlive(b) // the kernel's reference does not count
+	runtime.KeepAlive(&limit)
 	var byRequest [3]error
 	for c := range r.CQEs() {
 		byRequest[c.UserData] = c.Err()

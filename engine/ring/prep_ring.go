@@ -11,8 +11,11 @@ import (
 
 // PrepMsgRing fills s with a message to the ring with fd ringFD: that ring
 // gets a CQE with UserData data and Res res, and its sleeper wakes. This ring
-// gets a CQE too; EBADFD says that the other is not enabled, EOVERFLOW that
-// its queue is full. No Go memory reaches the kernel. Linux 5.18.
+// gets a CQE too, whose Res is 0 also when the other's queue is full: the
+// message then overflows, as any completion does. A SetupDeferTaskrun ring has
+// it with its next task work. EBADFD says that ringFD is no ring, or one that
+// is not enabled, EOVERFLOW that there was no memory for the message. No Go
+// memory reaches the kernel. Linux 5.18.
 func (s *SQE) PrepMsgRing(ringFD int32, res uint32, data uint64, ud UserData) {
 	*s = SQE{
 		Opcode: OpMsgRing, Fd: ringFD, Off: data,
@@ -31,7 +34,9 @@ func (s *SQE) PrepMsgRingFlags(ringFD int32, res uint32, data uint64, flags CQEF
 // FileIndexAlloc finds room, and gets a CQE with UserData data and Res 0, or
 // then the index, unless flags have MsgRingCQESkip. This ring gets a CQE with
 // the same Res. No Go memory reaches the kernel. EBADF if there is no file,
-// ENFILE if there is no room, EOVERFLOW if the queue is full. Linux 6.0.
+// ENFILE if there is no room, ENXIO if the other ring has no registered files;
+// else as PrepMsgRing, where with EOVERFLOW the file is there all the same.
+// Linux 6.0.
 func (s *SQE) PrepMsgRingFD(ringFD int32, file, slot uint32, data uint64, flags MsgRingFlags, ud UserData) {
 	*s = SQE{
 		Opcode: OpMsgRing, Fd: ringFD, Off: data, Addr: msgSendFD, Addr3: uint64(file),

@@ -18,7 +18,7 @@ var ErrClosed = errors.New("ring: closed")
 //
 // A request stays with the OS thread that submitted it: where that thread ends
 // before it, which only happens to goroutines that end while locked to one, it
-// is cancelled.
+// is cancelled, see the package comment.
 //
 // A message to the ring, as of PrepMsgRing, must not have data of Kind 0xfe,
 // which is that of IDs.
