@@ -141,9 +141,16 @@ func (k *simKernel) flies(s *simSock, kinds ...kind) bool {
 	return false
 }
 
+// Read naps before and after: what arrives in between must not be missed.
 func (k *simKernel) Read(fd int, p []byte) (int, error) {
 	s := k.enter(fd, "read", func(s *simSock) { s.readers++ })
 	k.nap()
+	n, err := k.read(s, p)
+	k.nap()
+	return n, err
+}
+
+func (k *simKernel) read(s *simSock, p []byte) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.readers--
