@@ -238,7 +238,7 @@ func (c *Conn) landed() {
 // release wakes who is in flush. Called with mu held.
 func (c *Conn) release() {
 	for _, ch := range c.flusher {
-		ch <- struct{}{}
+		c.e.ready(ch)
 	}
 	c.flusher = nil
 }
@@ -346,7 +346,7 @@ func (c *Conn) flush() bool {
 			c.flusher = append(c.flusher, ch)
 			c.mu.Unlock()
 			c.e.post(&c.node, wantSend)
-			<-ch
+			c.e.wait(ch)
 			c.mu.Lock()
 		}
 	}

@@ -277,7 +277,9 @@ func (c *Conn) settle(l *loop) {
 	}
 	if c.held {
 		c.held = false
-		c.drop()
+		if idle := c.dropLast(); idle != nil {
+			l.wakes.push(wakeup{ch: idle})
+		}
 	}
 }
 
@@ -362,18 +364,24 @@ func (c *Conn) SetLinger(sec int) error {
 // drop releases a reference to the descriptor. After the last, who waits in
 // Close closes it.
 func (c *Conn) drop() {
+	if idle := c.dropLast(); idle != nil {
+		c.e.ready(idle)
+	}
+}
+
+// dropLast is drop, but returns what Close waits for, if it does.
+func (c *Conn) dropLast() (idle chan<- struct{}) {
 	if !c.refs.release() {
-		return
+		return nil
 	}
 	c.unlist()
 	c.mu.Lock()
-	idle, lags := c.idle, c.lags
-	c.mu.Unlock()
-	if lags {
+	defer c.mu.Unlock()
+	if c.lags {
 		go c.closeFD() // with SO_LINGER it may block
-		return
+		return nil
 	}
-	idle <- struct{}{}
+	return c.idle
 }
 
 // unlist hides c from Engine.Close.
@@ -471,6 +479,6 @@ func (c *Conn) closeLast() error {
 	if lags {
 		return nil
 	}
-	<-idle
+	c.e.wait(idle)
 	return c.closeFD()
 }

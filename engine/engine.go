@@ -56,9 +56,9 @@ type Engine struct {
 	asleep  atomic.Bool          // the thread waits, or is about to
 	rousing atomic.Int32         // callers that may be writing to the eventfd
 
-	// Callers that were woken, and those of them that have run since. The
-	// engine sleeps until there are as many as awaited, unless that is 0, or
-	// until one of them runs after restEnd.
+	// Callers that were woken, and those of them that have run since. While
+	// awaited is not 0 the engine sleeps until they are as many, or until one of
+	// them runs after restEnd.
 	_                     cpu.CacheLinePad
 	readied, ran, awaited atomic.Uint64
 	restEnd               atomic.Int64
@@ -153,7 +153,7 @@ func (e *Engine) attach(k kernel) *loop {
 	e.rested = make(chan struct{}, 1)
 	e.started = k.Now()
 	e.gears.init(e.cfg.Gear, e.started)
-	l := &loop{e: e, k: k}
+	l := &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}
 	l.armWake()
 	return l
 }

@@ -121,8 +121,8 @@ func (g *gears) shift(hot bool, now int64) {
 	}
 }
 
-// judge looks whether a hot engine should stay so. Engine thread, before it
-// waits.
+// judge looks whether a hot engine should stay so. Engine thread, at the end of
+// a turn: one that is busy may never come to wait.
 func (e *Engine) judge() {
 	g := &e.gears
 	if g.fixed || !g.hot.Load() || g.held.Load() {

@@ -125,7 +125,7 @@ func (l *Listener) Share() {
 	l.mu.Unlock()
 	if ch != nil {
 		l.e.post(&l.node, wantIdle)
-		<-ch
+		l.e.wait(ch)
 	}
 }
 
@@ -352,7 +352,7 @@ func (l *Listener) count(lp *loop) {
 // release wakes who waits in awaitIdle. Called with mu held.
 func (l *Listener) release() {
 	for _, ch := range l.idlers {
-		ch <- struct{}{}
+		l.e.ready(ch)
 	}
 	l.idlers = nil
 }
@@ -423,7 +423,7 @@ func (l *Listener) Close() error {
 	}
 	if idle != nil {
 		l.e.post(&l.node, wantEnd)
-		<-idle
+		l.e.wait(idle)
 	} else {
 		l.e.postQuietly(&l.node, wantEnd)
 	}

@@ -27,6 +27,8 @@ type loop struct {
 	batch    [128]ring.CQE
 	todo     []ring.CQE // completions taken from the ring and not yet handled
 	readied  bool       // a goroutine was woken since the last rest
+	wakes    wakes
+	yielded  uint64 // e.readied when it last did
 	stopping bool
 
 	turns uint64
@@ -44,6 +46,9 @@ func (l *loop) run() {
 	})
 	if err != nil {
 		l.die(err)
+	}
+	for !l.wakes.empty() {
+		l.wakeNext()
 	}
 	l.publish()
 	l.release()
@@ -90,6 +95,7 @@ func (l *loop) turn() {
 		l.submit()
 		l.reap()
 	}
+	l.wakeNext()
 	l.expire()
 	if l.e.gears.receives > received {
 		l.e.gears.turns++
@@ -113,8 +119,8 @@ const moreReaps = 16
 
 const restTime = 400 * time.Microsecond
 
-// rest sleeps until the callers that were woken have run. Otherwise they would
-// sit in this thread's run queue, stranded there until the scheduler notices
+// rest sleeps until the callers that were woken have run, those included whom
+// others wake meanwhile: they are in the same queue. Otherwise they would sit in this thread's run queue, stranded there until the scheduler notices
 // that the thread is blocked in the kernel; and what they ask for is submitted
 // together. Gosched would do neither for certain: every 61st time the
 // scheduler looks first at those who yielded, whoever else waits.
@@ -138,7 +144,7 @@ func (l *loop) rest() {
 func (e *Engine) hasRun() {
 	n := e.ran.Add(1)
 	want := e.awaited.Load()
-	if want == 0 || n < want && e.k.Now() < e.restEnd.Load() {
+	if want == 0 || n < e.readied.Load() && e.k.Now() < e.restEnd.Load() {
 		return
 	}
 	if e.awaited.CompareAndSwap(want, 0) {
@@ -225,13 +231,17 @@ func (l *loop) complete(cqe *ring.CQE) {
 	n.h.complete(l, k, cqe)
 }
 
-// expire fires what is due.
+// expire fires what is due, until the engine has woken as many as it may.
 func (l *loop) expire() {
 	if l.e.timers.next() == math.MaxInt64 {
 		return
 	}
 	now := l.k.Now()
-	for t := l.e.timers.due(now); t != nil; t = l.e.timers.due(now) {
+	for n := 0; !l.isFull(n); n++ {
+		t := l.e.timers.due(now)
+		if t == nil {
+			return
+		}
 		t.fire(now)
 		l.readied = true
 	}
@@ -240,14 +250,15 @@ func (l *loop) expire() {
 // enter submits, and waits for a completion unless there is something to do.
 func (l *loop) enter() {
 	e := l.e
-	if e.posted.Load() != nil || l.k.CQReady() > 0 || len(l.backlog) > 0 || l.done() {
+	e.judge()
+	if !l.wakes.empty() || e.posted.Load() != nil || l.k.CQReady() > 0 || len(l.backlog) > 0 || l.done() {
 		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
 			l.submit()
 		}
+		l.yield()
 		return
 	}
 	l.publish()
-	e.judge()
 	if e.cfg.BusyPoll > 0 && e.gears.hot.Load() && l.spin() {
 		return
 	}
@@ -266,6 +277,17 @@ func (l *loop) enter() {
 	_, err := l.k.SubmitAndWait(1, timeout)
 	e.asleep.Store(false)
 	l.check(err)
+}
+
+// yield lets those run who wait in Go's other queue: who was in the netpoller,
+// whose conns are not on the ring, and whatever else the process does. A processor
+// that the engine keeps busy gives them every 61st place. So an engine that never
+// sleeps goes to the end of that queue once it has woken as many as it has conns.
+func (l *loop) yield() {
+	if n := l.e.readied.Load(); n-l.yielded >= uint64(l.e.Load()) {
+		l.yielded = n
+		runtime.Gosched()
+	}
 }
 
 // spin looks for work for as long as Config.BusyPoll allows, and reports

@@ -266,7 +266,16 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 	} else if !c.mayWatch() {
 		l.cancel(&c.node, kindPoll)
 	}
-	if c.r.state == waitRing {
+	if c.r.waiting && c.r.state == waitRing {
+		l.wakes.push(wakeup{c: c})
+	}
+}
+
+// wakeRead has a parked Read ask the socket. Engine thread.
+func (c *Conn) wakeRead(l *loop) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.r.state == waitRing && c.ready {
 		l.readied = c.r.wake(nil) || l.readied
 	}
 }

@@ -13,10 +13,12 @@ func TestRest(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		woken, ran int
+		others     int // whom the callers wake
 		late       bool
 	}{
-		{"the last has run", 3, 3, false},
-		{"one runs late", 3, 1, true},
+		{"the last has run", 3, 3, 0, false},
+		{"the last of others has run", 3, 5, 2, false},
+		{"one runs late", 3, 1, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			clock := &gearClock{now: int64(time.Hour)}
@@ -32,6 +34,7 @@ func TestRest(t *testing.T) {
 				for e.awaited.Load() == 0 {
 					time.Sleep(time.Microsecond)
 				}
+				e.readied.Add(uint64(tt.others))
 				if tt.late {
 					clock.advance(restTime)
 				}

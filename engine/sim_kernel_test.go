@@ -104,6 +104,9 @@ func (k *simKernel) NextSQE() *ring.SQE {
 }
 
 func (k *simKernel) SQPending() uint32 {
+	if !k.loop.wakes.empty() {
+		k.hit("wakes left")
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return uint32(k.sqTail - k.sqHead)
@@ -175,6 +178,9 @@ func (k *simKernel) SubmitAndGet() (int, error) {
 
 func (k *simKernel) SubmitAndWait(_ uint32, timeout time.Duration) (int, error) {
 	k.mayPanic(2)
+	if !k.loop.wakes.empty() {
+		k.fail("waits with somebody left to wake")
+	}
 	k.nap()
 	start := time.Now()
 	k.mu.Lock()

@@ -81,7 +81,7 @@ var simStates = []string{
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
 	"accept in the ring", "accept in the netpoller", "duplicated", "listener shared",
-	"receive armed on a cold engine", "shifted up", "shifted down", "left the netpoller",
+	"receive armed on a cold engine", "shifted up", "shifted down", "left the netpoller", "wakes left",
 }
 
 // simRare is for five thousand.
@@ -164,6 +164,7 @@ type simPlan struct {
 	busy                 bool // the engine seldom sleeps
 	chatty               bool // conns do little else than read and write
 	sqEntries, cqEntries int
+	woken                int // make the engine full
 	tcp, reuse           bool
 	yields, naps, chaos  int // percent
 	grain                time.Duration
@@ -206,7 +207,7 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 		room:   []simRoom{roomSmall, roomHonest, roomHonest, roomLie, roomLie}[rnd.IntN(5)],
 		gear:   []Gear{GearRing, GearRing, GearPoll, GearAuto, GearAuto, GearAuto}[rnd.IntN(6)],
 	}
-	p.busy, p.chatty = rnd.IntN(2) == 0, rnd.IntN(2) == 0
+	p.busy, p.chatty, p.woken = rnd.IntN(2) == 0, rnd.IntN(2) == 0, pick(1, 2, mostWoken)
 	p.flips = p.gear == GearAuto && rnd.IntN(6) > 0
 	switch p.room {
 	case roomHonest:
@@ -263,6 +264,7 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 		k.dies = log.base.Add(plan.active / 2)
 	}
 	k.loop = e.attach(k)
+	k.loop.wakes.most = uint64(plan.woken)
 	return &simRun{simLog: log, k: k, e: e, l: k.loop, plan: plan, ops: map[*simOp]bool{}}
 }
 

@@ -1,0 +1,83 @@
+//go:build linux
+
+package engine
+
+// mostWoken bounds the callers that an engine has woken and that have not run
+// yet. The run queue of a processor holds 256; out of a full one Go moves half to
+// a queue that a busy processor looks at every 61st time, so that groups of
+// callers would wait while others go round and round. The rest of it is for what
+// callers start in their turn: net/http's have one goroutine more each. Engines
+// that share processors share their queues.
+const (
+	mostWoken  = 96
+	leastWoken = 8
+)
+
+// mostFor is mostWoken for an engine that is one of rings.
+func mostFor(rings, procs int) uint64 {
+	return uint64(min(max(mostWoken*procs/max(rings, 1), leastWoken), mostWoken))
+}
+
+// wakes are the callers that a turn is to wake, first come, first served. Its
+// completions are handled all the same: what waits here is only the waking.
+// Engine thread only.
+type wakes struct {
+	most uint64 // see mostWoken
+	s    []wakeup
+	head int
+}
+
+// wakeup is of a Read that is parked on the ring, or of who waits for a token.
+type wakeup struct {
+	c  *Conn
+	ch chan<- struct{}
+}
+
+func (w *wakes) push(u wakeup) { w.s = append(w.s, u) }
+
+func (w *wakes) empty() bool { return w.head == len(w.s) }
+
+func (w *wakes) pop() wakeup {
+	u := w.s[w.head]
+	w.s[w.head] = wakeup{}
+	if w.head++; w.head == len(w.s) {
+		w.s, w.head = w.s[:0], 0
+	} else if w.head >= 4096 && w.head > len(w.s)/2 { // they never end
+		n := copy(w.s, w.s[w.head:])
+		clear(w.s[n:])
+		w.s, w.head = w.s[:n], 0
+	}
+	return u
+}
+
+// isFull reports whether the engine has woken as many callers as it may. One
+// more it always may: others wake callers, too.
+func (l *loop) isFull(woken int) bool {
+	e := l.e
+	return woken > 0 && e.readied.Load()-e.ran.Load() >= l.wakes.most
+}
+
+// wakeNext wakes those whose turn it is, until the engine is full.
+func (l *loop) wakeNext() {
+	for n := 0; !l.wakes.empty() && !l.isFull(n); n++ {
+		u := l.wakes.pop()
+		if u.c != nil {
+			u.c.wakeRead(l)
+		} else {
+			l.e.ready(u.ch)
+			l.readied = true
+		}
+	}
+}
+
+// ready passes ch a token, for a caller that is in wait.
+func (e *Engine) ready(ch chan<- struct{}) {
+	e.readied.Add(1)
+	ch <- struct{}{}
+}
+
+// wait parks a caller until ready, and counts that it has run.
+func (e *Engine) wait(ch <-chan struct{}) {
+	<-ch
+	e.hasRun()
+}
