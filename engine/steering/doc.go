@@ -33,7 +33,7 @@
 // It is one value of one map. The program reads all of it and writes only
 // what is marked *.
 //
-//	0      policy, length of the table of turns
+//	0      policy, length of the table of turns, number of rings
 //	64     next turn *
 //	128    connections left to the hash *
 //	256    turns: a round of round robin, one byte a turn, a ring each

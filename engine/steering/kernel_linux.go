@@ -81,6 +81,7 @@ func load(cfg Config, sockets []int, fill func(*kernel)) (k *kernel, err error) 
 	if k.mem, err = sock.MapWords(k.words.FD(), memoryBytes/8); err != nil {
 		return k, fmt.Errorf("steering: %w", err)
 	}
+	k.mem.Store(offRings/8, uint64(k.rings))
 	fill(k)
 	kind := ebpf.AttachSkReuseportSelectOrMigrate
 	if cfg.NoMigration {

@@ -6,6 +6,7 @@ package steering
 const (
 	offPolicy    = 0   // a Policy
 	offTurns     = 8   // how many of the turns count
+	offRings     = 16  // how many rings there are
 	offTicket    = 64  // round robin: the next turn
 	offUnsteered = 128 // left to the kernel's hash
 	offTurn      = 256

@@ -57,9 +57,16 @@ const (
 // socket lives; then looks at all rings in a row; then does both again with
 // held rings, the last look taking even those of weight 0.
 //
-// It has no loops. With CAP_BPF alone, without CAP_PERFMON, the verifier also
-// follows what a CPU may execute by mistake, past the end of any loop, and
-// then finds it infinite.
+// With CAP_BPF alone, without CAP_PERFMON, the verifier also looks at what a
+// CPU may execute by mistake, and has two more rules:
+//
+//   - The program has no loops: the verifier goes past the end of any, and then
+//     finds it infinite.
+//   - All paths to an instruction that adds to a pointer must bring it numbers
+//     with the same limit. The limit of a byte of memory is 255. That of a
+//     number modulo a constant depends on the verifier: since Linux 7.0 it is
+//     less than the constant. So the program reads the number of rings from
+//     memory, of which the verifier knows nothing, and masks what comes of it.
 func program(n int, seed uint64, words, sockets *ebpf.Map) asm.Instructions {
 	code := join(
 		asm.Instructions{
@@ -73,12 +80,12 @@ func program(n int, seed uint64, words, sockets *ebpf.Map) asm.Instructions {
 	)
 	for _, heldToo := range []bool{false, true} {
 		for try := range tries {
-			d := draw{n: n, try: try, label: fmt.Sprintf("draw_%v_%d_", heldToo, try)}
+			d := draw{try: try, label: fmt.Sprintf("draw_%v_%d_", heldToo, try)}
 			code = append(code, d.policies()...)
 			code = append(code, tryRing(d.label, sockets, heldToo)...)
 		}
 		for i := range n {
-			code = append(code, tryNext(fmt.Sprintf("scan_%v_%d_", heldToo, i), n, i, sockets, heldToo)...)
+			code = append(code, tryNext(fmt.Sprintf("scan_%v_%d_", heldToo, i), i, sockets, heldToo)...)
 		}
 	}
 	return append(code, finish()...)
@@ -171,8 +178,8 @@ func bigEndian(v uint16) int32 {
 
 // draw is the code that has the policy draw a ring into rRing.
 type draw struct {
-	n, try int
-	label  string // what its labels begin with
+	try   int
+	label string // what its labels begin with
 }
 
 // policies falls through, or jumps, to the label "ring".
@@ -249,7 +256,8 @@ func (d draw) byCPU() asm.Instructions {
 		asm.Add.Reg(rRing, rMem),
 		asm.LoadMem(rRing, rRing, offCPU, asm.Byte),
 		asm.Add.Imm(rRing, int32(d.try)),
-		asm.Mod.Imm(rRing, int32(d.n)),
+		asm.LoadMem(asm.R1, rMem, offRings, asm.DWord),
+		asm.Mod.Reg(rRing, asm.R1),
 		asm.Ja.Label(d.label + "ring"),
 	}
 }
@@ -358,7 +366,9 @@ func scaledLoad(dst, ring, other asm.Register, label string) asm.Instructions {
 	}
 }
 
-// record leaves the address of ring's record in dst.
+// record leaves the address of ring's record in dst. The mask changes nothing,
+// but shows the verifier that ring is less than MaxRings, by whatever path it
+// comes here.
 func record(dst, ring asm.Register, label string) asm.Instructions {
 	first := asm.Mov.Reg(dst, ring)
 	if label != "" {
@@ -366,7 +376,7 @@ func record(dst, ring asm.Register, label string) asm.Instructions {
 	}
 	return asm.Instructions{
 		first,
-		asm.And.Imm(dst, MaxRings-1), // it is less, which older verifiers forget
+		asm.And.Imm(dst, MaxRings-1),
 		asm.LSh.Imm(dst, ringShift),
 		asm.Add.Reg(dst, rMem),
 		asm.Add.Imm(dst, offRing),
@@ -391,11 +401,12 @@ func tryRing(label string, sockets *ebpf.Map, heldToo bool) asm.Instructions {
 
 // tryNext ends the program if the i-th ring, counted from where it starts for
 // this connection, may have it; in the end even one of weight 0 may.
-func tryNext(label string, n, i int, sockets *ebpf.Map, heldToo bool) asm.Instructions {
+func tryNext(label string, i int, sockets *ebpf.Map, heldToo bool) asm.Instructions {
 	code := asm.Instructions{
 		asm.LoadMem(rRing, asm.RFP, stackSource, asm.DWord),
 		asm.Add.Imm(rRing, int32(i)),
-		asm.Mod.Imm(rRing, int32(n)),
+		asm.LoadMem(asm.R1, rMem, offRings, asm.DWord),
+		asm.Mod.Reg(rRing, asm.R1),
 	}
 	if heldToo {
 		return append(code, selectSocket(sockets)...)

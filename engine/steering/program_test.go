@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"golang.org/x/sys/unix"
 )
 
@@ -51,6 +52,20 @@ func TestVerifier(t *testing.T) {
 						t.Logf("%d instructions looked at, of 1000000", steps)
 					}
 				})
+			}
+		}
+	}
+}
+
+// What is taken modulo a constant has a limit that verifiers do not agree on,
+// and one that refuses the program may be newer than the kernel here.
+func TestProgramLimits(t *testing.T) {
+	needBPF(t)
+	for _, n := range []int{1, 3, MaxRings} {
+		k := newGroup(t, loopback, n).attach(nil, nil).live.Load()
+		for i, ins := range program(n, 1, k.words, k.sockets) {
+			if op := ins.OpCode; op.Class().IsALU() && op.ALUOp() == asm.Mod && op.Source() == asm.ImmSource {
+				t.Fatalf("%d rings: instruction %d is %v", n, i, ins)
 			}
 		}
 	}
