@@ -3,10 +3,12 @@
 package ring
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"os/signal"
 	"runtime"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -87,7 +89,11 @@ func TestShortSubmit(t *testing.T) {
 	if n, err := r.Submit(); n != 1 || err != nil || r.SQPending() != 0 {
 		t.Fatalf("Submit = %d, %v, pending %d", n, err, r.SQPending())
 	}
-	for i, c := range reap(t, r, 3) {
+	cqes := reap(t, r, 3)
+	if !haveKernel(t, "6.2") { // the bad one's is posted at once, before those of its batch
+		slices.SortFunc(cqes, func(a, b CQE) int { return cmp.Compare(a.UserData, b.UserData) })
+	}
+	for i, c := range cqes {
 		if c.UserData != UserData(i) || (c.Err() != nil) != (i == 1) {
 			t.Errorf("completion %d: %+v", i, c)
 		}

@@ -214,15 +214,21 @@ func unbroken[N any](wait func() (N, error)) (n N, err error) {
 	}
 }
 
-// awaitSleep returns when thread tid sleeps in the kernel.
+// awaitSleep returns when thread tid waits for its ring.
 func awaitSleep(t testing.TB, tid int) {
+	t.Helper()
+	awaitCall(t, tid, unix.SYS_IO_URING_ENTER)
+}
+
+// awaitCall returns when thread tid sleeps in a system call.
+func awaitCall(t testing.TB, tid, call int) {
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); runtime.Gosched() {
 		b, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/syscall", tid))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.HasPrefix(string(b), fmt.Sprint(unix.SYS_IO_URING_ENTER)+" ") {
+		if strings.HasPrefix(string(b), fmt.Sprint(call)+" ") {
 			return
 		}
 	}

@@ -20,9 +20,10 @@ func (r *Ring) RegisterBuffers(iov []unix.Iovec) error {
 }
 
 // RegisterBuffersTagged is RegisterBuffers with a tag for each buffer, or nil
-// for none: once nothing uses a buffer any longer that was replaced or
-// unregistered, a completion says so with its tag, if not 0, as UserData.
-// Linux 5.13.
+// for none: once nothing uses a buffer any longer that was replaced, a
+// completion says so with its tag, if not 0, as UserData. Since Linux 6.13
+// UnregisterBuffers has that for each buffer, too; older kernels drop the
+// tags. Linux 5.13.
 func (r *Ring) RegisterBuffersTagged(iov []unix.Iovec, tags []uint64) error {
 	return r.registerTagged(registerBuffers2, unsafe.Pointer(unsafe.SliceData(iov)), len(iov), tags)
 }
@@ -40,9 +41,11 @@ func (r *Ring) UpdateBuffers(first int, iov []unix.Iovec, tags []uint64) (int, e
 	return r.updateTagged(registerBuffersUpdate, first, unsafe.Pointer(unsafe.SliceData(iov)), len(iov), tags)
 }
 
-// UnregisterBuffers ends all registered buffers once nothing uses them; since
-// Linux 5.13 without waiting for that. Only the ring's owner may call it.
-// ENXIO means that there are none. Linux 5.1.
+// UnregisterBuffers ends all registered buffers. Before Linux 6.13 it waits
+// until no request uses any of them; EINTR means that a signal came first, and
+// that all are still there. Since then it does not wait: the memory of a
+// buffer must stay until the requests that use it have completed. Only the
+// ring's owner may call it. ENXIO means that there are none. Linux 5.1.
 func (r *Ring) UnregisterBuffers() error { return r.register(unregisterBuffers, nil, 0) }
 
 // CloneFlags qualify CloneBuffers.
@@ -105,8 +108,8 @@ func (r *Ring) UpdateFilesTagged(first int, fds []int32, tags []uint64) (int, er
 }
 
 // UnregisterFiles ends all registered files: each is closed once nothing uses
-// it. Only the ring's owner may call it. ENXIO means that there are none.
-// Linux 5.1.
+// it. Before Linux 6.13 it waits for that, as UnregisterBuffers does. Only the
+// ring's owner may call it. ENXIO means that there are none. Linux 5.1.
 func (r *Ring) UnregisterFiles() error { return r.register(unregisterFiles, nil, 0) }
 
 // RegisterFileAllocRange has FileIndexAlloc choose among the n places from
