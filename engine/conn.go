@@ -103,15 +103,6 @@ func (e *Engine) open(c *Conn) error {
 func (c *Conn) engine() *Engine     { return c.e }
 func (c *Conn) place() *links[Conn] { return &c.links }
 
-// sysError is the error of a completion, or of a system call, named as
-// package net would name it.
-func sysError(call string, res int32) error {
-	if res >= 0 {
-		return nil
-	}
-	return os.NewSyscallError(call, syscall.Errno(-res))
-}
-
 func (c *Conn) cannot(h *half) error {
 	switch {
 	case c.closed:
