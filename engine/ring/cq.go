@@ -22,6 +22,7 @@ type completionQueue struct {
 	mixed bool  // SetupCQEMixed
 	cqes  []CQE
 
+	memory   *memoryCheck  // nil in tests without a kernel
 	visiting bool          // a loop over CQEs runs
 	unfreed  atomic.Uint32 // takes head's place meanwhile, so that nothing frees what the loop shows
 }
@@ -35,12 +36,11 @@ func (q *completionQueue) ready() uint32 { return q.tail.loadAcquire() - q.next 
 func (q *completionQueue) peek(end uint32) (c *CQE, n uint32) {
 	for int32(end-q.next) > 0 {
 		c := &q.cqes[(q.next&q.mask)<<q.shift]
-		switch {
-		case !q.mixed:
-			return c, 1
-		case c.Flags&CQE32Bytes != 0:
-			return c, 2
-		case c.Flags&CQESkip == 0:
+		if !q.mixed || c.Flags&(CQE32Bytes|CQESkip) != CQESkip {
+			q.memory.completed(c, q.next)
+			if q.mixed && c.Flags&CQE32Bytes != 0 {
+				return c, 2
+			}
 			return c, 1
 		}
 		q.next++
@@ -57,6 +57,7 @@ func (q *completionQueue) drain(dst []CQE) int {
 	if n == 0 {
 		return 0
 	}
+	q.memory.drained(q, uint32(n))
 	first := copy(dst[:n], q.cqes[q.next&q.mask:])
 	copy(dst[first:n], q.cqes) // the part that wrapped around
 	q.next += uint32(n)
@@ -93,7 +94,10 @@ func (q *completionQueue) extra(c *CQE) *[2]uint64 {
 // CQReady returns how many completions PeekCQEs would find; in a SetupCQEMixed
 // ring, how many places they take. It leaves out those that overflowed and
 // those whose task work has not run. Only the ring's owner may call it.
-func (r *Ring) CQReady() uint32 { return r.cq.ready() }
+func (r *Ring) CQReady() uint32 {
+	r.cq.memory.posted(&r.cq) // the caller may let go of it now
+	return r.cq.ready()
+}
 
 // PeekCQEs moves up to len(dst) completions from the queue to dst, oldest
 // first, and returns how many. It makes no system call: a SetupDeferTaskrun

@@ -21,9 +21,10 @@
 // A request belongs to the OS thread that submitted it. If that thread exits,
 // which in Go only the exit of a goroutine locked to it does, a
 // [SetupDeferTaskrun] ring never completes anything again. On a plain ring the
-// thread's requests end with ECANCELED: those that worker threads have, as with
-// [SQEAsync], at once, those that wait for a file at its next event; timeouts
-// go on. A [SetupSQPoll] ring has a thread of its own.
+// thread's requests end with ECANCELED: those that a worker thread has, because
+// of [SQEAsync] or because they block, at once, those it was in the middle of
+// with whatever the interruption makes of them; those that wait for a file at
+// its next event; timeouts go on. A [SetupSQPoll] ring has a thread of its own.
 //
 // A [Shared] wraps a ring for many goroutines.
 //
@@ -33,6 +34,13 @@
 // submission entry is mapped, or on the heap and referenced by the caller
 // until its completion; each Prep says which. A [UserData] never carries a
 // pointer.
+//
+// Race builds look for memory that was forgotten: the Submit family and what
+// returns completions panic if the collector has taken memory that a request
+// still needs. With QUOIT_RING_COLLECT=1 in the environment they have it run
+// before some of these looks, which finds more and takes longer. Requests with
+// the same user data at once, and with SQECQESkipSuccess, are looked at until
+// their submission.
 //
 // # Errors
 //

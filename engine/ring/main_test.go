@@ -114,6 +114,12 @@ func reap(t testing.TB, r *Ring, n int) []CQE {
 	}
 }
 
+// kept returns x, which is referenced until the test ends.
+func kept[T any](t testing.TB, x T) T {
+	t.Cleanup(func() { runtime.KeepAlive(x) })
+	return x
+}
+
 // idle fails if a completion is there.
 func idle(t testing.TB, r *Ring) {
 	t.Helper()

@@ -5,6 +5,7 @@ package ring
 import (
 	"bytes"
 	"net/netip"
+	"runtime"
 	"syscall"
 	"testing"
 
@@ -82,6 +83,7 @@ func TestTCP(t *testing.T) {
 						t.Fatalf("got %+v: %v", c, c.Err())
 					}
 				}
+				runtime.KeepAlive(b)
 			}
 			unix.Shutdown(int(client), unix.SHUT_WR)
 			if c := reap(t, r, 1)[0]; c.UserData != recvUD || c.Res != 0 || c.More() {
@@ -113,7 +115,7 @@ func TestConnectRefused(t *testing.T) {
 	unix.Shutdown(int(ln), unix.SHUT_RDWR)
 	var sa Sockaddr
 	sa.SetIP(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port), false, 0)
-	r.NextSQE().PrepConnect(socket(t, unix.AF_INET), &sa, 1)
+	r.NextSQE().PrepConnect(socket(t, unix.AF_INET), kept(t, &sa), 1)
 	if c := reap(t, r, 1)[0]; c.Err() != syscall.ECONNREFUSED {
 		t.Errorf("got %v", c.Err())
 	}
@@ -275,7 +277,7 @@ func TestSendLarge(t *testing.T) {
 func TestSendSkipsSuccess(t *testing.T) {
 	eachMode(t, Params{Entries: 8}, func(t *testing.T, r *Ring) {
 		a, b := socketPair(t)
-		msg := []byte("x")
+		msg := kept(t, []byte("x"))
 		s := r.NextSQE()
 		s.PrepSend(a, msg, 0, 1)
 		s.SetFlags(SQECQESkipSuccess)

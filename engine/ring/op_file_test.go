@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 	"unsafe"
@@ -17,6 +18,7 @@ import (
 func do(t testing.TB, r *Ring, prep func(s *SQE)) CQE {
 	t.Helper()
 	prep(r.NextSQE())
+	defer runtime.KeepAlive(prep) // and what it uses
 	return reap(t, r, 1)[0]
 }
 
@@ -66,7 +68,7 @@ func cstr(t testing.TB, s string) *byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return kept(t, p)
 }
 
 // iovecs are one for each of bs.
@@ -92,8 +94,8 @@ func pipePair(t testing.TB) (r, w int32) {
 func TestReadWrite(t *testing.T) {
 	eachMode(t, Params{Entries: 8}, func(t *testing.T, r *Ring) {
 		fd := tempFile(t, "")
-		want(t, r, 5, func(s *SQE) { s.PrepWrite(fd, []byte("hello"), 0, 1) })
-		want(t, r, 6, func(s *SQE) { s.PrepWrite(fd, []byte(" world"), 5, 1) })
+		want(t, r, 5, func(s *SQE) { s.PrepWrite(fd, kept(t, []byte("hello")), 0, 1) })
+		want(t, r, 6, func(s *SQE) { s.PrepWrite(fd, kept(t, []byte(" world")), 5, 1) })
 		b := make([]byte, 20)
 		want(t, r, 11, func(s *SQE) { s.PrepRead(fd, b, 0, 1) })
 		if string(b[:11]) != "hello world" {
@@ -107,18 +109,20 @@ func TestReadWrite(t *testing.T) {
 			}
 		}
 		x, y := make([]byte, 3), make([]byte, 4)
-		want(t, r, 7, func(s *SQE) { s.PrepReadV(fd, iovecs(x, y), 2, 0, 1) })
+		want(t, r, 7, func(s *SQE) { s.PrepReadV(fd, kept(t, iovecs(x, y)), 2, 0, 1) })
 		if string(x)+string(y) != "llo wor" {
 			t.Errorf("readv %q, %q", x, y)
 		}
-		want(t, r, 4, func(s *SQE) { s.PrepWriteV(fd, iovecs([]byte("AB"), []byte("CD")), 1, unix.RWF_DSYNC, 1) })
+		want(t, r, 4, func(s *SQE) {
+			s.PrepWriteV(fd, kept(t, iovecs([]byte("AB"), kept(t, []byte("CD")))), 1, unix.RWF_DSYNC, 1)
+		})
 		if got := contents(t, fd); got != "hABCD world" {
 			t.Errorf("file %q", got)
 		}
-		want(t, r, syscall.EOPNOTSUPP, func(s *SQE) { s.PrepReadV(fd, iovecs(x), 0, 1<<30, 1) })
+		want(t, r, syscall.EOPNOTSUPP, func(s *SQE) { s.PrepReadV(fd, kept(t, iovecs(x)), 0, 1<<30, 1) })
 		want(t, r, syscall.EBADF, func(s *SQE) { s.PrepRead(1<<30, b, 0, 1) })
 		// Files without protection information say so.
-		want(t, r, nil, func(s *SQE) { s.PrepRead(fd, b, 0, 1); s.SetAttrPI(&AttrPI{}) })
+		want(t, r, nil, func(s *SQE) { s.PrepRead(fd, b, 0, 1); s.SetAttrPI(kept(t, &AttrPI{})) })
 	})
 }
 
@@ -138,11 +142,11 @@ func TestFixedBuffers(t *testing.T) {
 	}
 	want(t, r, syscall.EFAULT, func(s *SQE) { s.PrepReadFixed(fd, mem[4096:4196], 0, 0, 1) })
 	needKernel(t, "6.15")
-	want(t, r, 6, func(s *SQE) { s.PrepReadVFixed(fd, iovecs(mem[10:13], mem[0:3]), 0, 0, 0, 1) })
+	want(t, r, 6, func(s *SQE) { s.PrepReadVFixed(fd, kept(t, iovecs(mem[10:13], mem[0:3])), 0, 0, 0, 1) })
 	if string(mem[:3])+string(mem[10:13]) != "345012" {
 		t.Errorf("readv_fixed %q", mem[:13])
 	}
-	want(t, r, 6, func(s *SQE) { s.PrepWriteVFixed(fd, iovecs(mem[0:3], mem[10:13]), 0, 0, 0, 1) })
+	want(t, r, 6, func(s *SQE) { s.PrepWriteVFixed(fd, kept(t, iovecs(mem[0:3], mem[10:13])), 0, 0, 0, 1) })
 	if got := contents(t, fd); got != "3450126234" {
 		t.Errorf("file %q", got)
 	}
@@ -225,7 +229,7 @@ func TestPipe(t *testing.T) {
 	want(t, r, 0, func(s *SQE) { s.PrepPipe(fds, unix.O_CLOEXEC, 1) })
 	closeLater(t, int(fds[0]))
 	closeLater(t, int(fds[1]))
-	want(t, r, 3, func(s *SQE) { s.PrepWrite(fds[1], []byte("abc"), CurrentOffset, 1) })
+	want(t, r, 3, func(s *SQE) { s.PrepWrite(fds[1], kept(t, []byte("abc")), CurrentOffset, 1) })
 	b := make([]byte, 8)
 	want(t, r, 3, func(s *SQE) { s.PrepRead(fds[0], b, CurrentOffset, 1) })
 	if err := r.RegisterFilesSparse(4); err != nil {
@@ -236,7 +240,7 @@ func TestPipe(t *testing.T) {
 		if slot == 2 {
 			fds[0], fds[1] = 2, 3
 		}
-		want(t, r, 3, func(s *SQE) { s.PrepWrite(fds[1], []byte("abc"), CurrentOffset, 1); s.SetFlags(SQEFixedFile) })
+		want(t, r, 3, func(s *SQE) { s.PrepWrite(fds[1], kept(t, []byte("abc")), CurrentOffset, 1); s.SetFlags(SQEFixedFile) })
 		want(t, r, 3, func(s *SQE) { s.PrepRead(fds[0], b, CurrentOffset, 1); s.SetFlags(SQEFixedFile) })
 	}
 	want(t, r, syscall.ENFILE, func(s *SQE) { s.PrepPipeDirect(fds, 0, FileIndexAlloc, 1) })
@@ -258,7 +262,7 @@ func TestPaths(t *testing.T) {
 		t.Fatal(c.Err())
 	}
 	fd := c.Res
-	want(t, r, 4, func(s *SQE) { s.PrepWrite(fd, []byte("data"), 0, 1) })
+	want(t, r, 4, func(s *SQE) { s.PrepWrite(fd, kept(t, []byte("data")), 0, 1) })
 	want(t, r, 0, func(s *SQE) { s.PrepClose(fd, 1) })
 	want(t, r, syscall.EBADF, func(s *SQE) { s.PrepClose(fd, 1) })
 	how := &unix.OpenHow{Flags: unix.O_RDONLY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH}
@@ -298,7 +302,7 @@ func TestXattr(t *testing.T) {
 	}
 	closeLater(t, fd)
 	file, attr, attr2 := cstr(t, name), cstr(t, "user.one"), cstr(t, "user.two")
-	c := do(t, r, func(s *SQE) { s.PrepSetxattr(file, attr, []byte("value"), unix.XATTR_CREATE, 1) })
+	c := do(t, r, func(s *SQE) { s.PrepSetxattr(file, attr, kept(t, []byte("value")), unix.XATTR_CREATE, 1) })
 	if c.Err() == syscall.EOPNOTSUPP { // of the file system: tmpfs before Linux 6.6
 		t.Log("no user attributes here")
 		return
@@ -306,8 +310,8 @@ func TestXattr(t *testing.T) {
 	if c.Res != 0 {
 		t.Fatal(c.Err())
 	}
-	want(t, r, syscall.EEXIST, func(s *SQE) { s.PrepFsetxattr(int32(fd), attr, []byte("x"), unix.XATTR_CREATE, 1) })
-	want(t, r, 0, func(s *SQE) { s.PrepFsetxattr(int32(fd), attr2, []byte("second"), 0, 1) })
+	want(t, r, syscall.EEXIST, func(s *SQE) { s.PrepFsetxattr(int32(fd), attr, kept(t, []byte("x")), unix.XATTR_CREATE, 1) })
+	want(t, r, 0, func(s *SQE) { s.PrepFsetxattr(int32(fd), attr2, kept(t, []byte("second")), 0, 1) })
 	b := make([]byte, 16)
 	want(t, r, 5, func(s *SQE) { s.PrepFgetxattr(int32(fd), attr, b, 1) })
 	if !bytes.HasPrefix(b, []byte("value")) {
@@ -340,7 +344,7 @@ func TestDirectFiles(t *testing.T) {
 	want(t, r, 1, func(s *SQE) { s.PrepOpenAt2Direct(unix.AT_FDCWD, file, how, FileIndexAlloc, 1) })
 	want(t, r, syscall.ENFILE, open(FileIndexAlloc))
 	want(t, r, syscall.EINVAL, open(3))
-	want(t, r, 3, func(s *SQE) { s.PrepWrite(2, []byte("abc"), 0, 1); s.SetFlags(SQEFixedFile) })
+	want(t, r, 3, func(s *SQE) { s.PrepWrite(2, kept(t, []byte("abc")), 0, 1); s.SetFlags(SQEFixedFile) })
 	b := make([]byte, 8)
 	want(t, r, 3, func(s *SQE) { s.PrepRead(1, b, 0, 1); s.SetFlags(SQEFixedFile) })
 	want(t, r, 0, func(s *SQE) { s.PrepCloseDirect(1, 1) })

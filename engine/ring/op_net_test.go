@@ -43,7 +43,7 @@ func TestSocketAccept(t *testing.T) {
 	ln, port := listenTCP(t)
 	if haveKernel(t, "6.11") {
 		ln = sock()
-		want(t, r, 0, func(s *SQE) { s.PrepBind(ln, localhost(0), 1) })
+		want(t, r, 0, func(s *SQE) { s.PrepBind(ln, kept(t, localhost(0)), 1) })
 		want(t, r, 0, func(s *SQE) { s.PrepListen(ln, 16, 1) })
 		port = portOf(t, ln)
 	}
@@ -59,7 +59,7 @@ func TestSocketAccept(t *testing.T) {
 		func(s *SQE) { s.PrepAcceptMultishotDirect(ln, 0, 1) },
 	} {
 		client := sock()
-		want(t, r, 0, func(s *SQE) { s.PrepConnect(client, localhost(port), 1) })
+		want(t, r, 0, func(s *SQE) { s.PrepConnect(client, kept(t, localhost(port)), 1) })
 		c := do(t, r, accept)
 		direct := i >= 2
 		if c.Res < 0 || direct && c.Res > 1 {
@@ -77,7 +77,7 @@ func TestSocketAccept(t *testing.T) {
 		if ap, ok := peer.AddrPort(); i == 0 && (!ok || ap.Port() != portOf(t, client)) {
 			t.Errorf("peer %v, want port %d", ap, portOf(t, client))
 		}
-		want(t, r, 2, func(s *SQE) { s.PrepSend(conn, []byte("hi"), 0, 1); s.SetFlags(flags) })
+		want(t, r, 2, func(s *SQE) { s.PrepSend(conn, kept(t, []byte("hi")), 0, 1); s.SetFlags(flags) })
 		b := make([]byte, 8)
 		want(t, r, 2, func(s *SQE) { s.PrepRecv(client, b, 0, 1) })
 		want(t, r, 0, func(s *SQE) { s.PrepShutdown(conn, unix.SHUT_WR, 1); s.SetFlags(flags) })
@@ -114,7 +114,7 @@ func udpPair(t testing.TB) (a, b int32, sa *Sockaddr) {
 func TestSendRecvMsg(t *testing.T) {
 	r := newRing(t, Params{Entries: 8})
 	a, b, to := udpPair(t)
-	want(t, r, 4, func(s *SQE) { s.PrepSendTo(a, []byte("ping"), 0, to, 1) })
+	want(t, r, 4, func(s *SQE) { s.PrepSendTo(a, kept(t, []byte("ping")), 0, to, 1) })
 	from, buf := new(Sockaddr), make([]byte, 16)
 	m := &unix.Msghdr{Name: &from.raw[0], Namelen: uint32(len(from.raw)), Iov: &iovecs(buf)[0]}
 	m.SetIovlen(1)
@@ -134,7 +134,7 @@ func TestSendRecvMsg(t *testing.T) {
 	}
 	needKernel(t, "6.17")
 	c, d := socketPair(t)
-	want(t, r, 6, func(s *SQE) { s.PrepSendV(c, iovecs([]byte("vec"), []byte("tor")), 0, 1) })
+	want(t, r, 6, func(s *SQE) { s.PrepSendV(c, kept(t, iovecs([]byte("vec"), kept(t, []byte("tor")))), 0, 1) })
 	want(t, r, 6, func(s *SQE) { s.PrepRecv(d, buf, 0, 1) })
 	if string(buf[:6]) != "vector" {
 		t.Errorf("got %q", buf)
@@ -145,14 +145,15 @@ func TestRecvMsgMultishot(t *testing.T) {
 	r := newRing(t, Params{Entries: 8})
 	g := newGroup(t, r, 4, 256)
 	a, b, to := udpPair(t)
+	kept(t, to)
 	if err := unix.SetsockoptInt(int(b), unix.SOL_SOCKET, unix.SO_TIMESTAMP, 1); err != nil {
 		t.Fatal(err)
 	}
-	m := &unix.Msghdr{Namelen: 16}
+	m := kept(t, &unix.Msghdr{Namelen: 16})
 	m.SetControllen(64)
 	r.NextSQE().PrepRecvMsgMultishot(b, m, g.ID(), 0, 7)
 	for _, n := range []int{5, 200, 0} { // one is longer than the room for it; an empty one ends it
-		payload := make([]byte, n)
+		payload := kept(t, make([]byte, n))
 		r.NextSQE().PrepSendTo(a, payload, 0, to, 1)
 		for _, c := range reap(t, r, 2) {
 			if c.UserData == 1 {
@@ -314,7 +315,7 @@ func TestProvideBuffers(t *testing.T) {
 	a, b := socketPair(t)
 	recv := func(s *SQE) { s.PrepRecv(b, nil, 0, 1); s.SetBufferGroup(5) }
 	want(t, r, 0, func(s *SQE) { s.PrepProvideBuffers(mem, 10, 4, 5, 100, 1) })
-	want(t, r, 3, func(s *SQE) { s.PrepSend(a, []byte("abc"), 0, 1) })
+	want(t, r, 3, func(s *SQE) { s.PrepSend(a, kept(t, []byte("abc")), 0, 1) })
 	c := do(t, r, recv)
 	bid, ok := c.Buffer()
 	if c.Res != 3 || !ok || bid < 100 || bid > 103 {
@@ -324,7 +325,7 @@ func TestProvideBuffers(t *testing.T) {
 		t.Errorf("buffer %d has %q", bid, got)
 	}
 	want(t, r, 3, func(s *SQE) { s.PrepRemoveBuffers(10, 5, 1) })
-	want(t, r, 3, func(s *SQE) { s.PrepSend(a, []byte("abc"), 0, 1) })
+	want(t, r, 3, func(s *SQE) { s.PrepSend(a, kept(t, []byte("abc")), 0, 1) })
 	want(t, r, syscall.ENOBUFS, recv)
 }
 
@@ -368,7 +369,7 @@ func TestTxTimestamp(t *testing.T) {
 		if err := unix.SetsockoptInt(int(a), unix.SOL_SOCKET, unix.SO_TIMESTAMPING, opts); err != nil {
 			t.Fatal(err)
 		}
-		want(t, r, 2, func(s *SQE) { s.PrepSendTo(a, []byte("hi"), 0, to, 1) })
+		want(t, r, 2, func(s *SQE) { s.PrepSendTo(a, kept(t, []byte("hi")), 0, to, 1) })
 		r.NextSQE().PrepSocketTxTimestamp(a, 2)
 		for n := 0; n == 0; {
 			if _, err := r.SubmitAndWait(1, -1); err != nil {

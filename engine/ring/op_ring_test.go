@@ -92,7 +92,7 @@ func TestTimeouts(t *testing.T) {
 				t.Fatal(err)
 			}
 			ts := NewTimespec(time.Duration(now.Nano()) + d)
-			return &ts
+			return kept(t, &ts)
 		}
 		span := NewTimespec(d)
 		if span.Duration() != d {
@@ -112,6 +112,8 @@ func TestTimeouts(t *testing.T) {
 		}
 		// A count ends one before its time.
 		long := NewTimespec(time.Minute)
+		kept(t, &long)
+		kept(t, &span)
 		r.NextSQE().PrepTimeout(&long, 2, 0, 1)
 		r.NextSQE().PrepNop(2)
 		r.NextSQE().PrepNop(3)
@@ -132,6 +134,7 @@ func TestTimeoutMultishot(t *testing.T) {
 	needKernel(t, "6.4")
 	r := newRing(t, Params{Entries: 8})
 	ms := NewTimespec(time.Millisecond)
+	kept(t, &ms)
 	r.NextSQE().PrepTimeout(&ms, 3, TimeoutMultishot, 1)
 	for i, c := range reap(t, r, 3) {
 		if c.Err() != syscall.ETIME || c.More() != (i < 2) {
@@ -201,7 +204,7 @@ func TestLinkShortRead(t *testing.T) {
 	r := newRing(t, Params{Entries: 8})
 	fd := tempFile(t, "abc")
 	s := r.NextSQE()
-	s.PrepRead(fd, make([]byte, 10), 0, 1)
+	s.PrepRead(fd, kept(t, make([]byte, 10)), 0, 1)
 	s.SetFlags(SQEIOLink)
 	r.NextSQE().PrepNop(2)
 	expect(t, byUD(t, r, 2), map[UserData]int32{1: 3, 2: eCanceled})
@@ -211,6 +214,7 @@ func TestLinkShortRead(t *testing.T) {
 func TestDrainAndSkip(t *testing.T) {
 	r := newRing(t, Params{Entries: 8})
 	ms := NewTimespec(10 * time.Millisecond)
+	kept(t, &ms)
 	r.NextSQE().PrepTimeout(&ms, 0, 0, 1)
 	s := r.NextSQE()
 	s.PrepNop(2)
@@ -266,7 +270,7 @@ func TestCancels(t *testing.T) {
 			s.PrepPollMultishot(0, unix.POLLIN, 4)
 			s.SetFlags(SQEFixedFile)
 			if tt.name == "operation" { // leaves another one
-				s.PrepTimeout(&Timespec{Sec: 60}, 0, 0, 4)
+				s.PrepTimeout(kept(t, &Timespec{Sec: 60}), 0, 0, 4)
 				s.Flags = 0
 			}
 			tt.prep(r.NextSQE())
@@ -368,7 +372,7 @@ func TestFutex(t *testing.T) {
 	needKernel(t, "6.7")
 	r := newRing(t, Params{Entries: 8})
 	const flags = Futex32 | FutexPrivate
-	words := make([]uint32, 2)
+	words := kept(t, make([]uint32, 2))
 	words[0], words[1] = 7, 8
 	want(t, r, syscall.EAGAIN, func(s *SQE) { s.PrepFutexWait(&words[0], 6, FutexAny, flags, 1) })
 	r.NextSQE().PrepFutexWait(&words[0], 7, 1, flags, 1)
@@ -376,7 +380,7 @@ func TestFutex(t *testing.T) {
 	r.NextSQE().PrepFutexWake(&words[0], 5, FutexAny, flags, 2)
 	expect(t, byUD(t, r, 2), map[UserData]int32{1: 0, 2: 1})
 
-	ws := []FutexWaitV{{Val: 7, Flags: flags}, {Val: 8, Flags: flags}}
+	ws := kept(t, []FutexWaitV{{Val: 7, Flags: flags}, {Val: 8, Flags: flags}})
 	ws[0].SetWord(&words[0])
 	ws[1].SetWord(&words[1])
 	r.NextSQE().PrepFutexWaitV(ws, 1)

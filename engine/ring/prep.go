@@ -117,7 +117,7 @@ func (s *SQE) SetPersonality(id uint16) {
 // has none. FeatRWAttr, Linux 6.14.
 func (s *SQE) SetAttrPI(pi *AttrPI) {
 	s.modify("SetAttrPI", rwOps)
-	s.Addr3, s.AttrMask = address(unsafe.Pointer(pi)), attrFlagPI
+	s.Addr3, s.AttrMask = s.copied(unsafe.Pointer(pi)), attrFlagPI
 }
 
 // PrepNop fills s with a request that completes at once with 0. No Go memory
@@ -140,12 +140,34 @@ func fileSlot(slot uint32) uint32 {
 	return slot + 1
 }
 
-// bytesAt and bytesLen are b for an entry; requests are of up to 2 GiB.
-func bytesAt(b []byte) uint64 { return address(unsafe.Pointer(unsafe.SliceData(b))) }
+// The memory that an entry points to: s.kept is until the request's last
+// completion, s.copied until its submission. Race builds look whether it is
+// still there.
+
+func (s *SQE) kept(p unsafe.Pointer) uint64 {
+	s.note(p, p, false)
+	return address(p)
+}
+
+func (s *SQE) copied(p unsafe.Pointer) uint64 {
+	s.note(p, p, true)
+	return address(p)
+}
+
+// keptBytes, copiedBytes and bytesLen are b for an entry; requests are of up to
+// 2 GiB.
+func (s *SQE) keptBytes(b []byte) uint64 { return s.kept(unsafe.Pointer(unsafe.SliceData(b))) }
+
+func (s *SQE) copiedBytes(b []byte) uint64 { return s.copied(unsafe.Pointer(unsafe.SliceData(b))) }
 
 func bytesLen(b []byte) uint32 { return uint32(min(len(b), math.MaxInt32)) }
 
-func iovAt(iov []unix.Iovec) uint64 { return address(unsafe.Pointer(unsafe.SliceData(iov))) }
+// iov is copied, and its memory kept.
+func (s *SQE) iov(iov []unix.Iovec) uint64 {
+	at := unsafe.Pointer(unsafe.SliceData(iov))
+	s.noteIovecs(iov, at)
+	return s.copied(at)
+}
 
 // address returns p for the kernel. p's memory is forced to the heap, since a
 // stack may move while the kernel uses it; keeping it referenced is up to the

@@ -13,14 +13,14 @@ import (
 // CurrentOffset. b must stay referenced until the CQE. Res is the bytes read,
 // which may be fewer, 0 at the end of the file. Linux 5.6.
 func (s *SQE) PrepRead(fd int32, b []byte, off uint64, ud UserData) {
-	*s = SQE{Opcode: OpRead, Fd: fd, Off: off, Addr: bytesAt(b), Len: bytesLen(b), UserData: ud}
+	*s = SQE{Opcode: OpRead, Fd: fd, Off: off, Addr: s.keptBytes(b), Len: bytesLen(b), UserData: ud}
 }
 
 // PrepWrite fills s with a pwrite(2) of b at byte off, or a write(2) with
 // CurrentOffset. b must stay referenced and unchanged until the CQE. Res is
 // the bytes written, which may be fewer. Linux 5.6.
 func (s *SQE) PrepWrite(fd int32, b []byte, off uint64, ud UserData) {
-	*s = SQE{Opcode: OpWrite, Fd: fd, Off: off, Addr: bytesAt(b), Len: bytesLen(b), UserData: ud}
+	*s = SQE{Opcode: OpWrite, Fd: fd, Off: off, Addr: s.keptBytes(b), Len: bytesLen(b), UserData: ud}
 }
 
 // PrepReadV fills s with a preadv2(2) into iov's memory, up to 1024 pieces;
@@ -29,7 +29,7 @@ func (s *SQE) PrepWrite(fd int32, b []byte, off uint64, ud UserData) {
 func (s *SQE) PrepReadV(fd int32, iov []unix.Iovec, off uint64, rwFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpReadV, Fd: fd, Off: off,
-		Addr: iovAt(iov), Len: uint32(len(iov)), OpFlags: rwFlags, UserData: ud,
+		Addr: s.iov(iov), Len: uint32(len(iov)), OpFlags: rwFlags, UserData: ud,
 	}
 }
 
@@ -122,7 +122,7 @@ func (s *SQE) PrepFadvise(fd int32, off, n uint64, advice uint32, ud UserData) {
 // unix.MADV_*. b, which must not be Go heap for advice that changes contents,
 // must stay mapped until the CQE. Linux 5.6; with b over 4 GiB 6.11.
 func (s *SQE) PrepMadvise(b []byte, advice uint32, ud UserData) {
-	*s = SQE{Opcode: OpMadvise, Fd: -1, Addr: bytesAt(b), OpFlags: advice, UserData: ud}
+	*s = SQE{Opcode: OpMadvise, Fd: -1, Addr: s.keptBytes(b), OpFlags: advice, UserData: ud}
 	if uint64(len(b)) <= math.MaxUint32 {
 		s.Len = uint32(len(b))
 	} else {
@@ -154,7 +154,7 @@ func (s *SQE) PrepTee(fdIn, fdOut int32, n, flags uint32, ud UserData) {
 // PrepPipe fills s with a pipe2(2), which writes the ends to fds, that to read
 // from first. fds must stay referenced until the CQE. Linux 6.16.
 func (s *SQE) PrepPipe(fds *[2]int32, flags uint32, ud UserData) {
-	*s = SQE{Opcode: OpPipe, Addr: address(unsafe.Pointer(fds)), OpFlags: flags, UserData: ud}
+	*s = SQE{Opcode: OpPipe, Addr: s.kept(unsafe.Pointer(fds)), OpFlags: flags, UserData: ud}
 }
 
 // PrepPipeDirect is PrepPipe for registered files, at slot and the one after

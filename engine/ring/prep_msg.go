@@ -17,7 +17,7 @@ import (
 func (s *SQE) PrepSend(fd int32, b []byte, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpSend, Fd: fd,
-		Addr: bytesAt(b), Len: bytesLen(b),
+		Addr: s.keptBytes(b), Len: bytesLen(b),
 		OpFlags: msgFlags, UserData: ud,
 	}
 }
@@ -32,7 +32,7 @@ func (s *SQE) PrepSendTo(fd int32, b []byte, msgFlags uint32, sa *Sockaddr, ud U
 // Call it after the Prep. Linux 6.0 for PrepSendZC, 6.1 for PrepSend.
 func (s *SQE) SetAddr(sa *Sockaddr) {
 	s.modify("SetAddr", 1<<OpSend|1<<OpSendZC)
-	s.Off, s.FileIndex = address(unsafe.Pointer(sa)), sa.n // addr2, addr_len
+	s.Off, s.FileIndex = s.copied(unsafe.Pointer(sa)), sa.n // addr2, addr_len
 }
 
 // PrepSendV is PrepSend of all of iov's memory. iov is read at submission, its
@@ -40,7 +40,7 @@ func (s *SQE) SetAddr(sa *Sockaddr) {
 func (s *SQE) PrepSendV(fd int32, iov []unix.Iovec, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpSend, Ioprio: sendVectorized, Fd: fd,
-		Addr: iovAt(iov), Len: uint32(len(iov)), OpFlags: msgFlags, UserData: ud,
+		Addr: s.iov(iov), Len: uint32(len(iov)), OpFlags: msgFlags, UserData: ud,
 	}
 }
 
@@ -66,12 +66,19 @@ func (s *SQE) PrepSendZC(fd int32, b []byte, msgFlags uint32, ud UserData) {
 	s.Opcode = OpSendZC
 }
 
+// message is m for an entry: its data is kept, m itself and the rest copied or
+// kept.
+func (s *SQE) message(m *unix.Msghdr, copied bool) uint64 {
+	s.noteMessage(m, copied)
+	return address(unsafe.Pointer(m))
+}
+
 // PrepSendMsg fills s with a sendmsg(2). m and what it points to is read at
 // submission, its data until the CQE. Res is the bytes sent. Linux 5.3.
 func (s *SQE) PrepSendMsg(fd int32, m *unix.Msghdr, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpSendMsg, Fd: fd,
-		Addr: address(unsafe.Pointer(m)), Len: 1, OpFlags: msgFlags, UserData: ud,
+		Addr: s.message(m, true), Len: 1, OpFlags: msgFlags, UserData: ud,
 	}
 }
 
@@ -88,7 +95,7 @@ func (s *SQE) PrepSendMsgZC(fd int32, m *unix.Msghdr, msgFlags uint32, ud UserDa
 func (s *SQE) PrepRecv(fd int32, b []byte, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpRecv, Fd: fd,
-		Addr: bytesAt(b), Len: bytesLen(b), OpFlags: msgFlags, UserData: ud,
+		Addr: s.keptBytes(b), Len: bytesLen(b), OpFlags: msgFlags, UserData: ud,
 	}
 }
 
@@ -113,7 +120,7 @@ func (s *SQE) PrepRecvMultishot(fd int32, bgid uint16, maxBytes uint32, ud UserD
 func (s *SQE) PrepRecvMsg(fd int32, m *unix.Msghdr, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpRecvMsg, Fd: fd,
-		Addr: address(unsafe.Pointer(m)), Len: 1, OpFlags: msgFlags, UserData: ud,
+		Addr: s.message(m, false), Len: 1, OpFlags: msgFlags, UserData: ud,
 	}
 }
 

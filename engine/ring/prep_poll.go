@@ -58,7 +58,7 @@ func (s *SQE) PrepPollUpdate(target UserData, u PollUpdate, ud UserData) {
 // 0 for ever. Linux 5.4; flags as they say.
 func (s *SQE) PrepTimeout(ts *Timespec, count uint32, flags TimeoutFlags, ud UserData) {
 	*s = SQE{
-		Opcode: OpTimeout, Fd: -1, Addr: address(unsafe.Pointer(ts)), Len: 1,
+		Opcode: OpTimeout, Fd: -1, Addr: s.copied(unsafe.Pointer(ts)), Len: 1,
 		Off: uint64(count), OpFlags: uint32(flags), UserData: ud,
 	}
 }
@@ -75,7 +75,7 @@ func (s *SQE) PrepTimeoutRemove(target UserData, ud UserData) {
 // Errors are PrepTimeoutRemove's. Linux 5.11.
 func (s *SQE) PrepTimeoutUpdate(target UserData, ts *Timespec, flags TimeoutFlags, ud UserData) {
 	*s = SQE{
-		Opcode: OpTimeoutRemove, Fd: -1, Addr: uint64(target), Off: address(unsafe.Pointer(ts)),
+		Opcode: OpTimeoutRemove, Fd: -1, Addr: uint64(target), Off: s.copied(unsafe.Pointer(ts)),
 		OpFlags: timeoutUpdate | uint32(flags), UserData: ud,
 	}
 }
@@ -93,7 +93,7 @@ func (s *SQE) PrepLinkTimeoutUpdate(target UserData, ts *Timespec, flags Timeout
 // is its own. Linux 5.5.
 func (s *SQE) PrepLinkTimeout(ts *Timespec, flags TimeoutFlags, ud UserData) {
 	*s = SQE{
-		Opcode: OpLinkTimeout, Fd: -1, Addr: address(unsafe.Pointer(ts)), Len: 1,
+		Opcode: OpLinkTimeout, Fd: -1, Addr: s.copied(unsafe.Pointer(ts)), Len: 1,
 		OpFlags: uint32(flags), UserData: ud,
 	}
 }

@@ -52,7 +52,7 @@ func (s *SQE) PrepMsgRingFD(ringFD int32, file, slot uint32, data uint64, flags 
 func (s *SQE) PrepFilesUpdate(fds []int32, first uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpFilesUpdate, Fd: -1, Off: uint64(first),
-		Addr: address(unsafe.Pointer(unsafe.SliceData(fds))), Len: uint32(len(fds)), UserData: ud,
+		Addr: s.kept(unsafe.Pointer(unsafe.SliceData(fds))), Len: uint32(len(fds)), UserData: ud,
 	}
 }
 
@@ -71,7 +71,7 @@ func (s *SQE) PrepFixedFDInstall(file int32, flags InstallFlags, ud UserData) {
 func (s *SQE) PrepProvideBuffers(mem []byte, bufBytes, n uint32, bgid, bid uint16, ud UserData) {
 	*s = SQE{
 		Opcode: OpProvideBuffers, Fd: int32(n), Off: uint64(bid),
-		Addr: bytesAt(mem), Len: bufBytes, BufGroup: bgid, UserData: ud,
+		Addr: s.keptBytes(mem), Len: bufBytes, BufGroup: bgid, UserData: ud,
 	}
 }
 
@@ -87,7 +87,7 @@ func (s *SQE) PrepRemoveBuffers(n uint32, bgid uint16, ud UserData) {
 func (s *SQE) PrepEpollCtl(epfd, fd, op int32, ev *unix.EpollEvent, ud UserData) {
 	*s = SQE{
 		Opcode: OpEpollCtl, Fd: epfd, Off: uint64(uint32(fd)),
-		Addr: address(unsafe.Pointer(ev)), Len: uint32(op), UserData: ud,
+		Addr: s.copied(unsafe.Pointer(ev)), Len: uint32(op), UserData: ud,
 	}
 }
 
@@ -96,7 +96,7 @@ func (s *SQE) PrepEpollCtl(epfd, fd, op int32, ev *unix.EpollEvent, ud UserData)
 func (s *SQE) PrepEpollWait(epfd int32, evs []unix.EpollEvent, ud UserData) {
 	*s = SQE{
 		Opcode: OpEpollWait, Fd: epfd,
-		Addr: address(unsafe.Pointer(unsafe.SliceData(evs))), Len: uint32(len(evs)), UserData: ud,
+		Addr: s.kept(unsafe.Pointer(unsafe.SliceData(evs))), Len: uint32(len(evs)), UserData: ud,
 	}
 }
 
@@ -118,7 +118,7 @@ const FutexAny = 1<<32 - 1
 // is not val. Linux 6.7.
 func (s *SQE) PrepFutexWait(word *uint32, val, mask uint64, flags FutexFlags, ud UserData) {
 	*s = SQE{
-		Opcode: OpFutexWait, Fd: int32(flags), Off: val, Addr: address(unsafe.Pointer(word)),
+		Opcode: OpFutexWait, Fd: int32(flags), Off: val, Addr: s.kept(unsafe.Pointer(word)),
 		Addr3: mask, UserData: ud,
 	}
 }
@@ -148,7 +148,7 @@ func (w *FutexWaitV) SetWord(word *uint32) { w.addr = address(unsafe.Pointer(wor
 // that was woken; EAGAIN if one is not its Val. Linux 6.7.
 func (s *SQE) PrepFutexWaitV(ws []FutexWaitV, ud UserData) {
 	*s = SQE{
-		Opcode: OpFutexWaitV, Addr: address(unsafe.Pointer(unsafe.SliceData(ws))),
+		Opcode: OpFutexWaitV, Addr: s.kept(unsafe.Pointer(unsafe.SliceData(ws))),
 		Len: uint32(len(ws)), UserData: ud,
 	}
 }
@@ -159,7 +159,7 @@ func (s *SQE) PrepFutexWaitV(ws []FutexWaitV, ud UserData) {
 // process; package os waits for its own. Linux 6.7.
 func (s *SQE) PrepWaitID(idType, id int32, info *unix.Siginfo, options uint32, ud UserData) {
 	*s = SQE{
-		Opcode: OpWaitID, Fd: id, Off: address(unsafe.Pointer(info)), Len: uint32(idType),
+		Opcode: OpWaitID, Fd: id, Off: s.kept(unsafe.Pointer(info)), Len: uint32(idType),
 		FileIndex: options, UserData: ud,
 	}
 }

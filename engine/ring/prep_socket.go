@@ -24,7 +24,7 @@ func (s *SQE) PrepSocketDirect(domain, typ, proto int32, slot uint32, flags uint
 func (s *SQE) PrepBind(fd int32, sa *Sockaddr, ud UserData) {
 	*s = SQE{
 		Opcode: OpBind, Fd: fd,
-		Addr: address(unsafe.Pointer(sa)), Off: uint64(sa.n), UserData: ud,
+		Addr: s.copied(unsafe.Pointer(sa)), Off: uint64(sa.n), UserData: ud,
 	}
 }
 
@@ -39,7 +39,7 @@ func (s *SQE) PrepListen(fd int32, backlog int32, ud UserData) {
 func (s *SQE) PrepConnect(fd int32, sa *Sockaddr, ud UserData) {
 	*s = SQE{
 		Opcode: OpConnect, Fd: fd,
-		Addr: address(unsafe.Pointer(sa)), Off: uint64(sa.n), UserData: ud,
+		Addr: s.kept(unsafe.Pointer(sa)), Off: uint64(sa.n), UserData: ud,
 	}
 }
 
@@ -50,7 +50,7 @@ func (s *SQE) PrepAccept(fd int32, sa *Sockaddr, flags uint32, ud UserData) {
 	*s = SQE{Opcode: OpAccept, Fd: fd, OpFlags: flags, UserData: ud}
 	if sa != nil {
 		*sa = Sockaddr{n: uint32(len(sa.raw))}
-		s.Addr, s.Off = address(unsafe.Pointer(sa)), address(unsafe.Pointer(&sa.n))
+		s.Addr, s.Off = s.kept(unsafe.Pointer(sa)), s.kept(unsafe.Pointer(&sa.n))
 	}
 }
 
@@ -135,7 +135,7 @@ func (s *SQE) PrepSetsockopt(fd int32, level, name uint32, val []byte, ud UserDa
 
 func (s *SQE) sockopt(level, name uint32, val []byte) {
 	s.Addr = uint64(level) | uint64(name)<<32
-	s.FileIndex, s.Addr3 = uint32(len(val)), bytesAt(val)
+	s.FileIndex, s.Addr3 = uint32(len(val)), s.keptBytes(val)
 }
 
 // PrepSocketTxTimestamp fills s with a request that posts, for each time stamp

@@ -55,6 +55,7 @@ type Ring struct {
 
 	// The owner's.
 	owner      ownerCheck
+	memory     memoryCheck
 	closed     bool
 	sq         submissionQueue
 	cq         completionQueue
@@ -109,6 +110,7 @@ func New(p *Params) (*Ring, error) {
 		r.Close()
 		return nil, err
 	}
+	r.memory.begin(r)
 	r.useQueues(sp, m)
 	if r.features&FeatNoIowait != 0 {
 		r.waitFlags = enterNoIowait
@@ -187,6 +189,7 @@ func (r *Ring) useQueues(sp *setupParams, m memory) {
 		entries: sp.sqEntries,
 		shift:   sqShift,
 		sqes:    unsafe.Slice((*SQE)(m.sqes), sp.sqEntries<<sqShift),
+		memory:  &r.memory,
 	}
 	r.cq = completionQueue{
 		head:     indexAt(m.cq, sp.cqOff.head),
@@ -197,6 +200,7 @@ func (r *Ring) useQueues(sp *setupParams, m memory) {
 		shift:    cqShift,
 		mixed:    sp.flags&SetupCQEMixed != 0,
 		cqes:     unsafe.Slice((*CQE)(unsafe.Add(m.cq, sp.cqOff.cqes)), sp.cqEntries<<cqShift),
+		memory:   &r.memory,
 	}
 	if sp.cqOff.flags != 0 { // Linux 5.8
 		r.cq.flags = flagsAt(m.cq, sp.cqOff.flags)
@@ -229,6 +233,7 @@ func (r *Ring) Close() error {
 		err = r.unregisterRingFD()
 	}
 	r.closed = true
+	r.memory.end()
 	r.sq, r.cq = submissionQueue{}, completionQueue{} // a late use panics
 	memory{maps: r.maps}.unmap()
 	r.unmapWaits()

@@ -421,7 +421,8 @@ func closeBusy(t *testing.T, s *Shared) {
 	}
 	for i := range 20 {
 		add(t, s, func(e *SQE) { e.PrepPollAdd(ev, unix.POLLIN, 1) }, nil)
-		add(t, s, func(e *SQE) { e.PrepRead(pr, make([]byte, 8), CurrentOffset, 2) }, i)
+		b := make([]byte, 8+i)
+		add(t, s, func(e *SQE) { e.PrepRead(pr, b, CurrentOffset, 2) }, b)
 	}
 	ok(t, s.Close())
 	wg.Wait()

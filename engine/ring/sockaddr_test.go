@@ -100,7 +100,7 @@ func TestSockaddrUnixMeetsSyscall(t *testing.T) {
 			t.Fatal(err)
 		}
 		fd := socket(t, unix.AF_UNIX)
-		r.NextSQE().PrepConnect(fd, &sa, 1)
+		r.NextSQE().PrepConnect(fd, kept(t, &sa), 1)
 		if c := reap(t, r, 1)[0]; c.Res != 0 {
 			t.Errorf("connect to %q: %v", path, c.Err())
 		}

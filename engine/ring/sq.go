@@ -20,6 +20,7 @@ type submissionQueue struct {
 	entries uint32
 	shift   uint8 // 1 for SetupSQE128
 	sqes    []SQE
+	memory  *memoryCheck // nil in tests without a kernel
 }
 
 // take hands out the next entry, or nil if the kernel has not yet consumed
@@ -29,6 +30,7 @@ func (q *submissionQueue) take() *SQE {
 		return nil
 	}
 	s := &q.sqes[(q.next&q.mask)<<q.shift]
+	q.memory.handOut(s, q.next)
 	q.next++
 	s.clear()
 	if q.shift != 0 {
@@ -45,6 +47,7 @@ func (q *submissionQueue) pending() uint32 { return q.next - q.head.loadAcquire(
 // adds, so entries that an interrupted or short submit left are in it.
 func (q *submissionQueue) publish() uint32 {
 	q.filled()
+	q.memory.submitting()
 	q.tail.storeRelease(q.next)
 	return q.pending()
 }
