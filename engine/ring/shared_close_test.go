@@ -79,18 +79,18 @@ func openFDs(t *testing.T) int {
 	return len(fds)
 }
 
-// Close closes the descriptors that completions brought which nobody waited
-// for, and no other.
-func TestSharedCloseDescriptors(t *testing.T) {
+type descriptorMaker struct {
+	name, kernel string
+	done, made   int // completions, descriptors
+	start        func(t *testing.T, s *Shared)
+}
+
+func descriptorMakers() []descriptorMaker {
 	connect := func(t *testing.T, port uint16) {
 		ok(t, unix.Connect(int(socket(t, unix.AF_INET)), &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}))
 	}
 	name := append([]byte("/dev/null"), 0)
-	makers := []struct {
-		name, kernel string
-		done, made   int // completions, descriptors
-		start        func(t *testing.T, s *Shared)
-	}{
+	return []descriptorMaker{
 		{"accept", "5.5", 1, 1, func(t *testing.T, s *Shared) {
 			fd, port := listenTCP(t)
 			connect(t, port)
@@ -141,7 +141,12 @@ func TestSharedCloseDescriptors(t *testing.T) {
 			add(t, s, func(e *SQE) { e.PrepNopFlags(fd, NopInjectResult, 1) }, nil)
 		}},
 	}
-	for _, tt := range makers {
+}
+
+// Close closes the descriptors that completions brought which nobody waited
+// for, and no other.
+func TestSharedCloseDescriptors(t *testing.T) {
+	for _, tt := range descriptorMakers() {
 		t.Run(tt.name, func(t *testing.T) {
 			needKernel(t, tt.kernel)
 			s := newShared(t, Params{Entries: 8})
@@ -156,5 +161,4 @@ func TestSharedCloseDescriptors(t *testing.T) {
 			}
 		})
 	}
-	runtime.KeepAlive(name)
 }

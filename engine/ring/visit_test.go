@@ -35,42 +35,43 @@ func queued(t *testing.T, r *Ring, n int) {
 	}
 }
 
+var takers = []struct {
+	name string
+	take func(r *Ring) []UserData
+}{
+	{"CQEs", func(r *Ring) (seen []UserData) {
+		for c := range r.CQEs() {
+			seen = append(seen, c.UserData)
+		}
+		return seen
+	}},
+	{"PeekCQEs", func(r *Ring) (seen []UserData) {
+		var dst [8]CQE
+		for _, c := range dst[:r.PeekCQEs(dst[:])] {
+			seen = append(seen, c.UserData)
+		}
+		return seen
+	}},
+	{"PeekCQE32s", func(r *Ring) (seen []UserData) {
+		var dst [8]CQE32
+		for _, c := range dst[:r.PeekCQE32s(dst[:])] {
+			seen = append(seen, c.UserData)
+		}
+		return seen
+	}},
+	{"SeenCQEs", func(r *Ring) (seen []UserData) {
+		for c := r.PeekCQE(); c != nil; c = r.PeekCQE() {
+			seen = append(seen, c.UserData)
+			r.SeenCQEs(1)
+		}
+		return seen
+	}},
+}
+
 // A body that takes completions away from its loop panics in race builds.
 // Elsewhere the loop ends, no completion is seen twice, and what the loop shows
 // stays as it is.
 func TestLoopInLoop(t *testing.T) {
-	takers := []struct {
-		name string
-		take func(r *Ring) []UserData
-	}{
-		{"CQEs", func(r *Ring) (seen []UserData) {
-			for c := range r.CQEs() {
-				seen = append(seen, c.UserData)
-			}
-			return seen
-		}},
-		{"PeekCQEs", func(r *Ring) (seen []UserData) {
-			var dst [8]CQE
-			for _, c := range dst[:r.PeekCQEs(dst[:])] {
-				seen = append(seen, c.UserData)
-			}
-			return seen
-		}},
-		{"PeekCQE32s", func(r *Ring) (seen []UserData) {
-			var dst [8]CQE32
-			for _, c := range dst[:r.PeekCQE32s(dst[:])] {
-				seen = append(seen, c.UserData)
-			}
-			return seen
-		}},
-		{"SeenCQEs", func(r *Ring) (seen []UserData) {
-			for c := r.PeekCQE(); c != nil; c = r.PeekCQE() {
-				seen = append(seen, c.UserData)
-				r.SeenCQEs(1)
-			}
-			return seen
-		}},
-	}
 	for _, tt := range takers {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRing(t, Params{Entries: 4, CQEntries: 4})
