@@ -452,66 +452,69 @@ func TestBehaviourSharedOrder(t *testing.T) {
 	}
 }
 
+// legacies are what a conn may leave to another holder of its socket, whose
+// descriptor is returned.
+var legacies = []struct {
+	name string
+	f    func(s *scene) (fd int)
+}{
+	{"nothing unread", func(s *scene) int { return s.byFile() }},
+	{"unread when shared", func(s *scene) int {
+		s.peerWrite("head\nbody\n")
+		s.still()
+		s.readFull("head", 5)
+		s.still()
+		return s.byFile()
+	}},
+	{"more after a head", func(s *scene) int {
+		c := s.start(func() string { return s.doRead(5) })
+		c.blocked("head")
+		s.peerWrite("head\n")
+		c.result("head")
+		s.peerWrite("body\n")
+		s.still()
+		return s.byFile()
+	}},
+	{"more after sharing", func(s *scene) int {
+		fd := s.byFile()
+		s.peerWrite("body\n")
+		s.still()
+		return fd
+	}},
+	{"by number", func(s *scene) int {
+		s.peerWrite("head\nbody\n")
+		s.readFull("head", 5)
+		return s.dup(s.byControl())
+	}},
+	{"parked", func(s *scene) int {
+		fd := s.byFile()
+		c := s.start(func() string { return s.doRead(8) })
+		c.blocked("Read")
+		s.later(func() { c.result("Read") })
+		return fd
+	}},
+	{"much unread", func(s *scene) int {
+		s.peerWrite(string(pattern(100_000)))
+		s.readFull("head", 1)
+		s.still()
+		return s.byFile()
+	}},
+	{"Write cut short", func(s *scene) int {
+		s.smallBuffers()
+		n, err := s.cutShort(func() (int64, error) {
+			n, err := s.conn.Write(make([]byte, 8<<20))
+			return int64(n), err
+		})
+		s.err("Write", err)
+		s.name(fmt.Sprint(n+200<<10, " bytes"), "$ALL")
+		return s.byFile()
+	}},
+}
+
 // TestBehaviourHeir: the conn is closed while somebody else goes on with its
 // socket, whatever was received and not read.
 func TestBehaviourHeir(t *testing.T) {
-	lives := []struct {
-		name string
-		f    func(s *scene) (fd int)
-	}{
-		{"nothing unread", func(s *scene) int { return s.byFile() }},
-		{"unread when shared", func(s *scene) int {
-			s.peerWrite("head\nbody\n")
-			s.still()
-			s.readFull("head", 5)
-			s.still()
-			return s.byFile()
-		}},
-		{"more after a head", func(s *scene) int {
-			c := s.start(func() string { return s.doRead(5) })
-			c.blocked("head")
-			s.peerWrite("head\n")
-			c.result("head")
-			s.peerWrite("body\n")
-			s.still()
-			return s.byFile()
-		}},
-		{"more after sharing", func(s *scene) int {
-			fd := s.byFile()
-			s.peerWrite("body\n")
-			s.still()
-			return fd
-		}},
-		{"by number", func(s *scene) int {
-			s.peerWrite("head\nbody\n")
-			s.readFull("head", 5)
-			return s.dup(s.byControl())
-		}},
-		{"parked", func(s *scene) int {
-			fd := s.byFile()
-			c := s.start(func() string { return s.doRead(8) })
-			c.blocked("Read")
-			s.later(func() { c.result("Read") })
-			return fd
-		}},
-		{"much unread", func(s *scene) int {
-			s.peerWrite(string(pattern(100_000)))
-			s.readFull("head", 1)
-			s.still()
-			return s.byFile()
-		}},
-		{"Write cut short", func(s *scene) int {
-			s.smallBuffers()
-			n, err := s.cutShort(func() (int64, error) {
-				n, err := s.conn.Write(make([]byte, 8<<20))
-				return int64(n), err
-			})
-			s.err("Write", err)
-			s.name(fmt.Sprint(n+200<<10, " bytes"), "$ALL")
-			return s.byFile()
-		}},
-	}
-	for _, life := range lives {
+	for _, life := range legacies {
 		t.Run(strings.ReplaceAll(life.name, " ", "_"), func(t *testing.T) {
 			compareGearConns(t, "tcp4 unix", func(s *scene) {
 				fd := life.f(s)
