@@ -3,16 +3,12 @@
 package quoit_test
 
 import (
-	"bufio"
 	"context"
-	"encoding/binary"
-	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -194,67 +190,6 @@ func (s *scene) busy(n int) {
 	s.cleanups = slices.Insert(s.cleanups, first, wg.Wait) // after the Closes: they run backwards
 }
 
-// A tcpRow is what the kernel shows about a socket to everybody, so that nobody
-// has to ask for the socket's descriptor.
-type tcpRow struct {
-	local, remote string
-	state         uint8
-	queue         int // bytes not read yet, or conns not accepted yet
-	inode         string
-}
-
-// tcpRows returns the rows of /proc/net/tcp, of the calling thread's network.
-func tcpRows() (rows []tcpRow, err error) {
-	f, err := os.Open("/proc/thread-self/net/tcp")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	sc := bufio.NewScanner(f)
-	for sc.Scan() {
-		v := strings.Fields(sc.Text())
-		if len(v) < 10 || v[0] == "sl" {
-			continue
-		}
-		state, err := strconv.ParseUint(v[3], 16, 8)
-		if err != nil {
-			return nil, err
-		}
-		_, rx, _ := strings.Cut(v[4], ":")
-		queue, err := strconv.ParseUint(rx, 16, 32)
-		if err != nil {
-			return nil, err
-		}
-		rows = append(rows, tcpRow{hexAddr(v[1]), hexAddr(v[2]), uint8(state), int(queue), v[9]})
-	}
-	return rows, sc.Err()
-}
-
-// hexAddr reads an address as /proc/net/tcp has it: a word of the machine, in
-// hexadecimal, and the port.
-func hexAddr(s string) string {
-	host, port, _ := strings.Cut(s, ":")
-	h, err := strconv.ParseUint(host, 16, 32)
-	p, perr := strconv.ParseUint(port, 16, 16)
-	if err != nil || perr != nil {
-		return s
-	}
-	ip := make([]byte, 4)
-	binary.NativeEndian.PutUint32(ip, uint32(h))
-	return fmt.Sprintf("%v:%d", net.IP(ip), p)
-}
-
-// row finds the socket with these addresses; a listening one has no remote.
-func (s *scene) row(local, remote string) (tcpRow, bool) {
-	rows, err := tcpRows()
-	s.must(err)
-	i := slices.IndexFunc(rows, func(r tcpRow) bool { return r.local == local && r.remote == remote })
-	if i < 0 {
-		return tcpRow{}, false
-	}
-	return rows[i], true
-}
-
 // own is the row of the conn under test, which is of network tcp4.
 func (s *scene) own() (tcpRow, bool) {
 	return s.row(s.conn.LocalAddr().String(), s.conn.RemoteAddr().String())
@@ -262,7 +197,7 @@ func (s *scene) own() (tcpRow, bool) {
 
 // waiting is how many conns nobody has accepted from ln yet.
 func (s *scene) waiting(ln net.Listener) int {
-	r, ok := s.row(ln.Addr().String(), "0.0.0.0:0")
+	r, ok := s.row(ln.Addr().String(), noRemote)
 	if !ok {
 		s.fatal("no listening socket on ", ln.Addr())
 	}
