@@ -26,6 +26,12 @@ var allGears = []string{"poll", "ring", "auto", "hot"}
 // gearImpl starts an engine in a gear, until the test ends.
 func gearImpl(t *testing.T, gear string) *impl {
 	t.Helper()
+	im, _ := gearEngineImpl(t, gear)
+	return im
+}
+
+func gearEngineImpl(t *testing.T, gear string) (*impl, *quoit.Engine) {
+	t.Helper()
 	pfNeedRing(t)
 	cfg := quoit.Config{Require: true}
 	switch gear {
@@ -38,7 +44,7 @@ func gearImpl(t *testing.T, gear string) *impl {
 	if gear == "hot" && e.Stats().Gear == quoit.GearPoll { // a forced gear stays
 		keepHot(t, e)
 	}
-	return engineImpl(gear, e)
+	return engineImpl(gear, e), e
 }
 
 // keepHot shifts e to the ring again whenever it has left it.
