@@ -402,8 +402,9 @@ func TestBehaviourBlockingListener(t *testing.T) {
 		s.dialPlain(ln)
 		c.result("Accept")
 
-		s.must(ln.SetDeadline(soon()))
 		c = s.start(func() string { return s.doAccept(ln) })
+		c.blocked("Accept")
+		s.must(ln.SetDeadline(soon()))
 		c.blocked("Accept with a deadline")
 		s.otherDeadlines()
 		s.accept("Accept past it", ln)

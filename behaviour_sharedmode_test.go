@@ -146,9 +146,9 @@ func TestBehaviourBlockingMode(t *testing.T) {
 	})
 	compareGearConns(t, "tcp4 unix", func(s *scene) { // deadlines do not reach into recv(2)
 		s.must(unix.SetNonblock(s.byFile(), false))
-		s.must(s.conn.SetReadDeadline(soon()))
 		c := s.start(func() string { return s.doRead(8) })
 		c.blocked("Read")
+		s.must(s.conn.SetReadDeadline(soon()))
 		c.blocked("Read")
 		s.must(writeWhole(s.peer, "late"))
 		c.result("Read")
@@ -166,7 +166,11 @@ func TestBehaviourBlockingMode(t *testing.T) {
 }
 
 // impatient ends a behaviour whose conn has stopped taking what its peer sends.
-func (s *scene) impatient() { s.must(s.peer.SetWriteDeadline(time.Now().Add(behaviourLimit / 6))) }
+// The peer's buffer is bounded, too, for it grows with what the peer reads.
+func (s *scene) impatient() {
+	s.must(s.peer.SetWriteDeadline(time.Now().Add(behaviourLimit / 6)))
+	s.must(s.peer.(interface{ SetReadBuffer(int) error }).SetReadBuffer(512 << 10))
+}
 
 // muchEitherWay has the conn wait in all the calls that send and receive.
 func (s *scene) muchEitherWay() {
