@@ -407,9 +407,9 @@ func TestBehaviourBlockingListener(t *testing.T) {
 		s.must(ln.SetDeadline(soon()))
 		c.blocked("Accept with a deadline")
 		s.otherDeadlines()
-		s.accept("Accept past it", ln)
 		s.dialPlain(ln)
 		c.result("Accept")
+		s.accept("Accept past it", ln)
 
 		s.must(ln.SetDeadline(noDeadline))
 		c = s.start(func() string { return s.doAccept(ln) })
