@@ -414,6 +414,7 @@ func TestBehaviourBlockingListener(t *testing.T) {
 		s.must(ln.SetDeadline(noDeadline))
 		c = s.start(func() string { return s.doAccept(ln) })
 		c.blocked("Accept")
+		s.keepSocketFile(ln) // there has to be somebody who ends the accept4(2)
 		end := s.start(func() string { return s.describe(ln.Close()) })
 		end.blocked("Close")
 		s.otherDeadlines()
