@@ -57,7 +57,7 @@ var waits = []struct {
 		f := s.file(2<<20, 0)
 		return []func() string{func() string {
 			_, err := s.tcp().ReadFrom(f)
-			return s.describe(err)
+			return s.cause(err) // net wraps it by how far it has come
 		}}
 	}},
 	{"RawRead", func(s *scene) []func() string {
