@@ -4,6 +4,7 @@ package quoit_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -144,25 +145,39 @@ func TestBehaviourBlockingMode(t *testing.T) {
 		w.result("Write")
 		s.muchEitherWay()
 	})
-	compareGearConns(t, "tcp4 unix", func(s *scene) { // deadlines do not reach into recv(2)
-		s.must(unix.SetNonblock(s.byFile(), false))
-		c := s.start(func() string { return s.doRead(8) })
-		c.blocked("Read")
-		s.must(s.conn.SetReadDeadline(soon()))
-		c.blocked("Read")
-		s.must(writeWhole(s.peer, "late"))
-		c.result("Read")
-		s.read("past the deadline", 8)
-		s.must(s.conn.SetReadDeadline(noDeadline))
-		c = s.start(func() string { return s.doRead(8) })
-		c.blocked("Read")
-		end := s.start(func() string { return s.describe(s.conn.Close()) })
-		end.blocked("Close")
-		c.blocked("Read")
-		s.must(writeWhole(s.peer, "last"))
-		c.result("Read")
-		end.result("Close")
-	})
+}
+
+// Deadlines and Close end calls in blocking mode, too, where package net's wait
+// for the system call.
+func TestBlockingModeEnds(t *testing.T) {
+	for _, gear := range allGears {
+		im := gearImpl(t, gear)
+		for _, network := range []string{"tcp4", "unix"} {
+			t.Run(gear+"/"+network, func(t *testing.T) {
+				runScene(t, im, network, "server", func(s *scene) {
+					s.conn, s.peer = s.pair()
+					s.smallBuffers()
+					s.must(unix.SetNonblock(s.byFile(), false))
+					s.must(s.conn.SetDeadline(soon()))
+					if _, err := s.conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("Read: %v", err)
+					}
+					if _, err := s.conn.Write(make([]byte, 8<<20)); !errors.Is(err, os.ErrDeadlineExceeded) {
+						t.Errorf("Write: %v", err)
+					}
+					s.must(s.conn.SetDeadline(noDeadline))
+					read := pfGo(func() error { _, err := s.conn.Read(make([]byte, 1)); return err })
+					write := pfGo(func() error { _, err := s.conn.Write(make([]byte, 8<<20)); return err })
+					s.must(s.conn.Close())
+					for what, call := range map[string]<-chan error{"Read": read, "Write": write} {
+						if err := htRecv(t, call, what); !errors.Is(err, net.ErrClosed) {
+							t.Errorf("%s: %v", what, err)
+						}
+					}
+				})
+			})
+		}
+	}
 }
 
 // impatient ends a behaviour whose conn has stopped taking what its peer sends.

@@ -46,9 +46,14 @@
 //     where net sets them on each accepted conn.
 //   - A conn's descriptor may get another number when the gear changes, until
 //     SyscallConn or File has shown it to somebody.
-//   - File needs two descriptors for a moment, of an accepted conn, and calls the
-//     file of one on a tcp4 or tcp6 listener "tcp:...". A listener has a second
-//     descriptor.
+//   - File of an accepted conn takes a second descriptor for a moment; where there
+//     is none, or the socket is in blocking mode already, Fd of the result leaves
+//     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
+//   - A listener has a second descriptor.
+//   - Where somebody has set a conn's socket to blocking mode, deadlines and Close
+//     still end Read and Write; package net's wait for the system call.
+//   - In a bubble of testing/synctest a deadline that was made outside, with a
+//     reading of the real clock, is compared with that and not with the bubble's.
 //   - [NewListener] refuses what is not package net's own listener.
 //   - Only tcp, tcp4, tcp6 and unix are on the ring. Other networks go to package
 //     net as they are.

@@ -25,11 +25,10 @@ func (c *UnixConn) ReadMsgUnix(b, oob []byte) (n, oobn, flags int, addr *net.Uni
 			}
 		}
 	})
-	switch {
+	switch { // n may be -1, as net's
 	case err != nil:
-		n = 0
 	case serr != nil:
-		n, err = 0, os.NewSyscallError("recvmsg", serr)
+		err = os.NewSyscallError("recvmsg", serr)
 	case n == 0:
 		err = io.EOF
 	}

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"errors"
 	"net"
 	"os"
 
@@ -13,8 +14,9 @@ import (
 type filer interface{ File() (*os.File, error) }
 
 // File returns a copy of the socket, the caller's to close, as package net's
-// File does: its Fd method sets the socket, which both share, to blocking mode.
-// name is its name if package net has none.
+// File does: its Fd method sets the socket, which both share, to blocking mode,
+// unless descriptors are too few to make such a file. name is its name if package
+// net has none.
 func (c *Conn) File(name string) (f *os.File, err error) {
 	cerr := c.RawControl(func(fd uintptr) {
 		if nc, ok := c.poller().pollFile.(netConn); ok {
@@ -42,8 +44,11 @@ func (c *Conn) copyFD(fd int, name string) (*os.File, error) {
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
 		return f, nil // net.FileConn would make it nonblocking for everybody
 	}
-	defer f.Close()
 	nc, err := net.FileConn(f) // only package net makes files that have such an Fd
+	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
+		return f, nil
+	}
+	f.Close()
 	if err != nil {
 		return nil, err
 	}
