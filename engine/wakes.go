@@ -6,16 +6,18 @@ package engine
 // yet. The run queue of a processor holds 256; out of a full one Go moves half to
 // a queue that a busy processor looks at every 61st time, so that groups of
 // callers would wait while others go round and round. The rest of it is for what
-// callers start in their turn: net/http's have one goroutine more each. Engines
-// that share processors share their queues.
+// callers start in their turn: net/http's have one goroutine more each. A second
+// processor takes half of it over. Engines that share processors share their
+// queues.
 const (
-	mostWoken  = 96
+	mostWoken  = 96 // of one processor
+	maxWoken   = 192
 	leastWoken = 8
 )
 
-// mostFor is mostWoken for an engine that is one of rings.
+// mostFor is the bound for an engine that is one of rings.
 func mostFor(rings, procs int) uint64 {
-	return uint64(min(max(mostWoken*procs/max(rings, 1), leastWoken), mostWoken))
+	return uint64(min(max(mostWoken*procs/max(rings, 1), leastWoken), maxWoken))
 }
 
 // wakes are the callers that a turn is to wake, first come, first served. Its
