@@ -37,8 +37,8 @@ const (
 //	idle      -- Accept finds nothing, and may run ahead -> in flight
 //	in flight -- the last request has completed ---------> idle
 //
-// While accepts are in flight Accept makes none by itself, so that conns come
-// in order. Share and a cold engine cancel them.
+// Share and a cold engine cancel them. Conns that the ring has accepted may come
+// after younger ones that Accept found by itself.
 type Listener struct {
 	e    *Engine
 	fd   int // or the epoll set of a group
@@ -195,20 +195,21 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 func (l *Listener) next() (a accepted, err error) {
 	ahead := l.earned()
 	for {
-		step, err := l.begin(&a, ahead)
-		if err != nil || step == acceptDone {
+		step, err := l.begin(&a, ahead, false)
+		if step == acceptTry && err == nil {
+			if a, err = l.acceptNow(l.tryOnce); err == unix.EAGAIN {
+				step, err = l.begin(&a, ahead, true)
+			} else {
+				step = acceptDone
+			}
+		}
+		if step == acceptPoll && err == nil {
+			a, err = l.acceptNow(nil)
+			step = acceptDone
+		}
+		if step == acceptDone || err != nil {
 			l.pace(err)
 			return a, err
-		}
-		if step == acceptPoll {
-			err = l.a.polled(l.poll, nil)
-			if err == nil {
-				err = l.a.err
-			} else if l.isClosed() {
-				err = net.ErrClosed // and so is the poller
-			}
-			l.pace(err)
-			return l.got, err
 		}
 		if step == acceptArm {
 			l.e.post(&l.node, wantAccept)
@@ -218,6 +219,24 @@ func (l *Listener) next() (a accepted, err error) {
 			return a, err
 		}
 	}
+}
+
+// acceptNow calls accept4(2) through the netpoller, which keeps the socket open,
+// and waits there for a conn unless try never does.
+func (l *Listener) acceptNow(try func(fd uintptr) bool) (accepted, error) {
+	err := l.a.polled(l.poll, try)
+	if err == nil {
+		err = l.a.err
+	} else if l.isClosed() {
+		err = net.ErrClosed // and so is the poller
+	}
+	return l.got, err
+}
+
+// tryOnce is try for who does not wait in the netpoller.
+func (l *Listener) tryOnce(fd uintptr) bool {
+	l.try(&l.a, int(fd))
+	return true
 }
 
 func (l *Listener) isClosed() bool {
@@ -232,13 +251,14 @@ type acceptStep uint8
 const (
 	acceptDone  acceptStep = iota
 	acceptPoll             // call accept4(2), and wait in the netpoller
+	acceptTry              // call accept4(2), and wait on the ring
 	acceptArm              // have accepts in flight, and sleep
 	acceptSleep            // until the half is woken
 )
 
-// begin takes a conn that was accepted before, or says how to wait for one; to
-// sleep it has parked the half.
-func (l *Listener) begin(a *accepted, ahead int) (acceptStep, error) {
+// begin takes a conn that was accepted before, or says how to wait for one. Once
+// tried, that may be on the ring: then it has parked the half.
+func (l *Listener) begin(a *accepted, ahead int, tried bool) (acceptStep, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.cannot(&l.a); err != nil {
@@ -250,8 +270,11 @@ func (l *Listener) begin(a *accepted, ahead int) (acceptStep, error) {
 		return acceptDone, nil
 	}
 	may := ahead > 0 && l.mayAccept()
-	if !may && l.flying == 0 {
+	switch {
+	case !may && l.flying == 0:
 		return acceptPoll, nil
+	case !tried:
+		return acceptTry, nil
 	}
 	l.a.park(waitRing)
 	if may && l.flying < 1+ahead {
