@@ -70,7 +70,7 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // Write writes b and returns when the kernel has taken all of it, or the
-// engine, for a small one; see the package comment. With an error it returns
+// engine, for a small one; see the list of differences. With an error it returns
 // how many bytes were taken. b is not used after Write has returned.
 // Concurrent Writes do not interleave.
 func (c *conn) Write(b []byte) (int, error) {
@@ -85,9 +85,10 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// Close closes the conn; parked calls return net.ErrClosed. The kernel then has
-// all that Write has taken; an error says that it was lost. A second Close
-// returns net.ErrClosed.
+// Close closes the conn; parked calls return net.ErrClosed. It returns when no
+// other call uses the socket and the peer has been told. The kernel then has all
+// that Write has taken, unless it is short of memory: see the list of differences.
+// An error says that bytes were lost. A second Close returns net.ErrClosed.
 func (c *conn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL

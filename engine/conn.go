@@ -298,8 +298,11 @@ func (c *Conn) fail(err error) {
 	c.r.wake(err)
 	c.w.wake(err)
 	c.release()
+	shared := c.shared
 	c.mu.Unlock()
-	_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
+	if !shared { // others may go on with the socket
+		_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
+	}
 }
 
 // Shutdown shuts one direction down: unix.SHUT_RD or unix.SHUT_WR.
