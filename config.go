@@ -19,8 +19,8 @@ type Config struct {
 	// on the others.
 	AnyArch bool
 
-	// Rings is the number of rings. Each has a thread, buffers and
-	// connections of its own, a connection the ring that it came to. Fewer
+	// Rings is the number of rings. Each has a thread and connections of its
+	// own, a connection the ring that it came to. Fewer
 	// are set up where the limit on memory leaves room for fewer, or that on
 	// descriptors: one for each 32 of RLIMIT_NOFILE.
 	// Default: a third of GOMAXPROCS, rounded up, or as many as Affinity
@@ -56,9 +56,8 @@ const (
 	// most of a second, and again after ten seconds to a minute.
 	GearAuto Gear = iota
 
-	// GearRing has the kernel receive and accept by io_uring into the
-	// engine's buffers, and sends small writes of many connections in one
-	// system call.
+	// GearRing waits for many connections in one system call, by io_uring, and
+	// sends their small writes in one.
 	GearRing
 
 	// GearPoll waits in Go's netpoller, as package net does. Unix sockets
