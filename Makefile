@@ -8,7 +8,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-gears test-rings lint cross soak
+.PHONY: all test test-gears test-rings test-kernels lint cross soak
 
 all: lint cross test
 
@@ -58,6 +58,13 @@ test-rings:
 	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=ring QUOIT_TEST_STEERING=hash \
 		go test -race -count=1 -skip '$(SHARED)' $(TESTFLAGS) . || rc=1; \
 	exit $$rc
+
+# Under older kernels in QEMU, and the newest one's verifier; internal/kernels
+# says what it takes. TESTFLAGS are the binaries', such as -test.run=TestNop.
+KERNELS ?= 6.1 6.12
+BINARIES ?= . engine/ring engine/pbuf
+test-kernels:
+	KERNELS='$(KERNELS)' BINARIES='$(BINARIES)' TESTFLAGS='$(TESTFLAGS)' internal/kernels/run.sh
 
 lint:
 	@command -v staticcheck >/dev/null || { \
