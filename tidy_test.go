@@ -27,7 +27,7 @@ const (
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
 	".":                   {module + "/engine"}, // in Linux-only files
-	"engine":              {module + "/engine/ring", module + "/engine/pbuf", module + "/engine/sock", "golang.org/x/sys"},
+	"engine":              {module + "/engine/ring", module + "/engine/sock", "golang.org/x/sys"},
 	"engine/ring":         {"golang.org/x/sys"},
 	"engine/pbuf":         {module + "/engine/ring", "golang.org/x/sys"},
 	"engine/sock":         {"golang.org/x/sys"},
