@@ -67,12 +67,16 @@ debian() {
 # list_kernels writes the names of packages and the releases among them.
 list_kernels() {
 	mkdir -p "$work/apt/lists/partial" "$work/apt/archives/partial"
+	# The machine's own mirror, and what stands beside it.
+	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+		sed -n 's|/debian/\{0,1\}$||p' | sort -u | head -n 1)
+	[ -n "$mirror" ] || fail "apt has no Debian mirror: apt-get update first"
 	while read -r url suite; do
-		echo "deb [target=Packages signed-by=$keyring] $url $suite main"
+		echo "deb [target=Packages signed-by=$keyring] $mirror/$url $suite main"
 	done >"$work/apt/sources.list" <<-LIST
-		http://deb.debian.org/debian-security bookworm-security
-		http://deb.debian.org/debian-security trixie-security
-		http://deb.debian.org/debian trixie-backports
+		debian-security bookworm-security
+		debian-security trixie-security
+		debian trixie-backports
 	LIST
 	debian apt-get update >/dev/null
 	debian apt-cache pkgnames linux- >"$work/names"
