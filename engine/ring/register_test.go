@@ -5,6 +5,7 @@ package ring
 import (
 	"errors"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -145,6 +146,7 @@ func TestUnregisterInUse(t *testing.T) {
 	r := newRing(t, Params{Entries: 8})
 	a, b := socketPair(t)
 	buf := make([]byte, 8)
+	defer runtime.KeepAlive(buf)
 	ok(t, r.RegisterFilesTagged([]int32{a}, []uint64{31}))
 	s := r.NextSQE()
 	s.PrepRecv(0, buf, 0, 1)
