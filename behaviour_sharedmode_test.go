@@ -119,7 +119,6 @@ func (s *scene) untilReads(pid int) {
 func TestBehaviourBlockingMode(t *testing.T) {
 	compareGearConns(t, "tcp4 unix", func(s *scene) {
 		s.impatient()
-		s.smallBuffers()
 		s.must(unix.SetNonblock(s.byFile(), false))
 		c := s.start(func() string { return s.doRead(8) })
 		c.blocked("Read")
@@ -132,16 +131,15 @@ func TestBehaviourBlockingMode(t *testing.T) {
 	})
 	compareGearConns(t, "tcp4 unix", func(s *scene) { // calls that wait already
 		s.impatient()
-		s.smallBuffers()
 		fd := s.byFile()
 		r := s.start(func() string { return s.doRead(8) })
-		w := s.start(func() string { return s.doWrite(pattern(4 << 20)) })
+		w := s.start(func() string { return s.doWrite(pattern(3 << 19)) })
 		r.blocked("Read")
 		w.blocked("Write")
 		s.must(unix.SetNonblock(fd, false))
 		s.must(writeWhole(s.peer, "hello"))
 		r.result("Read")
-		s.peerExpect("peer", 4<<20)
+		s.peerExpect("peer", 3<<19)
 		w.result("Write")
 		s.muchEitherWay()
 	})
@@ -181,15 +179,16 @@ func TestBlockingModeEnds(t *testing.T) {
 }
 
 // impatient ends a behaviour whose conn has stopped taking what its peer sends.
-// The peer's buffer is bounded, too, for it grows with what the peer reads.
+// The buffers are bounded, too, for they grow with what the peer reads.
 func (s *scene) impatient() {
-	s.must(s.peer.SetWriteDeadline(time.Now().Add(behaviourLimit / 6)))
+	s.must(s.peer.SetWriteDeadline(time.Now().Add(behaviourLimit)))
+	s.must(s.conn.(interface{ SetWriteBuffer(int) error }).SetWriteBuffer(64 << 10))
 	s.must(s.peer.(interface{ SetReadBuffer(int) error }).SetReadBuffer(512 << 10))
 }
 
 // muchEitherWay has the conn wait in all the calls that send and receive.
 func (s *scene) muchEitherWay() {
-	const much = 2 << 20
+	const much = 3 << 19
 	sends := []struct {
 		name string
 		do   func() (int64, error)
