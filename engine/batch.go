@@ -158,13 +158,14 @@ func (c *Conn) take(p []byte) (ok, first bool, err error) {
 // startSend puts what was accepted into the ring, or sees whether what is
 // there is stuck. Engine thread.
 func (c *Conn) startSend(l *loop) {
+	unseen := l.completed()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case c.byHand || c.flight == nil && c.out == nil || !c.hold():
 	case !c.inRing:
 		c.submitSend(l)
-	case c.turn == l.turns || l.k.SQPending() > 0:
+	case c.turn == l.turns || l.k.SQPending() > 0 || unseen:
 		c.e.postHolding(&c.node, wantSend) // its completion may be under way
 	default:
 		c.stuck = true

@@ -200,6 +200,9 @@ func (l *loop) fetch() bool {
 	return len(l.todo) > 0
 }
 
+// completed reports whether there is a completion that no reap has seen.
+func (l *loop) completed() bool { return len(l.backlog) > 0 || l.k.CQReady() > 0 }
+
 func (l *loop) complete(cqe *ring.CQE) {
 	l.completions++
 	n := l.slots.find(cqe.UserData)
@@ -251,7 +254,7 @@ func (l *loop) expire() {
 func (l *loop) enter() {
 	e := l.e
 	e.judge()
-	if !l.wakes.empty() || e.posted.Load() != nil || l.k.CQReady() > 0 || len(l.backlog) > 0 || l.done() {
+	if !l.wakes.empty() || e.posted.Load() != nil || l.completed() || l.done() {
 		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
 			l.submit()
 		}

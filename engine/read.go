@@ -116,12 +116,12 @@ func (c *Conn) parkUnlessReady() readStep {
 }
 
 // watch has the ring watch the socket for a Read that found nothing, and parks
-// it, unless the ring has just said that there is something.
+// it. For readAsk it has not: the ring has just said that there is something, or
+// the engine is cold by now.
 func (c *Conn) watch() (readStep, error) {
 	c.mu.Lock()
 	err := c.cannot(&c.r)
-	if err != nil || c.armed && c.ready {
-		c.ready = false
+	if err != nil || c.armed && c.ready || !c.armed && !c.mayWatch() {
 		c.mu.Unlock()
 		return readAsk, err
 	}

@@ -146,8 +146,24 @@ func (k *simKernel) Read(fd int, p []byte) (int, error) {
 	s := k.enter(fd, "read", func(s *simSock) { s.readers++ })
 	k.nap()
 	n, err := k.read(s, p)
+	if err == unix.EAGAIN && k.late(s) {
+		k.clock.sleep(time.Millisecond) // the engine hears of it first, most likely
+	}
 	k.nap()
 	return n, err
+}
+
+// late has bytes arrive for a reader that has just been told that there are
+// none, and reports whether they did.
+func (k *simKernel) late(s *simSock) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if s.ended() || !k.flies(s, kindPoll) || !k.chaos(50) {
+		return false
+	}
+	k.hit("late for the reader")
+	k.arrive(s, 1)
+	return true
 }
 
 func (k *simKernel) read(s *simSock, p []byte) (int, error) {
@@ -173,6 +189,14 @@ func (k *simKernel) read(s *simSock, p []byte) (int, error) {
 		return 0, nil
 	}
 	return -1, unix.EAGAIN
+}
+
+// arrive is n bytes from the peer. Called with mu held.
+func (k *simKernel) arrive(s *simSock, n int) {
+	s.arrived += n
+	k.add("socket %d: arrived %d", s.id, s.arrived)
+	k.edge(s, true, false)
+	k.ring()
 }
 
 // enter begins a system call, before it naps.
@@ -443,10 +467,8 @@ func (k *simKernel) peerDoes(s *simSock) {
 		if k.percent(50) {
 			n = 1 + k.rnd.IntN(6*k.plan.piece)
 		}
-		s.arrived += min(n, rcvBuf-s.unread())
 		s.urgent = s.urgent || k.percent(2)
-		k.add("socket %d: arrived %d", s.id, s.arrived)
-		k.edge(s, true, false)
+		k.arrive(s, min(n, rcvBuf-s.unread()))
 	case p < 85:
 		if s.wrote > 0 {
 			some := k.plan.sndBuf

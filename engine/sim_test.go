@@ -77,7 +77,7 @@ var simStates = []string{
 	"read deadline", "write deadline", "accept deadline", "read reset", "partial write",
 	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
 	"Close with unread bytes", "engine died",
-	"netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",
+	"late for the reader", "netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
 	"accept in the ring", "accept in the netpoller", "duplicated", "listener shared",

@@ -89,7 +89,11 @@ func (u *simConn) meddle(rnd *rand.Rand) {
 			u.close()
 			return
 		}
-		switch p := rnd.IntN(100); {
+		p := rnd.IntN(100)
+		if u.r.plan.chatty {
+			p /= 2 // none of what would share the socket or close it
+		}
+		switch {
 		case p < 40:
 			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(3) > 0, rnd.IntN(3) > 0)
 		case p < 50:
