@@ -213,6 +213,43 @@ func TestBehaviourEOF(t *testing.T) {
 	})
 }
 
+// TestBehaviourUrgent has Reads stop at urgent bytes, which are not theirs, and go
+// on after them, whether or not anything else comes.
+func TestBehaviourUrgent(t *testing.T) {
+	compareConns(t, "tcp4 tcp6", func(s *scene) {
+		urgent := func(data string) { // the last of them
+			s.control(s.peer, func(fd int) { s.must(unix.Sendto(fd, []byte(data), unix.MSG_OOB, nil)) })
+		}
+		parked := s.start(func() string { return s.doRead(100) })
+		parked.asleep()
+		urgent("!")
+		parked.blocked("urgent byte alone")
+		s.peerWrite("x")
+		parked.result("Read")
+		for range 3 {
+			urgent("before!")
+			s.peerWrite("after")
+			s.readFull("both", len("beforeafter"))
+			two := s.start(func() string { // each may find a part
+				b := make([]byte, 100)
+				n := 0
+				for n < len("beforeafter") {
+					m, err := s.conn.Read(b[n:])
+					if s.must(err); m == 0 {
+						return "nothing"
+					}
+					n += m
+				}
+				return string(b[:n])
+			})
+			two.asleep()
+			urgent("before!")
+			s.peerWrite("after")
+			two.result("both, parked")
+		}
+	})
+}
+
 func TestBehaviourZeroLength(t *testing.T) {
 	compareConns(t, allStreams, func(s *scene) {
 		empty := func(state string) {

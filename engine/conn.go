@@ -47,7 +47,6 @@ type Conn struct {
 	closed bool
 	armed  bool          // a poll is requested or in flight
 	ready  bool          // it has told of something since a Read last asked
-	eager  bool          // the socket has an end, an error or urgent data: Reads ask first
 	shared bool          // others may reach the socket
 	barred bool          // the kernel has refused the poll: the netpoller serves
 	known  bool          // the engine has heard of the conn

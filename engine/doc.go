@@ -40,20 +40,20 @@
 //
 // # The read half of a Conn
 //
-// On a hot engine it is idle or armed with a multishot poll, which stays armed
-// while the engine is hot. A poll tells of changes only, once each. So the half
-// notes in ready that it was told, and clears that before it asks the socket:
-// what comes during the recv(2) is told again.
+// A Read asks the socket by recv(2) before it waits for it. On a hot engine it
+// then waits for a multishot poll, which stays armed while the engine is hot. A
+// poll tells of changes only, once each. So the half notes in ready that it was
+// told, and clears that before it asks: what comes during the recv(2) is told
+// again.
 //
 //	idle         -- Read found nothing, engine hot ---> armed
 //	armed        -- completion -----------------------> armed, ready
 //	armed, ready -- Read is about to ask the socket --> armed
 //	armed        -- completion without F_MORE --------> idle
 //
-// A Read of an armed half that is not ready parks without asking: a recv(2) that
-// filled less than its slice has emptied the socket, and one that filled it sets
-// ready itself. That does not hold once the socket has an end, an error or urgent
-// data (eager), nor where others read, too (shared): then Reads ask first.
+// Not even a recv(2) that filled less than its slice spares the next Read the
+// question: it may have met urgent data, and the events of a poll do not say so,
+// for the kernel's wake-up claims POLLPRI with every segment.
 //
 // Unix sockets wait in the netpoller.
 //

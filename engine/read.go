@@ -31,99 +31,67 @@ func (c *Conn) Read(p []byte) (int, error) {
 // into the netpoller is the deepest, and begins here: from further down, the
 // 4 KB that net/http's goroutines mostly start with would have to grow.
 func (c *Conn) read(p []byte) (int, error) {
+	if len(p) == 0 {
+		if c.refs.closed() {
+			return 0, net.ErrClosed
+		}
+		return 0, nil
+	}
 	woken := false // by the ring
 	for {
-		next, err := c.look(len(p))
+		poll, err := c.look()
 		if err != nil {
 			return 0, err
 		}
-		var n int
-		switch next {
-		case readNothing:
-			return 0, nil
-		case readAsk, readPoll:
-			n, err = c.readIdle(p, next == readPoll)
-			if err == errNoPoller {
-				c.enterPoller()
-				continue
-			}
-			if err != unix.EAGAIN {
-				c.moved.read(n, woken)
-				if n == len(p) || n <= 0 {
-					c.askAgain()
-				}
-				return n, err
-			}
-			next, err = c.watch()
+		n, err := c.ask(p, poll)
+		switch err {
+		default:
+			c.moved.read(n, woken)
+			return n, err
+		case errNoPoller:
+			c.enterPoller()
+		case unix.EAGAIN:
+			parked, err := c.watch()
 			if err != nil {
 				return 0, err
 			}
-			if next == readAsk {
+			if !parked {
 				continue
 			}
+			c.r.sleep()
+			if c.r.err != nil {
+				return 0, c.r.err
+			}
+			woken = true
 		}
-		c.r.sleep()
-		if c.r.err != nil {
-			return 0, c.r.err
-		}
-		woken = true
 	}
 }
 
-// readStep is what a Read does next.
-type readStep uint8
-
-const (
-	readNothing readStep = iota
-	readAsk              // ask the socket, and wait on the ring if there is nothing
-	readPoll             // ask the socket, and wait in the netpoller
-	readSleep            // until the half is woken
-)
-
-// look decides how a Read of size bytes begins, or why it cannot. For
-// readSleep it has parked the half.
-func (c *Conn) look(size int) (readStep, error) {
-	if size == 0 {
-		if c.refs.closed() {
-			return readNothing, net.ErrClosed
-		}
-		return readNothing, nil
-	}
+// look decides whether a Read that has to wait does so in the netpoller, or why
+// there is none.
+func (c *Conn) look() (poll bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.cannot(&c.r); err != nil {
-		return readNothing, err
+		return false, err
 	}
 	if err := c.rerr; err != nil {
 		c.rerr, c.lost = nil, nil
-		return readNothing, err
-	}
-	if c.barred || !c.mayWatch() {
-		return readPoll, nil
-	}
-	return c.parkUnlessReady(), nil
-}
-
-// parkUnlessReady parks a Read on an armed poll that has nothing to tell.
-// Called with mu held.
-func (c *Conn) parkUnlessReady() readStep {
-	if c.armed && !c.ready && !c.eager && !c.shared {
-		c.r.park(waitRing)
-		return readSleep
+		return false, err
 	}
 	c.ready = false // before the system call, so that what comes during it is not missed
-	return readAsk
+	return c.barred || !c.mayWatch(), nil
 }
 
 // watch has the ring watch the socket for a Read that found nothing, and parks
-// it. For readAsk it has not: the ring has just said that there is something, or
-// the engine is cold by now.
-func (c *Conn) watch() (readStep, error) {
+// it, unless the ring has just said that there is something or the engine is cold
+// by now.
+func (c *Conn) watch() (parked bool, err error) {
 	c.mu.Lock()
-	err := c.cannot(&c.r)
+	err = c.cannot(&c.r)
 	if err != nil || c.armed && c.ready || !c.armed && !c.mayWatch() {
 		c.mu.Unlock()
-		return readAsk, err
+		return false, err
 	}
 	armed := c.armed
 	if !armed {
@@ -135,13 +103,13 @@ func (c *Conn) watch() (readStep, error) {
 	if !armed {
 		c.e.post(&c.node, wantWatch)
 	}
-	return readSleep, nil
+	return true, nil
 }
 
-// readIdle asks the socket. With poll it waits in the netpoller until there
-// is something, or returns errNoPoller if it cannot yet; else it returns a bare
+// ask asks the socket. With poll it waits in the netpoller until there is
+// something, or returns errNoPoller if it cannot yet; else it returns a bare
 // EAGAIN, for the ring to watch.
-func (c *Conn) readIdle(p []byte, poll bool) (int, error) {
+func (c *Conn) ask(p []byte, poll bool) (int, error) {
 	if !c.acquire() {
 		return 0, net.ErrClosed
 	}
@@ -225,23 +193,6 @@ func (c *Conn) recv() bool {
 	}
 }
 
-// askAgain has the next Read ask the socket. A recv(2) that filled its slice may
-// have left something that the ring does not tell again; a shorter one has
-// emptied the socket.
-func (c *Conn) askAgain() {
-	c.mu.Lock()
-	c.ready = true
-	c.mu.Unlock()
-}
-
-// pollEvents are what a Read waits for, and what makes it ask the socket each
-// time from then on: the end, an error, and urgent data, at which recv(2)
-// stops short.
-const (
-	pollEnds   = unix.POLLRDHUP | unix.POLLHUP | unix.POLLERR | unix.POLLPRI
-	pollEvents = unix.POLLIN | unix.POLLRDHUP | unix.POLLPRI
-)
-
 // arm starts the poll that tells when the socket has something. It takes no
 // bytes: they stay in the socket until a Read of the caller's. Engine thread.
 func (c *Conn) arm(l *loop) {
@@ -249,7 +200,7 @@ func (c *Conn) arm(l *loop) {
 		return
 	}
 	s, ud := l.start(&c.node, kindPoll)
-	s.PrepPollMultishot(int32(c.fd), pollEvents, ud)
+	s.PrepPollMultishot(int32(c.fd), unix.POLLIN|unix.POLLRDHUP, ud)
 }
 
 // readable takes a completion of the armed poll. Engine thread, with mu held.
@@ -259,7 +210,6 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 		l.e.gears.receives++
 	}
 	c.ready = true
-	c.eager = c.eager || cqe.Res&pollEnds != 0 && cqe.Res > 0
 	c.barred = c.barred || cqe.Res < 0 && unix.Errno(-cqe.Res) != unix.ECANCELED
 	if !cqe.More() {
 		c.armed = false

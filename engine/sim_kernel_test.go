@@ -479,9 +479,6 @@ func (k *simKernel) tell(r *simReq) {
 	if s.rst || s.soErr != 0 {
 		events |= unix.POLLERR | unix.POLLHUP
 	}
-	if s.urgent {
-		events |= unix.POLLPRI
-	}
 	k.post(r, events, 0, !k.chaos(5))
 }
 
