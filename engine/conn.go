@@ -43,16 +43,15 @@ type Conn struct {
 
 	mu     sync.Mutex
 	dead   error // what the engine died of
-	rerr   error // what a batched send met, for the next Read
 	closed bool
 	armed  bool          // a poll is requested or in flight
 	ready  bool          // it has told of something since a Read last asked
 	shared bool          // others may reach the socket
 	barred bool          // the kernel has refused the poll: the netpoller serves
 	known  bool          // the engine has heard of the conn
-	lags   bool          // who drops the last reference closes the descriptor
-	idle   chan struct{} // else Close waits here for that
-	batches
+	idle   chan struct{} // Close waits here for the last reference
+	outgoing
+	fate
 	r, w half
 }
 
@@ -162,7 +161,7 @@ func (c *Conn) enterPoller() {
 // one. Not if others know its number. Called with rmu and mu held.
 func (c *Conn) leavePoller() {
 	p := c.poller()
-	if p == nil || c.shared || !c.e.gears.leaves(c.left) || c.flight != nil || c.out != nil || !c.refs.seize() {
+	if p == nil || c.shared || !c.e.gears.leaves(c.left) || !c.flushed() || !c.refs.seize() {
 		return
 	}
 	if fd, err := c.e.k.Dup(c.fd); err == nil {
@@ -213,8 +212,8 @@ func (c *Conn) serve(l *loop, w want) {
 	if w&wantEnd != 0 {
 		c.end(l)
 	}
-	if w&wantUnsend != 0 {
-		c.giveUp(l)
+	if w&wantCancelSend != 0 {
+		c.cancelSend(l)
 	}
 	if c.ended {
 		return // and so is whatever a caller asked for too late
@@ -228,17 +227,11 @@ func (c *Conn) serve(l *loop, w want) {
 	c.settle(l)
 }
 
-// end cancels the poll of a closed conn, and wakes who waits for a completion
-// that will not come. Sends that are stuck get a while to end. Engine thread.
+// end cancels the poll of a closed conn. Engine thread.
 func (c *Conn) end(l *loop) {
 	c.ended = true
 	if c.node.isFlying(kindPoll) {
 		l.cancel(&c.node, kindPoll)
-	}
-	if c.node.isFlying(kindSend) {
-		c.mu.Lock()
-		c.lastFor(closeTime)
-		c.mu.Unlock()
 	}
 	c.settle(l)
 }
@@ -263,7 +256,6 @@ func (c *Conn) settle(l *loop) {
 	c.mu.Unlock()
 	if closed {
 		l.slots.vacate(&c.node)
-		l.e.timers.drop(&c.last)
 	}
 	if c.held {
 		c.held = false
@@ -296,7 +288,7 @@ func (c *Conn) fail(err error) {
 	c.armed, c.dead = false, err
 	c.r.wake(err)
 	c.w.wake(err)
-	c.release()
+	c.releaseFlushers()
 	shared := c.shared
 	c.mu.Unlock()
 	if !shared { // others may go on with the socket
@@ -304,30 +296,39 @@ func (c *Conn) fail(err error) {
 	}
 }
 
-// Shutdown shuts one direction down: unix.SHUT_RD or unix.SHUT_WR.
+// Shutdown shuts one direction down: unix.SHUT_RD or unix.SHUT_WR. What Write has
+// accepted is in the kernel by then. If it cannot be, the kernel being short of
+// memory, the end follows it later.
 func (c *Conn) Shutdown(how int) error {
-	c.mu.Lock()
-	closed := c.closed
-	c.mu.Unlock()
-	if closed {
-		return net.ErrClosed
-	}
 	if how == unix.SHUT_RD {
 		return c.shutdown(how)
 	}
-	if !c.lastSends() {
-		return nil // the engine will
+	c.fails() // what is written now must fail at once
+	if c.refs.closed() {
+		return net.ErrClosed
 	}
+	if c.flush(false) {
+		return c.shutdownWrite()
+	}
+	go func() {
+		c.flush(true)
+		_ = c.shutdownWrite()
+	}()
+	return nil
+}
+
+// shutdownWrite shuts the writing half down after flush.
+func (c *Conn) shutdownWrite() error {
 	c.mu.Lock()
 	gone, closed := c.gone, c.closed
 	c.mu.Unlock()
 	switch {
-	case gone && closed: // Close has given up what was stuck
+	case closed:
 		return net.ErrClosed
 	case gone:
 		return os.NewSyscallError("shutdown", unix.ENOTCONN) // as after a reset
 	}
-	return c.shutdown(how)
+	return c.shutdown(unix.SHUT_WR)
 }
 
 func (c *Conn) shutdown(how int) error {
@@ -370,10 +371,6 @@ func (c *Conn) dropLast() (idle chan<- struct{}) {
 	c.unlist()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.lags {
-		go c.closeFD() // with SO_LINGER it may block
-		return nil
-	}
 	return c.idle
 }
 
@@ -385,16 +382,37 @@ func (c *Conn) unlist() {
 	c.e.loaded()
 }
 
+// closeTime is how long a closed conn may go on with what Write had accepted.
+const closeTime = time.Minute
+
 // Close ends the conn: parked calls return net.ErrClosed, and the socket is
 // closed by close(2) before Close returns, with a FIN, or a RST if something
 // was left unread. What Write has accepted is in the kernel by then, unless the
-// kernel is short of memory: then it goes on for up to closeTime, and close(2)
-// comes after it. A second Close returns net.ErrClosed.
+// kernel is short of memory: then Close returns, and a goroutine waits for that
+// for up to closeTime and calls close(2). A second Close returns net.ErrClosed.
 func (c *Conn) Close() error {
 	if !c.beginClose() {
 		return net.ErrClosed
 	}
-	c.flush()
+	if c.flush(false) {
+		lost := c.tellLost()
+		if err := c.endClose(); err != nil {
+			return err
+		}
+		return lost
+	}
+	c.refs.close() // nobody else may use the descriptor meanwhile
+	go func() {
+		t := time.AfterFunc(closeTime, func() { c.e.post(&c.node, wantCancelSend) })
+		c.flush(true)
+		t.Stop()
+		_ = c.endClose()
+	}()
+	return nil
+}
+
+// endClose is Close after flush.
+func (c *Conn) endClose() error {
 	p := c.planClose()
 	c.e.timers.drop(&c.r.timer)
 	c.e.timers.drop(&c.w.timer)
@@ -404,17 +422,22 @@ func (c *Conn) Close() error {
 	}
 	switch {
 	case !p.known:
-	case !p.flying:
+	case !p.armed:
 		c.e.postQuietly(&c.node, wantEnd) // only to free the slot
 	default:
 		// Not shutdown(2), which would be faster: where close(2) resets, for
 		// SO_LINGER or for bytes left unread, no FIN must come first.
 		c.e.post(&c.node, wantEnd)
 	}
-	if err := os.NewSyscallError("close", c.closeLast()); err != nil {
-		return err
-	}
-	return p.lost
+	return os.NewSyscallError("close", c.closeLast())
+}
+
+// tellLost is why accepted bytes were lost, if nobody has been told. A Write
+// under way gets its own error.
+func (c *Conn) tellLost() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.tell("write")
 }
 
 // beginClose marks the conn closed, once, and ends the waits of Reads and
@@ -433,23 +456,16 @@ func (c *Conn) beginClose() bool {
 
 // closing is what Close finds of a conn.
 type closing struct {
-	known  bool // to the engine
-	flying bool // a request is in flight
-	reset  bool // accepted bytes were lost
-	lost   error
+	known bool // to the engine
+	armed bool // a poll is to be cancelled
+	reset bool // accepted bytes were lost
 }
 
-// planClose looks at what there is to end, after flush.
+// planClose looks at what there is to end.
 func (c *Conn) planClose() closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	stuck := c.flight != nil
-	p := closing{known: c.known, flying: c.armed || stuck, reset: c.gone, lost: c.lost}
-	c.lags = stuck // Close must not be kept by it
-	if c.lost != nil {
-		c.lost, c.rerr = nil, nil // a Write under way gets its own error
-	}
-	return p
+	return closing{known: c.known, armed: c.armed, reset: c.gone}
 }
 
 // closeLast drops the owner's reference and, when all others have been
@@ -464,14 +480,8 @@ func (c *Conn) closeLast() error {
 	}
 	if c.refs.release() {
 		c.unlist()
-		return c.closeFD()
+	} else {
+		c.e.wait(idle)
 	}
-	c.mu.Lock()
-	lags := c.lags
-	c.mu.Unlock()
-	if lags {
-		return nil
-	}
-	c.e.wait(idle)
 	return c.closeFD()
 }

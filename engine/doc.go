@@ -19,7 +19,7 @@
 // process, a raw system call. So the ring takes no bytes from a socket, it only
 // says that there are some, and each Read is a recv(2) of its caller's, into the
 // caller's slice. It holds conns accepted ahead (Listener) and what Write has
-// accepted (batches) for the sockets that are the engine's alone. Once a
+// accepted (outgoing) for the sockets that are the engine's alone. Once a
 // descriptor has been shown, or a copy made, a conn is shared, and a listener
 // too: see Conn.share and Listener.Share. Nothing else depends on who has the
 // socket: nobody changes an option of it, or its mode, to get an effect.
@@ -61,7 +61,7 @@
 //
 // Write calls send(2) itself and waits in the netpoller for room. On a hot
 // engine that is awake, small Writes are copied instead, and sent in the
-// engine's next enter: see batches, also for what Close, CloseWrite and raw
+// engine's next enter: see outgoing, also for what Close, CloseWrite and raw
 // access do about them.
 //
 // # Close

@@ -33,14 +33,14 @@ func isAccept(ud ring.UserData) bool {
 type want uint32
 
 const (
-	wantWatch   want = 1 << iota // arm the poll of the read half
-	wantSend                     // send what Write has accepted
-	wantAccept                   // have as many accepts in flight as Accept asked for
-	wantIdle                     // cancel the accepts
-	wantUnsend                   // cancel the send of a closed conn
-	wantEnd                      // closed: cancel what is armed, then free the slot
-	wantNothing = 0
-	queued      = 1 << 31 // the node is on the posted stack
+	wantWatch      want = 1 << iota // arm the poll of the read half
+	wantSend                        // send what Write has accepted
+	wantAccept                      // have as many accepts in flight as Accept asked for
+	wantIdle                        // cancel the accepts
+	wantCancelSend                  // give up the send of a closed conn
+	wantEnd                         // closed: cancel what is armed, then free the slot
+	wantNothing    = 0
+	queued         = 1 << 31 // the node is on the posted stack
 )
 
 // handler is what a node belongs to. The engine's thread calls all methods.

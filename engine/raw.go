@@ -33,7 +33,7 @@ func (c *Conn) share() {
 	c.shared = true
 	c.intoPoller()
 	c.mu.Unlock()
-	c.flush()
+	c.flush(false)
 }
 
 // RawControl is Control for code that may do anything to the socket.

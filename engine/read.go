@@ -75,8 +75,7 @@ func (c *Conn) look() (poll bool, err error) {
 	if err := c.cannot(&c.r); err != nil {
 		return false, err
 	}
-	if err := c.rerr; err != nil {
-		c.rerr, c.lost = nil, nil
+	if err := c.tell("read"); err != nil {
 		return false, err
 	}
 	c.ready = false // before the system call, so that what comes during it is not missed

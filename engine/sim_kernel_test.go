@@ -281,10 +281,13 @@ func (k *simKernel) issue(s ring.SQE) {
 	}
 	r.seen = -1 // a poll looks first
 	k.reqs = append(k.reqs, r)
-	if r.kind == kindSend && s.Flags&ring.SQEAsync == 0 && k.hasCause(r) && !k.chaos(20) {
+	if r.kind == kindSend && (r.impatient() || k.hasCause(r) && !k.chaos(20)) {
 		k.send(r) // at once, if it can be
 	}
 }
+
+// impatient reports whether r is a send that does not wait for room.
+func (r *simReq) impatient() bool { return r.sqe.OpFlags&unix.MSG_DONTWAIT != 0 }
 
 // bind finds what a request is about, and that it is what the engine thinks.
 func (k *simKernel) bind(r *simReq) bool {
@@ -317,7 +320,7 @@ func (k *simKernel) bind(r *simReq) bool {
 // bindSend looks at the batch, which has to stay as it is meanwhile.
 func (k *simKernel) bindSend(r *simReq, c *Conn) bool {
 	k.hit("batch in the ring")
-	if r.sqe.Flags&ring.SQEAsync != 0 {
+	if !r.impatient() {
 		k.hit("send is stuck")
 	}
 	if r.sock.writers > 0 {
@@ -444,6 +447,9 @@ func (k *simKernel) hasCause(r *simReq) bool {
 func (k *simKernel) proceed(r *simReq) {
 	if r.cancelled && (!k.hasCause(r) || k.percent(60)) {
 		k.hit("cancelled " + r.sqe.Opcode.String())
+		if r.kind == kindSend {
+			r.sock.sendCancelled = true
+		}
 		k.post(r, -int(unix.ECANCELED), 0, false)
 		return
 	}
@@ -507,7 +513,7 @@ func (k *simKernel) send(r *simReq) {
 	if c := s.conn; c.flight != r.flight || len(c.flight.b) != len(r.buf) {
 		k.fail("the batch of socket %d was touched in flight", s.id)
 	} else if c.mu.TryLock() { // else it is the engine who has it
-		if len(c.flusher) > 0 {
+		if len(c.flushers) > 0 {
 			k.hit("flush waits")
 		}
 		if c.w.waiting && c.w.state == waitDrain {
@@ -523,7 +529,7 @@ func (k *simKernel) send(r *simReq) {
 		return
 	}
 	n, err := k.putBatch(s, r.buf)
-	if err == unix.EAGAIN {
+	if err == unix.EAGAIN && !r.impatient() {
 		return
 	}
 	if err != nil {

@@ -26,7 +26,9 @@ func (u *simConn) raiseFloor() int {
 
 // excused reports whether accepted bytes may be lost: the peer is told by a
 // reset, or did it. Called with the kernel's mu held.
-func (u *simConn) excused() bool { return u.s.sendErr || u.s.linger0 || u.r.k.dead }
+func (u *simConn) excused() bool {
+	return u.s.sendErr || u.s.sendCancelled || u.s.linger0 || u.r.k.dead
+}
 
 // simStuck is a send that is, as a Write finds it.
 type simStuck struct {
@@ -38,7 +40,7 @@ type simStuck struct {
 func (u *simConn) stuck() (s simStuck) {
 	u.c.mu.Lock()
 	defer u.c.mu.Unlock()
-	if u.c.stuck {
+	if u.c.state.waits() {
 		s.flight = u.c.flight
 	}
 	if u.c.out != nil {
@@ -70,10 +72,10 @@ func (u *simConn) toldReset() bool {
 // pending is how much the conn has accepted and not yet heard of, or -1 if
 // that cannot be told, and whether some of it is in the ring. The kernel's mu
 // is held when it returns.
-func (u *simConn) pending() (n int, inRing bool) {
+func (u *simConn) pending() (n int, submitted bool) {
 	u.c.mu.Lock()
 	defer u.c.mu.Unlock()
-	if u.c.byHand { // and its bytes are with who sends them
+	if u.c.state == byHand { // and its bytes are with who sends them
 		n = -1
 	} else {
 		for _, b := range []*batch{u.c.flight, u.c.out} {
@@ -83,7 +85,7 @@ func (u *simConn) pending() (n int, inRing bool) {
 		}
 	}
 	u.r.k.mu.Lock()
-	return n, u.c.inRing
+	return n, u.c.state == inRing || u.c.state > left
 }
 
 // checkAccepted looks where the bytes are that were written. For the writer.
@@ -140,7 +142,7 @@ func (u *simConn) checkTold() {
 		return
 	}
 	// A Close that leaves a send stuck may be too early to hear.
-	if s.sendReset.before(u.closeBegan) && u.closes > 0 && u.resets == 0 && u.c.lost == nil {
+	if s.sendReset.before(u.closeBegan) && u.closes > 0 && u.resets == 0 && u.c.untold == 0 {
 		u.r.fail("%v: nobody was told the reset that a batch met", u)
 	}
 	if u.resets > s.resets {
@@ -158,6 +160,8 @@ func (r *simRun) checkClosed() {
 			r.fail("%v was closed, and its descriptor was not", u)
 		case missing > 0 && !u.excused():
 			r.fail("%v: %d bytes of %d were never sent", u, missing, s.floor)
+		case missing > 0 && s.sendCancelled && !s.sendErr && !s.linger0 && !r.k.dead:
+			r.fail("%v: %d bytes of %d were given up without a reset", u, missing, s.floor)
 		case missing > 0 && s.linger0:
 			r.hit("gave up a stuck send")
 		}

@@ -38,13 +38,14 @@ type simSock struct {
 	readResets     int  // and of these to the read side
 
 	// To the peer.
-	room, wrote  int
-	partial      bool // the last send was short: the next is no new one
-	full         bool // somebody found it so
-	told, toldAt int  // what SendRoom said last, and what had been written then
-	floor        int  // what must have been sent before a FIN
-	sendErr      bool // a batched send failed
-	sendReset    simMoment
+	room, wrote   int
+	partial       bool // the last send was short: the next is no new one
+	full          bool // somebody found it so
+	told, toldAt  int  // what SendRoom said last, and what had been written then
+	floor         int  // what must have been sent before a FIN
+	sendErr       bool // a batched send failed
+	sendCancelled bool // a batched send was cancelled
+	sendReset     simMoment
 
 	// Callers in read(2) and write(2), and pollers.
 	readers, writers int
@@ -231,7 +232,7 @@ func (k *simKernel) write(fd int, s *simSock, p []byte) (int, error) {
 	if k.chaos(10) {
 		return -1, unix.EINTR
 	}
-	if c := s.conn; c != nil && c.byHand { // by this very caller
+	if c := s.conn; c != nil && c.state == byHand { // by this very caller
 		k.hit("batch by hand")
 		return k.putBatch(s, p)
 	}

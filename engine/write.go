@@ -10,8 +10,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxWrite bounds one send(2), as package net does.
-const maxWrite = 1 << 30
+// The writing half of a Conn on the callers' side, but for land, loseFlight and
+// releaseFlushers, which the engine calls, too.
+
+const (
+	batchWrite = 8 << 10 // Writes above are not worth the copy
+
+	// What the kernel charges a send buffer for beside the bytes, roughly
+	// twice over: a header for each send.
+	sendOverhead = 2048
+
+	maxWrite = 1 << 30 // bounds one send(2), as package net does
+)
 
 // Write writes p and returns when the kernel has it all, or, on a hot engine,
 // when the conn has copied it. On an error it returns how many bytes the peer
@@ -33,6 +43,62 @@ func (c *Conn) Write(p []byte) (int, error) {
 	n, err := c.write(p)
 	c.moved.add(n)
 	return n, err
+}
+
+// mayBatch reports whether a Write of n bytes is one to accept: the engine is
+// awake, will enter soon, and the socket has room. Called with wmu held.
+func (c *Conn) mayBatch(n int) bool {
+	if n == 0 || n > batchWrite || c.e.asleep.Load() || !c.mayWatch() {
+		return false
+	}
+	if c.credit < n+sendOverhead {
+		if !c.acquire() {
+			return false
+		}
+		// Half, for what the kernel charges beside the bytes; and what is on
+		// its way is not in it yet.
+		c.credit = c.e.k.SendRoom(c.fd)/2 - 2*(batchBytes+sendOverhead)
+		c.drop()
+	}
+	return c.credit >= n+sendOverhead
+}
+
+// accept copies p to what the engine sends next, or reports that Write has to
+// ask the kernel. Called with wmu held.
+func (c *Conn) accept(p []byte) (bool, error) {
+	ok, first, err := c.take(p)
+	if first {
+		c.e.post(&c.node, wantSend)
+	}
+	return ok, err
+}
+
+// take is accept, and reports whether the engine must be told of it.
+func (c *Conn) take(p []byte) (ok, first bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.cannot(&c.w); err != nil {
+		return false, false, err
+	}
+	// Without an armed poll nobody would hear of a reset meanwhile. What others
+	// write to the socket must not overtake p.
+	if !c.armed || c.shared || c.broken || c.state.waits() || c.out != nil && len(c.out.b)+len(p) > batchBytes {
+		return false, false, nil
+	}
+	b := c.out
+	if b == nil {
+		b = newBatch()
+	}
+	if !b.add(p) { // the kernel has the words for it
+		if c.out == nil {
+			b.free()
+		}
+		return false, false, nil
+	}
+	c.out = b
+	c.credit -= len(p) + sendOverhead
+	c.known = true
+	return true, b.writes == 1 && c.state == landed, nil
 }
 
 // write has the kernel take p. Called with wmu held.
@@ -95,31 +161,185 @@ func (c *Conn) sendAll() bool {
 // reported once by the kernel, to whoever comes first: where that was a
 // batched send, and no Read has returned it yet, it is the writer's.
 func (c *Conn) writeError(call string, err error) error {
-	if c.refs.closed() {
+	errno, ok := err.(unix.Errno)
+	switch {
+	case c.refs.closed():
 		return net.ErrClosed // whatever the socket says by now
-	}
-	if err == unix.EFAULT { // the caller's alone
+	case !ok || errno == unix.EFAULT: // the caller's alone
 		return os.NewSyscallError(call, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.broken = true
-	return os.NewSyscallError(call, c.takeReset(err))
+	c.refuse()
+	return os.NewSyscallError(call, c.reset(errno))
 }
 
 // fails has later Writes ask the kernel themselves, after an error that does
 // not pass.
 func (c *Conn) fails() {
 	c.mu.Lock()
-	c.broken = true
-	c.mu.Unlock()
+	defer c.mu.Unlock()
+	c.refuse()
 }
 
-// takeReset turns an EPIPE into the reset behind it, if a batched send met
-// that. Called with mu held.
-func (c *Conn) takeReset(err error) error {
-	if reset, ok := c.rerr.(*os.SyscallError); ok && err == unix.EPIPE {
-		c.rerr, c.lost, err = nil, nil, reset.Err
+// drain waits until the kernel has all that was accepted. Called with wmu
+// held.
+func (c *Conn) drain() error {
+	for {
+		b, err := c.drainStep()
+		switch {
+		case err != nil:
+			return err
+		case b != nil:
+			c.sendByHand(b)
+		default:
+			if done, err := c.awaitLanding(); done || err != nil {
+				return err
+			}
+		}
 	}
-	return err
+}
+
+// drainStep returns a batch for the caller to send, if one is next, or why
+// nothing more can be written.
+func (c *Conn) drainStep() (*batch, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.cannot(&c.w); err != nil {
+		return nil, err
+	}
+	if c.gone {
+		return nil, os.NewSyscallError("write", c.reset(unix.EPIPE))
+	}
+	return c.takeOut(), nil
+}
+
+// takeOut makes what is next the flight of the caller, who has to call
+// sendByHand with it. It returns nil if nothing is, or another flight is on its
+// way. Called with mu held.
+func (c *Conn) takeOut() *batch {
+	if c.state != landed || c.out == nil {
+		return nil
+	}
+	c.flight, c.out, c.state = c.out, nil, byHand
+	return c.flight
+}
+
+// awaitLanding waits until a flight has landed, and reports whether there was
+// none and nothing is left to send.
+func (c *Conn) awaitLanding() (done bool, err error) {
+	if !c.parkUntilLanded() {
+		return true, nil
+	}
+	c.w.sleep()
+	return false, c.w.err
+}
+
+func (c *Conn) parkUntilLanded() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flushed() {
+		return false
+	}
+	c.w.park(waitDrain)
+	return true
+}
+
+// sendByHand sends a flight that takeOut returned, from the caller's thread.
+func (c *Conn) sendByHand(b *batch) {
+	var err error
+	for len(b.b) > 0 && (err == nil || err == unix.EINTR) {
+		var n int
+		n, err = c.e.k.Write(c.fd, b.b)
+		b.b = b.b[max(n, 0):]
+	}
+	if c.landByHand(err) {
+		c.e.post(&c.node, wantSend)
+	}
+}
+
+// landByHand ends a flight by hand, whose last send returned err, and reports
+// whether there is something for the engine to send.
+func (c *Conn) landByHand(err error) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	errno, _ := err.(unix.Errno)
+	switch {
+	case len(c.flight.b) == 0:
+		c.land()
+	case errno == unix.EAGAIN:
+		c.state = left
+	default:
+		c.loseFlight(errno)
+	}
+	return !c.flushed()
+}
+
+// land ends a flight. Called with mu held.
+func (c *Conn) land() {
+	c.flight.free()
+	c.flight, c.state = nil, landed
+	if c.out != nil {
+		return // whoever is here sends it next, or has the engine do so
+	}
+	if c.w.state == waitDrain {
+		c.w.wake(nil)
+	}
+	c.releaseFlushers()
+}
+
+// loseFlight drops what was accepted. Called with mu held.
+func (c *Conn) loseFlight(errno unix.Errno) {
+	if c.out != nil {
+		c.out.free()
+		c.out = nil
+	}
+	c.land()
+	c.lose(errno)
+	if c.untold != 0 && c.r.state == waitRing {
+		c.r.wake(nil)
+	}
+}
+
+// flush waits like drain, but holds no lock of the writers'. It reports whether
+// the kernel has all: an impatient one returns false when the send is stuck,
+// for which the peer, who may not read, decides how long it takes.
+func (c *Conn) flush(patient bool) bool {
+	for {
+		b, ch, done := c.flushStep(patient)
+		switch {
+		case b != nil:
+			c.sendByHand(b)
+		case ch != nil:
+			c.e.wait(ch)
+		default:
+			return done
+		}
+	}
+}
+
+// flushStep returns a batch for the caller to send, or what to wait for, or
+// that there is nothing to do, and whether all is done.
+func (c *Conn) flushStep(patient bool) (b *batch, ch chan struct{}, done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.flushed() || c.dead != nil && c.state != byHand:
+		return nil, nil, true
+	case c.state > left && !patient: // the engine has it
+		return nil, nil, false
+	}
+	if b = c.takeOut(); b == nil {
+		ch = newToken()
+		c.flushers = append(c.flushers, ch)
+	}
+	return b, ch, false
+}
+
+// releaseFlushers has those in flush look again. Called with mu held.
+func (c *Conn) releaseFlushers() {
+	for _, ch := range c.flushers {
+		c.e.ready(ch)
+	}
+	c.flushers = nil
 }
