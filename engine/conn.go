@@ -44,12 +44,10 @@ type Conn struct {
 	mu     sync.Mutex
 	dead   error // what the engine died of
 	closed bool
-	armed  bool          // a poll is requested or in flight
-	ready  bool          // it has told of something since a Read last asked
 	shared bool          // others may reach the socket
-	barred bool          // the kernel has refused the poll: the netpoller serves
 	known  bool          // the engine has heard of the conn
 	idle   chan struct{} // Close waits here for the last reference
+	poll   pollState
 	outgoing
 	fate
 	r, w half
@@ -285,10 +283,10 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 // fail ends all waits because the engine died.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
-	c.armed, c.dead = false, err
+	c.poll, c.dead = pollIdle, err
 	c.r.wake(err)
 	c.w.wake(err)
-	c.releaseFlushers()
+	c.flushers.release(c.e)
 	shared := c.shared
 	c.mu.Unlock()
 	if !shared { // others may go on with the socket
@@ -320,12 +318,12 @@ func (c *Conn) Shutdown(how int) error {
 // shutdownWrite shuts the writing half down after flush.
 func (c *Conn) shutdownWrite() error {
 	c.mu.Lock()
-	gone, closed := c.gone, c.closed
+	damage, closed := c.damage, c.closed
 	c.mu.Unlock()
 	switch {
 	case closed:
 		return net.ErrClosed
-	case gone:
+	case damage == holed:
 		return os.NewSyscallError("shutdown", unix.ENOTCONN) // as after a reset
 	}
 	return c.shutdown(unix.SHUT_WR)
@@ -465,7 +463,7 @@ type closing struct {
 func (c *Conn) planClose() closing {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return closing{known: c.known, armed: c.armed, reset: c.gone}
+	return closing{known: c.known, armed: c.poll.isArmed(), reset: c.damage == holed}
 }
 
 // closeLast drops the owner's reference and, when all others have been

@@ -41,15 +41,8 @@
 // # The read half of a Conn
 //
 // A Read asks the socket by recv(2) before it waits for it. On a hot engine it
-// then waits for a multishot poll, which stays armed while the engine is hot. A
-// poll tells of changes only, once each. So the half notes in ready that it was
-// told, and clears that before it asks: what comes during the recv(2) is told
-// again.
-//
-//	idle         -- Read found nothing, engine hot ---> armed
-//	armed        -- completion -----------------------> armed, ready
-//	armed, ready -- Read is about to ask the socket --> armed
-//	armed        -- completion without F_MORE --------> idle
+// then waits for a multishot poll, which stays armed while the engine is hot; see
+// pollState. A poll tells of changes only, once each.
 //
 // Not even a recv(2) that filled less than its slice spares the next Read the
 // question: it may have met urgent data, and the events of a poll do not say so,

@@ -11,24 +11,32 @@ import (
 // fate is what became of the writing half of a Conn for good. Only its methods
 // write it. Guarded by Conn.mu.
 type fate struct {
-	broken bool       // sends fail, or will: Write asks the kernel itself
-	gone   bool       // accepted bytes were lost: nothing may come after them
-	untold unix.Errno // why, while no Read, Write or Close has returned it
+	damage damage
+	untold unix.Errno // why bytes were lost, while no Read, Write or Close has returned it
 }
 
+// damage never gets less.
+type damage uint8
+
+const (
+	intact damage = iota
+	broken        // sends fail, or will: Write asks the kernel itself
+	holed         // accepted bytes were lost: nothing may come after them
+)
+
 // refuse has later Writes ask the kernel themselves.
-func (f *fate) refuse() { f.broken = true }
+func (f *fate) refuse() { f.damage = max(f.damage, broken) }
 
 // lose notes that accepted bytes were dropped because of errno, as the kernel
 // drops what it holds itself. A broken pipe every later write meets again, and
 // of a cancelled send nobody wants to hear. Any other error the kernel reports
 // once, and so do Read, Write and Close.
 func (f *fate) lose(errno unix.Errno) {
-	f.broken = true
+	f.refuse()
 	if errno == unix.EPIPE {
 		return
 	}
-	f.gone = true
+	f.damage = holed
 	if errno != unix.ECANCELED {
 		f.untold = errno
 	}

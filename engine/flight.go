@@ -31,18 +31,18 @@ type outgoing struct {
 	out      *batch
 	flight   *batch
 	state    flightState
-	flushers []chan struct{} // who waits in flush
+	flushers waiters // who is in flush
 }
 
 type flightState uint8
 
 const (
-	landed flightState = iota // there is no flight
-	inRing                    // a send that does not wait is in the ring
-	byHand                    // a caller sends it
-	left                      // the socket had no room for all of it
-	stuck                     // a send that waits for room is in the ring
-	givenUp                   // and is cancelled
+	landed  flightState = iota // there is no flight
+	inRing                     // a send that does not wait is in the ring
+	byHand                     // a caller sends it
+	left                       // the socket had no room for all of it
+	stuck                      // a send that waits for room is in the ring
+	givenUp                    // and is cancelled
 )
 
 // waits reports whether it depends on the peer when the flight lands.
@@ -66,7 +66,7 @@ func (c *Conn) submitSend(l *loop) {
 	flags := uint32(unix.MSG_NOSIGNAL)
 	if c.state == left {
 		c.state = stuck
-		c.releaseFlushers()
+		c.flushers.release(c.e)
 	} else {
 		c.flight, c.out, c.state = c.out, nil, inRing
 		flags |= unix.MSG_DONTWAIT

@@ -52,7 +52,7 @@ func TestLeavePoller(t *testing.T) {
 		state := func() (fd int, polled, armed bool) {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return c.fd, c.poller() != nil, c.armed
+			return c.fd, c.poller() != nil, c.poll.isArmed()
 		}
 		until(t, "in the netpoller", func() bool { _, polled, _ := state(); return polled })
 		next()

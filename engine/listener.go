@@ -60,10 +60,10 @@ type Listener struct {
 	dead   error
 	shared bool // others may reach the socket
 	queue  []accepted
-	asked  int             // accepts that Accept wants in flight
-	flying int             // that are, or are about to be
-	ended  bool            // closed, as the engine knows
-	idlers []chan struct{} // who waits for flying to be 0
+	asked  int     // accepts that Accept wants in flight
+	flying int     // that are, or are about to be
+	ended  bool    // closed, as the engine knows
+	idlers waiters // who waits for flying to be 0
 	a      half
 }
 
@@ -135,9 +135,7 @@ func (l *Listener) awaitIdle() chan struct{} {
 	if l.flying == 0 || l.dead != nil {
 		return nil
 	}
-	ch := newToken()
-	l.idlers = append(l.idlers, ch)
-	return ch
+	return l.idlers.add()
 }
 
 // SetDeadline bounds Accept, the call under way too.
@@ -369,15 +367,7 @@ func (l *Listener) count(lp *loop) {
 	if l.ended {
 		lp.slots.vacate(&l.node)
 	}
-	l.release()
-}
-
-// release wakes who waits in awaitIdle. Called with mu held.
-func (l *Listener) release() {
-	for _, ch := range l.idlers {
-		l.e.ready(ch)
-	}
-	l.idlers = nil
+	l.idlers.release(l.e)
 }
 
 // complete takes an accepted conn, or why there is none. Engine thread.
@@ -430,7 +420,7 @@ func (l *Listener) fail(err error) {
 	defer l.mu.Unlock()
 	l.flying, l.dead = 0, err
 	l.a.wake(err)
-	l.release()
+	l.idlers.release(l.e)
 }
 
 // Close ends the listener and returns when its address is free. Conns that

@@ -10,8 +10,6 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/quoit-go/quoit/engine/ring"
 )
 
 // Read reads up to len(p) bytes. At the end it returns io.EOF itself. p is
@@ -78,8 +76,10 @@ func (c *Conn) look() (poll bool, err error) {
 	if err := c.tell("read"); err != nil {
 		return false, err
 	}
-	c.ready = false // before the system call, so that what comes during it is not missed
-	return c.barred || !c.mayWatch(), nil
+	if c.poll == pollTold {
+		c.poll = pollArmed // before the system call, so that what comes during it is not missed
+	}
+	return c.poll == pollRefused || !c.mayWatch(), nil
 }
 
 // watch has the ring watch the socket for a Read that found nothing, and parks
@@ -88,14 +88,14 @@ func (c *Conn) look() (poll bool, err error) {
 func (c *Conn) watch() (parked bool, err error) {
 	c.mu.Lock()
 	err = c.cannot(&c.r)
-	if err != nil || c.armed && c.ready || !c.armed && !c.mayWatch() {
+	armed := c.poll == pollArmed
+	if err != nil || !armed && (c.poll != pollIdle || !c.mayWatch()) {
 		c.mu.Unlock()
 		return false, err
 	}
-	armed := c.armed
 	if !armed {
 		c.leavePoller()
-		c.armed, c.known = true, true
+		c.poll, c.known = pollArmed, true
 	}
 	c.r.park(waitRing)
 	c.mu.Unlock()
@@ -189,42 +189,5 @@ func (c *Conn) recv() bool {
 			h.n, h.err = 0, os.NewSyscallError("read", err)
 			return true
 		}
-	}
-}
-
-// arm starts the poll that tells when the socket has something. It takes no
-// bytes: they stay in the socket until a Read of the caller's. Engine thread.
-func (c *Conn) arm(l *loop) {
-	if !c.hold() {
-		return
-	}
-	s, ud := l.start(&c.node, kindPoll)
-	s.PrepPollMultishot(int32(c.fd), unix.POLLIN|unix.POLLRDHUP, ud)
-}
-
-// readable takes a completion of the armed poll. Engine thread, with mu held.
-func (c *Conn) readable(l *loop, cqe *ring.CQE) {
-	if c.served != l.turns {
-		c.served = l.turns
-		l.e.gears.receives++
-	}
-	c.ready = true
-	c.barred = c.barred || cqe.Res < 0 && unix.Errno(-cqe.Res) != unix.ECANCELED
-	if !cqe.More() {
-		c.armed = false
-	} else if !c.mayWatch() {
-		l.cancel(&c.node, kindPoll)
-	}
-	if c.r.waiting && c.r.state == waitRing {
-		l.wakes.push(wakeup{c: c})
-	}
-}
-
-// wakeRead has a parked Read ask the socket. Engine thread.
-func (c *Conn) wakeRead(l *loop) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.r.state == waitRing && c.ready {
-		l.readied = c.r.wake(nil) || l.readied
 	}
 }

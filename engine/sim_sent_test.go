@@ -211,7 +211,7 @@ func (r *simRun) flip(rnd *rand.Rand) {
 		r.mu.Unlock()
 		for _, u := range conns {
 			u.c.mu.Lock()
-			if u.c.armed && !hot {
+			if u.c.poll.isArmed() && !hot {
 				r.hit("receive armed on a cold engine")
 			}
 			u.c.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 func parkedConns(e *Engine, n int) []*Conn {
 	conns := make([]*Conn, n)
 	for i := range conns {
-		c := &Conn{e: e, tcp: true, armed: true, ready: true}
+		c := &Conn{e: e, tcp: true, poll: pollTold}
 		c.r.init(c, &c.mu, false)
 		c.r.park(waitRing)
 		conns[i] = c

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The writing half of a Conn on the callers' side, but for land, loseFlight and
-// releaseFlushers, which the engine calls, too.
+// The writing half of a Conn on the callers' side, but for land and loseFlight,
+// which the engine calls, too.
 
 const (
 	batchWrite = 8 << 10 // Writes above are not worth the copy
@@ -82,7 +82,7 @@ func (c *Conn) take(p []byte) (ok, first bool, err error) {
 	}
 	// Without an armed poll nobody would hear of a reset meanwhile. What others
 	// write to the socket must not overtake p.
-	if !c.armed || c.shared || c.broken || c.state.waits() || c.out != nil && len(c.out.b)+len(p) > batchBytes {
+	if !c.poll.isArmed() || c.shared || c.damage != intact || c.state.waits() || c.out != nil && len(c.out.b)+len(p) > batchBytes {
 		return false, false, nil
 	}
 	b := c.out
@@ -208,7 +208,7 @@ func (c *Conn) drainStep() (*batch, error) {
 	if err := c.cannot(&c.w); err != nil {
 		return nil, err
 	}
-	if c.gone {
+	if c.damage == holed {
 		return nil, os.NewSyscallError("write", c.reset(unix.EPIPE))
 	}
 	return c.takeOut(), nil
@@ -285,7 +285,7 @@ func (c *Conn) land() {
 	if c.w.state == waitDrain {
 		c.w.wake(nil)
 	}
-	c.releaseFlushers()
+	c.flushers.release(c.e)
 }
 
 // loseFlight drops what was accepted. Called with mu held.
@@ -330,16 +330,7 @@ func (c *Conn) flushStep(patient bool) (b *batch, ch chan struct{}, done bool) {
 		return nil, nil, false
 	}
 	if b = c.takeOut(); b == nil {
-		ch = newToken()
-		c.flushers = append(c.flushers, ch)
+		ch = c.flushers.add()
 	}
 	return b, ch, false
-}
-
-// releaseFlushers has those in flush look again. Called with mu held.
-func (c *Conn) releaseFlushers() {
-	for _, ch := range c.flushers {
-		c.e.ready(ch)
-	}
-	c.flushers = nil
 }
