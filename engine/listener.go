@@ -181,7 +181,7 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	if l.spot != nil {
 		e = l.spot(a.socket)
 	}
-	c := &Conn{e: e, fd: a.fd, tcp: l.tcp}
+	c := &Conn{e: e, descriptor: descriptor{fd: a.fd}, tcp: l.tcp}
 	if e.open(c) != nil {
 		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}

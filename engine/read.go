@@ -8,9 +8,19 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// reader is a Conn's for who reads. rmu is held by a Read, parked or not, and
+// guards what half says is its owner's.
+type reader struct {
+	rmu   sync.Mutex
+	r     half
+	reads uint8  // see gears.count
+	left  uint32 // see gears.leaves
+}
 
 // Read reads up to len(p) bytes. At the end it returns io.EOF itself. p is
 // not touched after Read has returned.

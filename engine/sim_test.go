@@ -519,7 +519,7 @@ func (r *simRun) own(rnd *rand.Rand, fd int) {
 	r.k.mu.Lock()
 	s := r.k.files[fd]
 	r.k.mu.Unlock()
-	c := &Conn{e: r.e, fd: fd, tcp: s.tcp}
+	c := &Conn{e: r.e, descriptor: descriptor{fd: fd}, tcp: s.tcp}
 	if err := r.e.open(c); err != nil {
 		if err != ErrClosed || !r.engineClosing() {
 			r.fail("open: %v", err)

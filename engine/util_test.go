@@ -46,7 +46,7 @@ func servedPair(t *testing.T, e *Engine) (client int, c *Conn) {
 	client, server := tcpPair(t)
 	fd, err := unix.Dup(server)
 	try(t, err)
-	c = &Conn{e: e, fd: fd, tcp: true}
+	c = &Conn{e: e, descriptor: descriptor{fd: fd}, tcp: true}
 	try(t, e.open(c))
 	t.Cleanup(func() { c.Close() })
 	return client, c

@@ -39,8 +39,8 @@ func (c *Conn) arm(l *loop) {
 
 // readable takes a completion of the armed poll. Engine thread, with mu held.
 func (c *Conn) readable(l *loop, cqe *ring.CQE) {
-	if c.served != l.turns {
-		c.served = l.turns
+	if c.turn != l.turns {
+		c.turn = l.turns
 		l.e.gears.receives++
 	}
 	switch {

@@ -6,12 +6,22 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // The writing half of a Conn on the callers' side, but for land and loseFlight,
 // which the engine calls, too.
+
+// writer is a Conn's for who writes. wmu is held by a Write, parked or not, and
+// guards what half says is its owner's.
+type writer struct {
+	wmu    sync.Mutex
+	w      half
+	credit int   // bytes that surely fit into the send buffer
+	writes uint8 // see gears.count
+}
 
 const (
 	batchWrite = 8 << 10 // Writes above are not worth the copy
