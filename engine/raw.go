@@ -70,7 +70,7 @@ func (c *Conn) RawWrite(f func(fd uintptr) bool) error {
 	}
 	defer c.drop()
 	c.share()
-	return c.whenWritable(f)
+	return c.writeRaw(f)
 }
 
 // whenWritable calls f as RawWrite does, for an f that does no more than write.
@@ -80,6 +80,11 @@ func (c *Conn) whenWritable(f func(fd uintptr) bool) error {
 		return net.ErrClosed
 	}
 	defer c.drop()
+	return c.writeRaw(f)
+}
+
+// writeRaw is whenWritable for a caller that has a reference.
+func (c *Conn) writeRaw(f func(fd uintptr) bool) error {
 	if err := c.drain(); err != nil {
 		return err
 	}
