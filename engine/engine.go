@@ -188,7 +188,7 @@ func (e *Engine) postHolding(n *node, w want) {
 }
 
 func (e *Engine) enqueue(n *node, w want) {
-	if want(n.wants.Or(uint32(w|queued)))&queued != 0 {
+	if !n.wants.add(w) {
 		return
 	}
 	for {
@@ -225,7 +225,7 @@ func (e *Engine) failAll(n *node, err error) {
 	for n != nil {
 		next := n.next
 		n.next = nil
-		n.wants.Store(wantNothing)
+		n.wants.take()
 		if n != &e.control {
 			n.h.fail(err)
 		}

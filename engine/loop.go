@@ -160,7 +160,7 @@ func (l *loop) serve() {
 	for l.taken != nil {
 		n := l.taken
 		l.taken, n.next = n.next, nil
-		w := want(n.wants.Swap(0)) &^ queued // n may be posted again from here
+		w := n.wants.take()
 		if n == &l.e.control {
 			l.stop()
 		} else {

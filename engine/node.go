@@ -39,9 +39,20 @@ const (
 	wantIdle                        // cancel the accepts
 	wantCancelSend                  // give up the send of a closed conn
 	wantEnd                         // closed: cancel what is armed, then free the slot
-	wantNothing    = 0
-	queued         = 1 << 31 // the node is on the posted stack
 )
+
+// wants are what callers ask of a node, and whether it is on the engine's posted
+// stack.
+type wants struct{ v atomic.Uint32 }
+
+const posted = 1 << 31
+
+// add asks for w, and reports whether the node was not on the stack: the caller
+// has to put it there.
+func (s *wants) add(w want) bool { return s.v.Or(uint32(w)|posted)&posted == 0 }
+
+// take returns what is asked for. The node may be posted again from here on.
+func (s *wants) take() want { return want(s.v.Swap(0) &^ posted) }
 
 // handler is what a node belongs to. The engine's thread calls all methods.
 type handler interface {
@@ -56,8 +67,8 @@ type node struct {
 	h handler
 
 	// Callers and the engine.
-	wants atomic.Uint32
-	next  *node // owned by whoever set queued, then by the engine
+	wants wants
+	next  *node // owned by whom add has told to post, then by the engine
 
 	// Engine thread only.
 	slot   uint32 // index plus one; 0: none
