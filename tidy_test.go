@@ -26,15 +26,17 @@ const (
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
-	".":                   {module + "/engine"}, // in Linux-only files
-	"engine":              {module + "/engine/ring", module + "/engine/sock", "golang.org/x/sys"},
-	"engine/ring":         {"golang.org/x/sys"},
-	"engine/pbuf":         {module + "/engine/ring", "golang.org/x/sys"},
-	"engine/sock":         {"golang.org/x/sys"},
-	"engine/steering":     {module + "/engine/sock", ebpf, "golang.org/x/sys"},
-	"cmd/quoit":           {module},
-	"examples/httpserver": {module},
-	"examples/steering":   {module, module + "/engine/steering"},
+	".":                     {module + "/engine"}, // in Linux-only files
+	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/engine/sock", "golang.org/x/sys"},
+	"engine/internal/clock": {"golang.org/x/sys"},
+	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
+	"engine/ring":           {"golang.org/x/sys"},
+	"engine/pbuf":           {module + "/engine/ring", "golang.org/x/sys"},
+	"engine/sock":           {"golang.org/x/sys"},
+	"engine/steering":       {module + "/engine/sock", ebpf, "golang.org/x/sys"},
+	"cmd/quoit":             {module},
+	"examples/httpserver":   {module},
+	"examples/steering":     {module, module + "/engine/steering"},
 }
 
 // testImports may be imported by every test of the module in addition.

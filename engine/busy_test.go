@@ -12,11 +12,13 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
 // TestBusyRead ends Reads that would look for an hour.
 func TestBusyRead(t *testing.T) {
-	e := smallEngine(t, GearPoll, time.Hour)
+	e := smallEngine(t, gear.Poll, time.Hour)
 	type result struct {
 		n   int
 		err error

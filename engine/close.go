@@ -101,8 +101,8 @@ func (c *Conn) Close() error {
 // endClose is Close after flush.
 func (c *Conn) endClose() error {
 	p := c.planClose()
-	c.e.timers.drop(&c.r.timer)
-	c.e.timers.drop(&c.w.timer)
+	c.e.timers.Drop(&c.r.timer)
+	c.e.timers.Drop(&c.w.timer)
 	c.refs.close()
 	if p.reset && c.tcp {
 		_ = c.e.k.ResetOnClose(c.fd) // as the kernel does for what it drops itself

@@ -11,6 +11,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/quoit-go/quoit/engine/internal/clock"
+	"github.com/quoit-go/quoit/engine/internal/gear"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -20,7 +22,7 @@ import (
 type Conn struct {
 	e     *Engine
 	tcp   bool
-	moved *moved // where its Reads and bytes are counted
+	meter *gear.Meter // where its Reads and bytes are counted
 	node  node
 	links[Conn]
 	descriptor
@@ -74,7 +76,7 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
-	c.moved = e.tally.next()
+	c.meter = e.gear.Meter()
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
 	e.mu.Lock()
@@ -119,7 +121,7 @@ func (c *Conn) check(h *half) error {
 
 // SetDeadlines sets the read and write deadline as asked.
 func (c *Conn) SetDeadlines(t time.Time, read, write bool) error {
-	d := deadline(c.e.k, t)
+	d := clock.Deadline(c.e.k, t)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {

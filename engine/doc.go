@@ -9,7 +9,7 @@
 // A cold engine leaves the ring alone: callers make the system calls
 // themselves and wait in the netpoller (poller). With a hot one they wait on the
 // ring, which tells of many sockets in one system call, and small Writes of many
-// conns are sent in one. See gears for when it is hot. A shift touches no conn:
+// conns are sent in one. Package gear decides when it is hot. A shift touches no conn:
 // it decides what the next call that has to wait does, and a poll or accept that
 // completes on a cold engine is cancelled.
 //

@@ -13,6 +13,9 @@ import (
 
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/clock"
+	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
 // Config sizes an engine. All fields must be set.
@@ -27,6 +30,12 @@ type Config struct {
 	// with a lock held. It must not block. May be nil.
 	Loaded func(conns int)
 }
+
+// Gear is gear.Gear, for who cannot import that.
+type Gear = gear.Gear
+
+// Comparisons is gear.Comparisons.
+func Comparisons() (n uint64, ringCost float64) { return gear.Comparisons() }
 
 // AffinityError says that an engine's thread cannot run on its Config.CPU.
 type AffinityError struct {
@@ -44,7 +53,6 @@ var ErrClosed = errors.New("engine: closed")
 type Engine struct {
 	cfg     Config
 	k       kernel
-	started int64
 	stopped chan struct{}
 	rested  chan struct{}
 	dead    atomic.Pointer[error]
@@ -63,11 +71,10 @@ type Engine struct {
 	readied, ran, awaited atomic.Uint64
 	restEnd               atomic.Int64
 
-	_       cpu.CacheLinePad
-	gears   gears
-	compare *comparison // nil: a trial is proof
-	timers  timers
-	busy    atomic.Bool // somebody is in busyRead
+	_      cpu.CacheLinePad
+	gear   gear.Box
+	timers clock.Timers
+	busy   atomic.Bool // somebody is in busyRead
 
 	mu        sync.Mutex
 	closed    bool
@@ -77,7 +84,6 @@ type Engine struct {
 
 	_     cpu.CacheLinePad
 	stats counters
-	tally tally
 }
 
 // counters are read by Stats at any time.
@@ -140,10 +146,7 @@ func (e *Engine) setup() (*loop, error) {
 		return nil, err
 	}
 	l := e.attach(k)
-	if e.cfg.Gear == GearAuto {
-		e.compare = &gearsCompared
-		e.compare.join(e) // whose goroutine may shift it from here on
-	}
+	e.gear.Join(e.stopped) // a comparison may shift it from here on
 	return l, nil
 }
 
@@ -151,8 +154,7 @@ func (e *Engine) setup() (*loop, error) {
 func (e *Engine) attach(k kernel) *loop {
 	e.k = k
 	e.rested = make(chan struct{}, 1)
-	e.started = k.Now()
-	e.gears.init(e.cfg.Gear, e.started)
+	e.gear.Init(e.cfg.Gear, k)
 	l := &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}
 	l.armWake()
 	return l
@@ -234,8 +236,8 @@ func (e *Engine) failAll(n *node, err error) {
 }
 
 // arm sets a timer for a waiter that parks until when.
-func (e *Engine) arm(t *timer, when int64) {
-	if e.timers.arm(t, when) && e.asleep.Load() {
+func (e *Engine) arm(t *clock.Timer, when int64) {
+	if e.timers.Arm(t, when) && e.asleep.Load() {
 		e.rouse()
 	}
 }
@@ -295,7 +297,7 @@ func (e *Engine) Alive() bool { return e.dead.Load() == nil && !e.closing.Load()
 // Work returns a number that grows with every receive.
 func (e *Engine) Work() uint64 {
 	c := &e.stats
-	direct, _ := e.tally.reads()
+	direct, _ := e.gear.Reads()
 	return direct + c.completions.Load() - c.batches.Load() // sends complete, too
 }
 
@@ -316,18 +318,21 @@ func (e *Engine) Stats() Stats {
 	e.mu.Lock()
 	conns, listeners := e.conns.n, e.listeners.n
 	e.mu.Unlock()
-	c, g := &e.stats, &e.gears
-	ring, poll := g.times(e.started, e.k.Now())
-	direct, received := e.tally.reads()
+	c, g := &e.stats, &e.gear
+	ring, poll := g.Times()
+	direct, received := e.gear.Reads()
 	return Stats{
 		Conns: conns, Listeners: listeners,
 		Accepted: c.accepted.Load(), Adopted: c.adopted.Load(), AcceptFailures: c.acceptFailures.Load(),
 		Enters: c.enters.Load(), Completions: c.completions.Load(), Wakeups: c.wakeups.Load(), Overflows: c.overflows.Load(),
 		BytesReceived: received, DirectReads: direct,
 		SendsParked: c.sendsParked.Load(), Batches: c.batches.Load(), WritesBatched: c.writesBatched.Load(),
-		Hot: g.hot.Load(), Shifts: g.changes.Load(), RingTime: ring, PollTime: poll,
+		Hot: g.Hot(), Shifts: g.Changes(), RingTime: ring, PollTime: poll,
 	}
 }
 
 // Hot reports whether the engine is in GearRing.
-func (e *Engine) Hot() bool { return e.gears.hot.Load() }
+func (e *Engine) Hot() bool { return e.gear.Hot() }
+
+// Shift is gear.Box.Shift.
+func (e *Engine) Shift(hot bool) { e.gear.Shift(hot) }

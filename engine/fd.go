@@ -86,13 +86,13 @@ func (c *Conn) enterPoller() {
 // one. Not if others know its number. Called with rmu and mu held.
 func (c *Conn) leavePoller() {
 	p := c.poller()
-	if p == nil || c.shared || !c.e.gears.leaves(c.left) || !c.flushed() || !c.refs.seize() {
+	if p == nil || c.shared || !c.e.gear.Leaves(c.left) || !c.flushed() || !c.refs.seize() {
 		return
 	}
 	if fd, err := c.e.k.Dup(c.fd); err == nil {
 		_ = p.Close()
 		c.polls.Store(nil)
-		c.fd, c.left = fd, c.e.gears.epoch()
+		c.fd, c.left = fd, c.e.gear.Epoch()
 	}
 	c.refs.restore()
 }

@@ -71,7 +71,7 @@ func (c *Conn) submitSend(l *loop) {
 		c.flight, c.out, c.state = c.out, nil, inRing
 		flags |= unix.MSG_DONTWAIT
 		l.writesBatched += c.flight.writes
-		l.e.gears.saved += c.flight.writes - 1
+		l.e.gear.Saved(c.flight.writes - 1)
 	}
 	l.batches++
 	s, ud := l.start(&c.node, kindSend)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+
+	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // half is one direction of a socket: the reading or the writing half of a
@@ -18,7 +20,7 @@ type half struct {
 	mu   *sync.Mutex
 
 	limit atomic.Int64 // deadline in engine time; 0 none. Written under mu
-	timer timer
+	timer clock.Timer
 	ch    chan struct{} // one token a wait, but for waitPoll; made by the first
 
 	write   bool
@@ -117,8 +119,8 @@ func (h *half) setDeadline(d int64) {
 
 // armTimer has the deadline looked at when it is due. Called with mu held.
 func (h *half) armTimer(d int64) {
-	if h.timer.fire == nil {
-		h.timer.fire = h.timeout
+	if h.timer.Fire == nil {
+		h.timer.Fire = h.timeout
 	}
 	h.host.engine().arm(&h.timer, d)
 }

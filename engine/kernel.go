@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/ring"
 	"github.com/quoit-go/quoit/engine/sock"
 )
@@ -97,4 +98,4 @@ func (*osKernel) SendRoom(fd int) int     { return sock.Room(fd) }
 func (*osKernel) Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
 func (*osKernel) CloseFD(fd int) error    { return unix.Close(fd) }
 func (*osKernel) Poller(fd int) *poller   { return newPoller(fd) }
-func (*osKernel) Now() int64              { return monotonic() }
+func (*osKernel) Now() int64              { return clock.Now() }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
 // until waits for f.
@@ -27,8 +29,8 @@ func until(t *testing.T, what string, f func() bool) {
 // TestLeavePoller follows a conn from the netpoller to the ring and back.
 func TestLeavePoller(t *testing.T) {
 	for _, known := range []bool{false, true} {
-		e := smallEngine(t, GearAuto, 0)
-		e.gears.held.Store(true) // nobody else shifts
+		e := smallEngine(t, gear.Auto, 0)
+		e.gear.Hold() // nobody else shifts
 		client, c := servedPair(t, e)
 		if known {
 			try(t, c.RawControl(func(uintptr) {}))
@@ -88,7 +90,7 @@ func TestLeavePoller(t *testing.T) {
 // others use their descriptors, and yet others take every number that gets
 // free.
 func TestLeavePollerRace(t *testing.T) {
-	e := smallEngine(t, GearAuto, 0)
+	e := smallEngine(t, gear.Auto, 0)
 	end := time.Now().Add(time.Second)
 	over := func() bool { return time.Now().After(end) }
 	var wg sync.WaitGroup

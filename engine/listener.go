@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -140,7 +141,7 @@ func (l *Listener) awaitIdle() chan struct{} {
 
 // SetDeadline bounds Accept, the call under way too.
 func (l *Listener) SetDeadline(t time.Time) error {
-	d := deadline(l.e.k, t)
+	d := clock.Deadline(l.e.k, t)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
@@ -430,7 +431,7 @@ func (l *Listener) Close() error {
 	if !ok {
 		return net.ErrClosed
 	}
-	l.e.timers.drop(&l.a.timer)
+	l.e.timers.Drop(&l.a.timer)
 	for _, a := range queue {
 		l.e.cutOff(a.fd)
 	}

@@ -85,7 +85,6 @@ type fatal struct{ err error }
 // there is nothing else to do.
 func (l *loop) turn() {
 	l.turns++
-	received := l.e.gears.receives
 	l.reap()
 	// One enter runs the work of some twenty completions (since Linux 6.13).
 	for range moreReaps {
@@ -97,9 +96,7 @@ func (l *loop) turn() {
 	}
 	l.wakeNext()
 	l.expire()
-	if l.e.gears.receives > received {
-		l.e.gears.turns++
-	}
+	l.e.gear.Turned()
 	if l.readied {
 		l.readied = false
 		l.rest()
@@ -236,16 +233,16 @@ func (l *loop) complete(cqe *ring.CQE) {
 
 // expire fires what is due, until the engine has woken as many as it may.
 func (l *loop) expire() {
-	if l.e.timers.next() == math.MaxInt64 {
+	if l.e.timers.Next() == math.MaxInt64 {
 		return
 	}
 	now := l.k.Now()
 	for n := 0; !l.isFull(n); n++ {
-		t := l.e.timers.due(now)
+		t := l.e.timers.Due(now)
 		if t == nil {
 			return
 		}
-		t.fire(now)
+		t.Fire(now)
 		l.readied = true
 	}
 }
@@ -253,7 +250,7 @@ func (l *loop) expire() {
 // enter submits, and waits for a completion unless there is something to do.
 func (l *loop) enter() {
 	e := l.e
-	e.judge()
+	e.gear.Judge()
 	if !l.wakes.empty() || e.posted.Load() != nil || l.completed() || l.done() {
 		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
 			l.submit()
@@ -262,14 +259,14 @@ func (l *loop) enter() {
 		return
 	}
 	l.publish()
-	if e.cfg.BusyPoll > 0 && e.gears.hot.Load() && l.spin() {
+	if e.cfg.BusyPoll > 0 && e.gear.Hot() && l.spin() {
 		return
 	}
 	// A caller first posts, then looks at asleep; the engine the other way
 	// round. One of them sees the other.
 	e.asleep.Store(true)
 	timeout := time.Duration(-1)
-	if when := e.timers.next(); when != math.MaxInt64 {
+	if when := e.timers.Next(); when != math.MaxInt64 {
 		timeout = max(0, time.Duration(when-l.k.Now()))
 	}
 	if e.posted.Load() != nil {
@@ -299,7 +296,7 @@ func (l *loop) spin() bool {
 	if l.k.SQPending() > 0 {
 		l.submit()
 	}
-	until := min(l.k.Now()+int64(l.e.cfg.BusyPoll), l.e.timers.next())
+	until := min(l.k.Now()+int64(l.e.cfg.BusyPoll), l.e.timers.Next())
 	for l.e.posted.Load() == nil && l.k.CQReady() == 0 && !l.k.TaskrunPending() {
 		if l.k.Now() >= until {
 			return false
@@ -435,9 +432,7 @@ func (l *loop) publish() {
 
 // release gives the ring back to the kernel.
 func (l *loop) release() {
-	if l.e.compare != nil {
-		l.e.compare.leave(l.e)
-	}
+	l.e.gear.Leave()
 	l.e.dead.CompareAndSwap(nil, &ErrClosed)
 	l.e.failPosted()
 	l.e.asleep.Store(false)      // whatever it died in

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -22,74 +21,6 @@ func seeds(t *testing.T, f func(t *testing.T, rnd *rand.Rand)) {
 			t.Fatalf("seed %d", seed)
 		}
 	}
-}
-
-func TestTimers(t *testing.T) {
-	seeds(t, func(t *testing.T, rnd *rand.Rand) {
-		var ts timers
-		all := make([]timer, 40)
-		model := map[*timer]int64{}
-		alarm := int64(0)
-		for range 5000 {
-			x := &all[rnd.IntN(len(all))]
-			switch when := int64(2 + rnd.IntN(100)); rnd.IntN(4) {
-			case 0, 1:
-				old, armed := model[x]
-				moves := !armed || when < old
-				if moves {
-					model[x] = when
-				}
-				if wake := ts.arm(x, when); wake != (moves && when < alarm) {
-					t.Fatalf("arm(%d), armed %v for %d, alarm %d: %v", when, armed, old, alarm, wake)
-				}
-			case 2:
-				delete(model, x)
-				ts.drop(x)
-			case 3:
-				dueModel(t, &ts, model, when)
-				alarm = ts.next()
-			}
-			checkHeap(t, &ts, model)
-		}
-	})
-}
-
-// dueModel takes what is due at now from both.
-func dueModel(t *testing.T, ts *timers, model map[*timer]int64, now int64) {
-	t.Helper()
-	last := int64(0)
-	for x := ts.due(now); x != nil; x = ts.due(now) {
-		when, ok := model[x]
-		if !ok || when > now || when < last {
-			t.Fatalf("due(%d) returned a timer of %d, armed %v, after %d", now, when, ok, last)
-		}
-		last = when
-		delete(model, x)
-	}
-	for _, when := range model {
-		if when <= now {
-			t.Fatalf("due(%d) left %d", now, when)
-		}
-	}
-}
-
-func checkHeap(t *testing.T, ts *timers, model map[*timer]int64) {
-	t.Helper()
-	if len(ts.heap) != len(model) {
-		t.Fatalf("%d timers, want %d", len(ts.heap), len(model))
-	}
-	first := int64(math.MaxInt64)
-	for i, x := range ts.heap {
-		if x.pos != i+1 || x.when != model[x] {
-			t.Fatalf("timer %d: pos %d when %d, want %d", i, x.pos, x.when, model[x])
-		}
-		first = min(first, x.when)
-	}
-	alarm := ts.alarm
-	if next := ts.next(); next != first {
-		t.Fatalf("next %d, want %d", next, first)
-	}
-	ts.alarm = alarm
 }
 
 func TestSlots(t *testing.T) {

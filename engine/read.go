@@ -18,8 +18,8 @@ import (
 type reader struct {
 	rmu   sync.Mutex
 	r     half
-	reads uint8  // see gears.count
-	left  uint32 // see gears.leaves
+	reads uint8  // see gear.Box.Count
+	left  uint32 // see gear.Box.Leaves
 }
 
 // Read reads up to len(p) bytes. At the end it returns io.EOF itself. p is
@@ -54,7 +54,7 @@ func (c *Conn) read(p []byte) (int, error) {
 		n, err := c.ask(p, poll)
 		switch err {
 		default:
-			c.moved.read(n, woken)
+			c.meter.Read(n, woken)
 			return n, err
 		case errNoPoller:
 			c.enterPoller()
@@ -146,7 +146,7 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 		}
 	}
 	if c.tcp {
-		c.e.gears.count(c.e.k, &c.reads)
+		c.e.gear.Count(&c.reads)
 	}
 	return h.n, h.err
 }
@@ -170,7 +170,7 @@ func (c *Conn) busyRead() bool {
 }
 
 // mayWatch reports whether a Read that has to wait does so on the ring.
-func (c *Conn) mayWatch() bool { return c.tcp && c.e.gears.hot.Load() }
+func (c *Conn) mayWatch() bool { return c.tcp && c.e.gear.Hot() }
 
 // recv is recv(2) with its result in c.r. It reports whether there was
 // something.

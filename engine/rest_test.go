@@ -21,9 +21,9 @@ func TestRest(t *testing.T) {
 		{"one runs late", 3, 1, 0, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			clock := &gearClock{now: int64(time.Hour)}
-			e := &Engine{k: clock, rested: make(chan struct{}, 1)}
-			l := &loop{e: e, k: clock}
+			now := &stillClock{now: int64(time.Hour)}
+			e := &Engine{k: now, rested: make(chan struct{}, 1)}
+			l := &loop{e: e, k: now}
 			for round := range 3 {
 				e.ran.Store(e.readied.Add(uint64(tt.woken)) - uint64(tt.woken))
 				done := make(chan struct{})
@@ -36,7 +36,7 @@ func TestRest(t *testing.T) {
 				}
 				e.readied.Add(uint64(tt.others))
 				if tt.late {
-					clock.advance(restTime)
+					now.advance(restTime)
 				}
 				for range tt.ran - 1 {
 					e.hasRun()
@@ -56,11 +56,11 @@ func TestRest(t *testing.T) {
 }
 
 func TestRestNobody(t *testing.T) {
-	clock := &gearClock{now: int64(time.Hour)}
-	e := &Engine{k: clock, rested: make(chan struct{}, 1)}
+	now := &stillClock{now: int64(time.Hour)}
+	e := &Engine{k: now, rested: make(chan struct{}, 1)}
 	e.readied.Store(5)
 	e.ran.Store(5)
-	(&loop{e: e, k: clock}).rest() // hangs if it waits for those who have run
+	(&loop{e: e, k: now}).rest() // hangs if it waits for those who have run
 	if e.awaited.Load() != 0 {
 		t.Error("still waits")
 	}

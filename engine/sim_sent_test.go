@@ -193,8 +193,8 @@ func (r *simRun) checkUnsent() {
 // coldSince reports whether the engine has been cold since before s's receive,
 // or accept, completed.
 func (k *simKernel) coldSince(s *simSock) bool {
-	g := &k.loop.e.gears
-	return !g.hot.Load() && s.lastDone > g.since.Load()
+	g := &k.loop.e.gear
+	return !g.Hot() && s.lastDone > g.Since()
 }
 
 // flip shifts gears.

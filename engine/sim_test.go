@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
 // TestSim runs the engine on a simKernel through schedules that a seed
@@ -205,10 +207,10 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 		place:  rnd.IntN(3),
 		active: time.Duration(5+rnd.IntN(40)) * time.Millisecond,
 		room:   []simRoom{roomSmall, roomHonest, roomHonest, roomLie, roomLie}[rnd.IntN(5)],
-		gear:   []Gear{GearRing, GearRing, GearPoll, GearAuto, GearAuto, GearAuto}[rnd.IntN(6)],
+		gear:   []Gear{gear.Ring, gear.Ring, gear.Poll, gear.Auto, gear.Auto, gear.Auto}[rnd.IntN(6)],
 	}
 	p.busy, p.chatty, p.woken = rnd.IntN(2) == 0, rnd.IntN(2) == 0, pick(1, 2, mostWoken)
-	p.flips = p.gear == GearAuto && rnd.IntN(6) > 0
+	p.flips = p.gear == gear.Auto && rnd.IntN(6) > 0
 	switch p.room {
 	case roomHonest:
 		p.sndBuf = pick(45_000, 60_000, 100_000)
@@ -257,13 +259,16 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 	plan := newSimPlan(rnd)
 	log.add("%+v", *plan)
 	e := &Engine{stopped: make(chan struct{}), cfg: Config{Entries: plan.sqEntries, Gear: plan.gear}}
-	e.gears.calls.Store(trialCalls - callsCounted) // the first to count makes a trial
 	k := newSimKernel(log, plan)
 	k.moved = log.base
 	if plan.ends >= endFatal {
 		k.dies = log.base.Add(plan.active / 2)
 	}
 	k.loop = e.attach(k)
+	var calls uint8
+	for range gear.TrialCalls - 1 {
+		e.gear.Count(&calls) // the first conn to count makes a trial
+	}
 	k.loop.wakes.most = uint64(plan.woken)
 	return &simRun{simLog: log, k: k, e: e, l: k.loop, plan: plan, ops: map[*simOp]bool{}}
 }

@@ -81,3 +81,13 @@ func threadSwitches() int64 {
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &ru)
 	return int64(ru.Nvcsw) + int64(ru.Nivcsw)
 }
+
+// stillClock is a kernel that knows the time only, which does not pass by itself.
+type stillClock struct {
+	kernel
+	now int64
+}
+
+func (c *stillClock) Now() int64 { return c.now }
+
+func (c *stillClock) advance(d time.Duration) { c.now += int64(d) }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // parkedConns are conns whose Reads are parked on the ring, which has told of
@@ -24,7 +26,7 @@ func parkedConns(e *Engine, n int) []*Conn {
 // A turn wakes no more callers than a run queue takes, those first who came
 // first, and goes on with the others as soon as some have run.
 func TestWakesBounded(t *testing.T) {
-	e := &Engine{k: &gearClock{now: int64(time.Hour)}, rested: make(chan struct{}, 1)}
+	e := &Engine{k: &stillClock{now: int64(time.Hour)}, rested: make(chan struct{}, 1)}
 	l := &loop{e: e, k: e.k, wakes: wakes{most: 8}}
 	conns := parkedConns(e, 100)
 	token := newToken()
@@ -74,17 +76,17 @@ func TestWakesBounded(t *testing.T) {
 
 // Timers are callers' as well.
 func TestExpireBounded(t *testing.T) {
-	clock := &gearClock{now: int64(time.Hour)}
-	e := &Engine{k: clock}
-	l := &loop{e: e, k: clock, wakes: wakes{most: 8}}
+	now := &stillClock{now: int64(time.Hour)}
+	e := &Engine{k: now}
+	l := &loop{e: e, k: now, wakes: wakes{most: 8}}
 	fired := 0
-	timers := make([]timer, 50)
+	timers := make([]clock.Timer, 50)
 	for i := range timers {
-		timers[i].fire = func(int64) {
+		timers[i].Fire = func(int64) {
 			fired++
 			e.readied.Add(1)
 		}
-		e.timers.arm(&timers[i], int64(time.Minute))
+		e.timers.Arm(&timers[i], int64(time.Minute))
 	}
 	for turns := 1; fired < len(timers); turns++ {
 		before := fired
@@ -92,7 +94,7 @@ func TestExpireBounded(t *testing.T) {
 		if n := fired - before; n == 0 || n > 8 {
 			t.Fatalf("%d timers fired in turn %d", n, turns)
 		}
-		if e.timers.next() != int64(time.Minute) && fired < len(timers) {
+		if e.timers.Next() != int64(time.Minute) && fired < len(timers) {
 			t.Fatal("the engine would sleep with timers left")
 		}
 		for e.ran.Load() < e.readied.Load() {

@@ -41,7 +41,7 @@ func (c *Conn) arm(l *loop) {
 func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 	if c.turn != l.turns {
 		c.turn = l.turns
-		l.e.gears.receives++
+		l.e.gear.Received()
 	}
 	switch {
 	case cqe.More():

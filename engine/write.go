@@ -20,7 +20,7 @@ type writer struct {
 	wmu    sync.Mutex
 	w      half
 	credit int   // bytes that surely fit into the send buffer
-	writes uint8 // see gears.count
+	writes uint8 // see gear.Box.Count
 }
 
 const (
@@ -44,14 +44,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 		if ok, err := c.accept(p); err != nil {
 			return 0, err
 		} else if ok {
-			c.moved.add(len(p))
+			c.meter.Add(len(p))
 			return len(p), nil
 		}
 	} else if c.tcp && len(p) <= batchWrite {
-		c.e.gears.count(c.e.k, &c.writes)
+		c.e.gear.Count(&c.writes)
 	}
 	n, err := c.write(p)
-	c.moved.add(n)
+	c.meter.Add(n)
 	return n, err
 }
 

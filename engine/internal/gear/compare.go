@@ -1,29 +1,29 @@
 //go:build linux
 
-package engine
+package gear
 
 import (
 	"math"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // Large turns are a sign that the ring may pay, not proof: what callers do
 // with what they read may cost more when many do it at once. So before an
-// engine stays in GearRing, both gears are compared under the load there is,
+// engine stays in Ring, both gears are compared under the load there is,
 // by CPU time, which only the process as a whole has a clock for. Hence one
-// comparison at a time, of all engines of the process that are in GearAuto, with
+// comparison at a time, of all engines of the process that are in Auto, with
 // one verdict for them. Those that have little to do hardly count, and are cold
 // again soon.
 //
 // It is windows in the netpoller and in the ring by turns, each against its
 // neighbours, and the median of that. During it the gears leave their engines
-// alone (gears.held).
+// alone (Box.held).
 const (
 	windows    = 9
 	settleTime = 50 * time.Millisecond // of each, for a thousand conns to come over; not counted
@@ -38,61 +38,6 @@ const (
 	maxTerm = time.Minute
 )
 
-// tally counts what Reads and Writes move, in either gear.
-type tally struct {
-	conns atomic.Uint32
-	moved [8]moved
-}
-
-// moved is some conns' part of it, on a cache line of its own.
-type moved struct {
-	bytes       atomic.Uint64 // that Reads and Writes moved, large ones cut
-	directReads atomic.Uint64 // that did not wait on the ring
-	ringBytes   atomic.Uint64 // of Reads that did
-	_           cpu.CacheLinePad
-}
-
-// maxTallied keeps a few large transfers from outweighing many small ones.
-const maxTallied = 16 << 10
-
-// next returns where another conn counts.
-func (t *tally) next() *moved { return &t.moved[t.conns.Add(1)%uint32(len(t.moved))] }
-
-func (m *moved) add(n int) {
-	if n > 0 {
-		m.bytes.Add(uint64(min(n, maxTallied)))
-	}
-}
-
-// read counts a Read.
-func (m *moved) read(n int, waited bool) {
-	if n <= 0 {
-		return
-	}
-	m.add(n)
-	if waited {
-		m.ringBytes.Add(uint64(n))
-	} else {
-		m.directReads.Add(1)
-	}
-}
-
-// reads adds up what Reads did.
-func (t *tally) reads() (direct, ringBytes uint64) {
-	for i := range t.moved {
-		direct += t.moved[i].directReads.Load()
-		ringBytes += t.moved[i].ringBytes.Load()
-	}
-	return direct, ringBytes
-}
-
-func (t *tally) sum() (n uint64) {
-	for i := range t.moved {
-		n += t.moved[i].bytes.Load()
-	}
-	return n
-}
-
 type verdict int
 
 const (
@@ -103,12 +48,12 @@ const (
 
 // comparison is the process's. Its methods may be called by any thread.
 type comparison struct {
-	clock func() int64                              // as kernel.Now
+	clock func() int64                              // engine time
 	spent func() int64                              // CPU time of the process, in nanoseconds
 	pause func(time.Duration, <-chan struct{}) bool // false if the channel was closed meanwhile
 
 	mu      sync.Mutex
-	engines []*Engine // in GearAuto
+	boxes   []*Box // in Auto
 	running bool
 	last    verdict
 	until   int64 // last holds
@@ -117,10 +62,10 @@ type comparison struct {
 	cost    float64 // see Comparisons
 }
 
-// gearsCompared has the engines of this process.
-var gearsCompared = comparison{clock: monotonic, spent: processTime, pause: pause}
+// process has the boxes of this process.
+var process = comparison{clock: clock.Now, spent: processTime, pause: pause}
 
-func processTime() int64 { return readClock(unix.CLOCK_PROCESS_CPUTIME_ID) }
+func processTime() int64 { return clock.Read(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
 func pause(d time.Duration, stop <-chan struct{}) bool {
 	t := time.NewTimer(d)
@@ -133,21 +78,21 @@ func pause(d time.Duration, stop <-chan struct{}) bool {
 	}
 }
 
-func (c *comparison) join(e *Engine) {
+func (c *comparison) join(b *Box) {
 	c.mu.Lock()
-	c.engines = append(c.engines, e)
+	c.boxes = append(c.boxes, b)
 	c.mu.Unlock()
 }
 
-func (c *comparison) leave(e *Engine) {
+func (c *comparison) leave(b *Box) {
 	c.mu.Lock()
-	c.engines = slices.DeleteFunc(c.engines, func(x *Engine) bool { return x == e })
+	c.boxes = slices.DeleteFunc(c.boxes, func(x *Box) bool { return x == b })
 	c.mu.Unlock()
 }
 
 // ask returns the verdict that holds and until when. Where there is none it
-// begins a comparison, for hot engine e, which stays hot until that is over.
-func (c *comparison) ask(e *Engine) (verdict, int64) {
+// begins a comparison, for hot box b, which stays hot until that is over.
+func (c *comparison) ask(b *Box) (verdict, int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running {
@@ -157,45 +102,45 @@ func (c *comparison) ask(e *Engine) (verdict, int64) {
 		return c.last, c.until
 	}
 	var all []entrant
-	for _, e := range c.engines {
-		e.gears.held.Store(true)
-		all = append(all, entrant{e, e.tally.sum()})
+	for _, x := range c.boxes {
+		x.Hold()
+		all = append(all, entrant{x, x.tally.sum()})
 	}
 	c.running = true
-	go c.run(all, e.stopped)
+	go c.run(all, b.stop)
 	return undecided, 0
 }
 
-// entrant is an engine in a comparison.
+// entrant is a box in a comparison.
 type entrant struct {
-	*Engine
+	*Box
 	before uint64 // its tally
 }
 
-// run compares, and tells engines. It gives up when stop is closed.
-func (c *comparison) run(engines []entrant, stop <-chan struct{}) {
+// run compares, and tells boxes. It gives up when stop is closed.
+func (c *comparison) run(boxes []entrant, stop <-chan struct{}) {
 	var seen [windows]window
 	ok := true
 	for i := 0; i < windows && ok; i++ {
-		for _, e := range engines {
-			e.gears.shift(i%2 != 0, c.clock())
+		for _, b := range boxes {
+			b.shift(i%2 != 0, c.clock())
 		}
 		ok = c.pause(settleTime, stop)
-		began := c.look(engines)
+		began := c.look(boxes)
 		ok = ok && c.pause(windowTime, stop)
-		seen[i] = c.look(engines).since(began)
+		seen[i] = c.look(boxes).since(began)
 		ok = ok && seen[i].work > 0 && seen[i].cost > 0
 	}
 	v, cost := undecided, 0.0
 	if ok {
 		v, cost = judged(seen[:])
 	}
-	c.end(engines, v, cost)
+	c.end(boxes, v, cost)
 }
 
 // end tells the verdict to those that had work. It is none if the load went
 // away.
-func (c *comparison) end(engines []entrant, v verdict, cost float64) {
+func (c *comparison) end(boxes []entrant, v verdict, cost float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.clock()
@@ -209,11 +154,11 @@ func (c *comparison) end(engines []entrant, v verdict, cost float64) {
 		c.cost = cost
 	}
 	c.running = false
-	for _, e := range engines {
-		if e.tally.sum() == e.before {
-			e.gears.decided(undecided, c.until, now)
+	for _, b := range boxes {
+		if b.tally.sum() == b.before {
+			b.decided(undecided, c.until, now)
 		} else {
-			e.gears.decided(v, c.until, now)
+			b.decided(v, c.until, now)
 		}
 	}
 }
@@ -222,7 +167,7 @@ func (c *comparison) end(engines []entrant, v verdict, cost float64) {
 // what the ring cost in the last: CPU time for the same work, by that of the
 // netpoller.
 func Comparisons() (n uint64, ringCost float64) {
-	c := &gearsCompared
+	c := &process
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.count, c.cost
@@ -234,10 +179,10 @@ type window struct {
 	time, cost float64
 }
 
-func (c *comparison) look(engines []entrant) window {
+func (c *comparison) look(boxes []entrant) window {
 	w := window{time: float64(c.clock()), cost: float64(c.spent())}
-	for _, e := range engines {
-		w.work += float64(e.tally.sum())
+	for _, b := range boxes {
+		w.work += float64(b.tally.sum())
 	}
 	return w
 }

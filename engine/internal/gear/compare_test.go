@@ -1,6 +1,6 @@
 //go:build linux
 
-package engine
+package gear
 
 import (
 	"math"
@@ -14,7 +14,7 @@ import (
 // only, and while the engines are hot the load is ring, else poll.
 type contest struct {
 	comparison
-	hot, other *Engine
+	hot, other *Box
 	ring, poll load
 	passed     func(pauses int) bool // may change loads; false ends the comparison
 	now, cpu   float64
@@ -39,20 +39,20 @@ func newContest(t *testing.T, ring, poll load) *contest {
 		if w.hot.Hot() {
 			l = w.ring
 		}
-		if w.other.Hot() != w.hot.Hot() || !w.other.gears.held.Load() {
-			t.Error("an engine is left out")
+		if w.other.Hot() != w.hot.Hot() || !w.other.held.Load() {
+			t.Error("a box is left out")
 		}
 		w.now += float64(d)
 		w.cpu += l.cpu * float64(d)
-		for _, e := range []*Engine{w.hot, w.other} {
-			e.tally.next().bytes.Add(uint64(l.bytes * d.Seconds()))
+		for _, b := range []*Box{w.hot, w.other} {
+			b.Meter().bytes.Add(uint64(l.bytes * d.Seconds()))
 		}
 		return true
 	}
-	for _, e := range []**Engine{&w.hot, &w.other} {
-		*e = &Engine{k: &gearClock{now: w.clock()}}
-		(*e).gears.init(GearAuto, w.clock())
-		w.join(*e)
+	for _, b := range []**Box{&w.hot, &w.other} {
+		*b = new(Box)
+		(*b).Init(Auto, &fakeClock{now: w.clock()})
+		w.join(*b)
 	}
 	return w
 }
@@ -63,14 +63,14 @@ func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
 	w.asked = make(chan struct{})
 	w.hot.Shift(true)
 	count := w.count
-	if v, _ := w.ask(w.hot); v != undecided || !w.hot.gears.held.Load() {
+	if v, _ := w.ask(w.hot); v != undecided || !w.hot.held.Load() {
 		t.Fatalf("%v at once", v)
 	}
 	if v, _ := w.ask(w.hot); v != undecided {
 		t.Fatalf("%v in the middle", v)
 	}
 	close(w.asked)
-	for w.hot.gears.held.Load() {
+	for w.hot.held.Load() {
 		runtime.Gosched()
 	}
 	w.mu.Lock() // until end is over
@@ -114,12 +114,11 @@ func TestCompare(t *testing.T) {
 				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.cost, tt.want, tt.cost)
 			}
 			wins := tt.want == ringWins
-			for _, e := range []*Engine{w.hot, w.other} {
-				g := &e.gears
-				if e.Hot() != wins || g.proven.Load() != wins || g.favored.Load() != wins {
-					t.Errorf("hot %v, proven %v, favored %v", e.Hot(), g.proven.Load(), g.favored.Load())
+			for _, b := range []*Box{w.hot, w.other} {
+				if b.Hot() != wins || b.proven.Load() != wins || b.favored.Load() != wins {
+					t.Errorf("hot %v, proven %v, favored %v", b.Hot(), b.proven.Load(), b.favored.Load())
 				}
-				if rest := time.Duration(g.rest.Load() - w.clock()); !wins && rest != term {
+				if rest := time.Duration(b.rest.Load() - w.clock()); !wins && rest != term {
 					t.Errorf("no trial for %v, want %v", rest, term)
 				}
 			}
@@ -176,21 +175,23 @@ func TestCompareUndecided(t *testing.T) {
 	}
 }
 
-// An engine that has joined is out again once it is closed.
+// A box that has joined is out again once it leaves, and one in a fixed gear never
+// joins.
 func TestCompareLeave(t *testing.T) {
-	joined := func(e *Engine) bool {
-		gearsCompared.mu.Lock()
-		defer gearsCompared.mu.Unlock()
-		return slices.Contains(gearsCompared.engines, e)
+	joined := func(b *Box) bool {
+		process.mu.Lock()
+		defer process.mu.Unlock()
+		return slices.Contains(process.boxes, b)
 	}
-	for gear, want := range map[Gear]bool{GearAuto: true, GearRing: false, GearPoll: false} {
-		e := smallEngine(t, gear, 0)
-		if joined(e) != want {
-			t.Errorf("gear %v: joined is %v", gear, !want)
+	for g, want := range map[Gear]bool{Auto: true, Ring: false, Poll: false} {
+		b, _ := newBox(g)
+		b.Join(nil)
+		if joined(b) != want {
+			t.Errorf("gear %v: joined is %v", g, !want)
 		}
-		try(t, e.Close())
-		if joined(e) {
-			t.Errorf("gear %v: a closed engine is compared", gear)
+		b.Leave()
+		if joined(b) {
+			t.Errorf("gear %v: still compared", g)
 		}
 	}
 }

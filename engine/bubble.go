@@ -3,12 +3,11 @@
 package engine
 
 import (
-	"math"
 	"runtime"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // The clocks of a testing/synctest bubble are fake and its goroutines and
@@ -18,57 +17,7 @@ import (
 
 // inBubble tells a bubble's clock by its readings, which have no monotonic part.
 // A variable for the simulation, which lives in one.
-var inBubble = func() bool { return !hasMonotonic(time.Now()) }
-
-func hasMonotonic(t time.Time) bool { return t != t.Round(0) }
-
-var (
-	clockBase   = time.Now()
-	clockOffset = readClock(unix.CLOCK_MONOTONIC)
-)
-
-// readClock asks the kernel, in nanoseconds.
-func readClock(id int32) int64 {
-	var ts unix.Timespec
-	if err := unix.ClockGettime(id, &ts); err != nil {
-		panic(err) // cannot fail
-	}
-	return ts.Nano()
-}
-
-// monotonic is CLOCK_MONOTONIC in nanoseconds, by the vDSO where it can.
-func monotonic() int64 {
-	t := time.Now()
-	if !hasMonotonic(t) {
-		return readClock(unix.CLOCK_MONOTONIC)
-	}
-	return int64(t.Sub(clockBase)) + clockOffset
-}
-
-// deadline turns a caller's deadline into engine time, with as few looks at
-// the clock as can be: net/http sets several for each request. 0 is none, 1
-// long past.
-func deadline(k kernel, t time.Time) int64 {
-	switch {
-	case t.IsZero():
-		return 0
-	case t.Unix() < 24*60*60: // time.Unix(1, 0) and the like, in a bubble too
-		return 1
-	case hasMonotonic(t):
-		// A reading of the monotonic clock needs no second one.
-		return clampDeadline(int64(t.Sub(clockBase)), clockOffset)
-	}
-	return clampDeadline(int64(time.Until(t)), k.Now())
-}
-
-// clampDeadline adds, keeping what is past above 0; what is too far off to
-// count never comes.
-func clampDeadline(d, base int64) int64 {
-	if d > math.MaxInt64-base {
-		return 0
-	}
-	return max(1, d+base)
-}
+var inBubble = func() bool { return !clock.HasMonotonic(time.Now()) }
 
 var (
 	outsideMu    sync.Mutex          // held during a call

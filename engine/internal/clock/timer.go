@@ -1,33 +1,33 @@
 //go:build linux
 
-package engine
+package clock
 
 import (
 	"math"
 	"sync"
 )
 
-// timer is one entry of the engine's timers. A waiter arms it when it parks
+// Timer is one entry of an engine's Timers. A waiter arms it when it parks
 // with a deadline; it is left where it is when the wait ends early or the
 // deadline moves on, and looks at the deadline again when it fires. A conn
 // whose deadline moves with every request so costs one timer per timeout, not
 // per request.
-type timer struct {
-	fire func(now int64) // called by the engine without timers.mu
-	when int64           // guarded by timers.mu, as is pos
+type Timer struct {
+	Fire func(now int64) // called by the engine without Timers.mu
+	when int64           // guarded by Timers.mu, as is pos
 	pos  int             // index in the heap plus one; 0: not armed
 }
 
-// timers is a binary heap by when.
-type timers struct {
+// Timers is a binary heap by when.
+type Timers struct {
 	mu    sync.Mutex
-	heap  []*timer
+	heap  []*Timer
 	alarm int64 // when the engine wakes by itself; MaxInt64: never
 }
 
-// arm makes t fire at when or earlier. It reports whether a sleeping engine
+// Arm makes t fire at when or earlier. It reports whether a sleeping engine
 // must be woken to see it.
-func (ts *timers) arm(t *timer, when int64) (wake bool) {
+func (ts *Timers) Arm(t *Timer, when int64) (wake bool) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	switch {
@@ -43,8 +43,8 @@ func (ts *timers) arm(t *timer, when int64) (wake bool) {
 	return when < ts.alarm
 }
 
-// drop disarms t.
-func (ts *timers) drop(t *timer) {
+// Drop disarms t.
+func (ts *Timers) Drop(t *Timer) {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if t.pos > 0 {
@@ -52,8 +52,8 @@ func (ts *timers) drop(t *timer) {
 	}
 }
 
-// due removes and returns a timer with when <= now, or nil.
-func (ts *timers) due(now int64) *timer {
+// Due removes and returns a timer with when <= now, or nil.
+func (ts *Timers) Due(now int64) *Timer {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	if len(ts.heap) == 0 || ts.heap[0].when > now {
@@ -64,7 +64,7 @@ func (ts *timers) due(now int64) *timer {
 	return t
 }
 
-func (ts *timers) remove(t *timer) {
+func (ts *Timers) remove(t *Timer) {
 	i, last := t.pos-1, len(ts.heap)-1
 	t.pos = 0
 	moved := ts.heap[last]
@@ -77,8 +77,8 @@ func (ts *timers) remove(t *timer) {
 	}
 }
 
-// next returns when the first timer is due and notes it as the alarm.
-func (ts *timers) next() int64 {
+// Next returns when the first timer is due and notes it as the alarm.
+func (ts *Timers) Next() int64 {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.alarm = math.MaxInt64
@@ -88,12 +88,12 @@ func (ts *timers) next() int64 {
 	return ts.alarm
 }
 
-func (ts *timers) put(t *timer, i int) {
+func (ts *Timers) put(t *Timer, i int) {
 	ts.heap[i] = t
 	t.pos = i + 1
 }
 
-func (ts *timers) up(i int) {
+func (ts *Timers) up(i int) {
 	for t := ts.heap[i]; i > 0; {
 		parent := (i - 1) / 2
 		if ts.heap[parent].when <= t.when {
@@ -105,7 +105,7 @@ func (ts *timers) up(i int) {
 	}
 }
 
-func (ts *timers) down(i int) {
+func (ts *Timers) down(i int) {
 	for {
 		child := 2*i + 1
 		if child >= len(ts.heap) {

@@ -1,0 +1,270 @@
+//go:build linux
+
+// Package gear decides when the ring pays. It is told what an engine does, and
+// asks nobody: it knows no engine, no conn and no ring.
+//
+// A Box is an engine's, a Meter some of its conns'. Large turns of the ring's thread
+// are a reason to try the ring (Box), and a comparison of all boxes of the process
+// in both gears is what decides.
+package gear
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/cpu"
+
+	"github.com/quoit-go/quoit/engine/internal/clock"
+)
+
+// Gear says how conns wait.
+type Gear int
+
+const (
+	Auto Gear = iota // Poll, and Ring while that pays
+	Ring             // on the ring: multishot polls, accepts ahead, batched sends
+	Poll             // in Go's netpoller, as package net's do
+)
+
+// The ring pays when one turn of its thread serves many conns, or makes one
+// send of many Writes; below that the thread switch that each turn costs is
+// dearer than what it saves. Nobody can tell from outside how many there will
+// be, so Auto tries: at a high rate of calls it shifts up, for a comparison
+// if in trialTime a turn brings tryBatch conns something on average, sends saved
+// added. Where the ring wins that, the engine stays hot as long as a turn brings
+// stayBatch. On two CPUs some 2 were seen at 4 busy conns, 4 at 8, 6 to 11 at 16
+// and 16 to 60 at 32 or more.
+const (
+	TrialCalls = 512                   // these many Reads and small Writes
+	trialRate  = 25 * time.Millisecond // in less than this make a trial worth it
+	warmTime   = 3 * time.Millisecond  // for conns to come over; not counted
+	trialTime  = 7 * time.Millisecond
+	hopeTime   = time.Millisecond      // after which half of tryBatch must be there
+	judgeTime  = 50 * time.Millisecond // between looks at a hot engine
+	tryBatch   = 24
+	stayBatch  = 8
+	minPause   = 50 * time.Millisecond // until the next trial; doubles
+	maxPause   = time.Second
+	longTime   = time.Second // in Ring, after which the pause is short again
+
+	callsCounted = 16 // a conn tells the gears about this many calls at once; divides 256
+)
+
+// Box decides when an engine is hot. A change does not touch the conns:
+// each arms a poll, or waits in the netpoller, when it next has to wait, and an
+// armed one is cancelled when it next completes. Conns whose engine is
+// to stay hot leave the netpoller, see Leaves.
+//
+// Methods may be called by any thread, but for those that say so.
+type Box struct {
+	clock   clock.Source
+	compare *comparison     // nil: a trial is proof
+	stop    <-chan struct{} // ends a comparison
+	started int64
+
+	hot     atomic.Bool
+	fixed   bool
+	held    atomic.Bool // a comparison shifts
+	favored atomic.Bool // the ring won the last one
+	proven  atomic.Bool // hot, and not for a trial
+
+	_      cpu.CacheLinePad // hot is read by every call
+	calls  atomic.Uint64    // in Poll, by callsCounted
+	marked atomic.Int64     // when calls last reached a multiple of TrialCalls
+	rest   atomic.Int64     // no trial before
+
+	changes atomic.Uint64
+	since   atomic.Int64 // of the present gear
+	ringed  atomic.Int64 // time in Ring before that
+
+	_     cpu.CacheLinePad
+	trial trial
+
+	_     cpu.CacheLinePad
+	tally tally
+}
+
+// trial is what a hot engine is judged by. Of its thread.
+type trial struct {
+	began    int64 // of what is being judged
+	hotSince int64
+	pause    time.Duration // until the next trial
+	turns    uint64        // that brought some
+	receives uint64        // conns that had something, turn by turn
+	turned   uint64        // receives when the last turn ended
+	saved    uint64        // sends that batching made unnecessary
+}
+
+// Init sets the gear of a new box.
+func (b *Box) Init(g Gear, c clock.Source) {
+	b.clock, b.started = c, c.Now()
+	b.fixed = g != Auto
+	b.trial.pause = minPause
+	b.since.Store(b.started)
+	b.hot.Store(g == Ring)
+}
+
+// Join has a box in Auto compared with the others of the process until stop is
+// closed. Then Leave is called.
+func (b *Box) Join(stop <-chan struct{}) {
+	if b.fixed {
+		return
+	}
+	b.compare, b.stop = &process, stop
+	process.join(b)
+}
+
+// Leave ends what Join began.
+func (b *Box) Leave() {
+	if b.compare != nil {
+		b.compare.leave(b)
+	}
+}
+
+// Hot reports whether the engine is in Ring.
+func (b *Box) Hot() bool { return b.hot.Load() }
+
+// Since is when the present gear began.
+func (b *Box) Since() int64 { return b.since.Load() }
+
+// Hold has the box keep its gear until a comparison decides.
+func (b *Box) Hold() { b.held.Store(true) }
+
+// Shift changes the gear of a box in Auto at once, until it has cause to change it
+// itself. Tests use it.
+func (b *Box) Shift(hot bool) {
+	b.shift(hot, b.clock.Now())
+	b.proven.Store(hot)
+}
+
+// Leaves reports whether a conn that is armed leaves the netpoller, which costs
+// it three system calls: not in a trial that may well fail, and once only after
+// each change. left is the epoch in which it last did.
+func (b *Box) Leaves(left uint32) bool {
+	return (b.fixed || b.held.Load() || b.favored.Load() || b.proven.Load()) && left != b.Epoch()
+}
+
+// Count is called for each call in Poll that the ring might serve better,
+// with a counter that belongs to its caller, and may shift up.
+func (b *Box) Count(calls *uint8) {
+	if b.fixed || b.hot.Load() {
+		return
+	}
+	if *calls++; *calls%callsCounted != 0 || b.calls.Add(callsCounted)%TrialCalls != 0 {
+		return
+	}
+	now := b.clock.Now()
+	if now-b.marked.Swap(now) < int64(trialRate) && now >= b.rest.Load() && !b.held.Load() {
+		b.shift(true, now)
+	}
+}
+
+// Epoch is a number above 0 for the time since the last change.
+func (b *Box) Epoch() uint32 { return uint32(b.changes.Load()) + 1 }
+
+func (b *Box) shift(hot bool, now int64) {
+	if !b.hot.CompareAndSwap(!hot, hot) {
+		return
+	}
+	b.changes.Add(1)
+	b.proven.Store(false)
+	if since := b.since.Swap(now); !hot {
+		b.ringed.Add(now - since)
+	}
+}
+
+// Received counts a conn that a turn found something for. Engine thread.
+func (b *Box) Received() { b.trial.receives++ }
+
+// Saved counts sends that batching made unnecessary. Engine thread.
+func (b *Box) Saved(sends uint64) { b.trial.saved += sends }
+
+// Turned counts the end of a turn's completions. Engine thread.
+func (b *Box) Turned() {
+	if t := &b.trial; t.receives != t.turned {
+		t.turns++
+		t.turned = t.receives
+	}
+}
+
+// Judge looks whether a hot engine should stay so. Engine thread, at the end of
+// a turn: one that is busy may never come to wait.
+func (b *Box) Judge() {
+	if b.fixed || !b.hot.Load() || b.held.Load() {
+		return
+	}
+	t, now := &b.trial, b.clock.Now()
+	if since := b.since.Load(); since != t.hotSince {
+		t.hotSince = since
+		t.begin(now + int64(warmTime))
+		return
+	}
+	proven := b.proven.Load()
+	window, batch := int64(judgeTime), uint64(stayBatch)
+	if !proven {
+		window, batch = int64(trialTime), tryBatch
+	}
+	gain, spent := t.receives+t.saved, now-t.began
+	enough := gain >= batch*t.turns
+	hopeless := !proven && spent >= int64(hopeTime) && 2*gain < batch*t.turns
+	switch {
+	case spent < 0:
+		t.begin(t.began)
+		return
+	case spent < window && !hopeless:
+		return
+	}
+	t.begin(now)
+	if !enough {
+		b.rest.Store(now + int64(t.pause))
+		t.pause = min(2*t.pause, maxPause)
+		b.shift(false, now)
+		return
+	}
+	b.proven.Store(true)
+	if now-t.hotSince >= int64(longTime) {
+		t.pause = minPause
+	}
+	if b.compare != nil {
+		v, until := b.compare.ask(b)
+		b.heed(v, until, now)
+	}
+}
+
+// begin starts to count anew.
+func (t *trial) begin(now int64) {
+	t.began = now
+	t.turns, t.receives, t.turned, t.saved = 0, 0, 0, 0
+}
+
+// heed does as a comparison says.
+func (b *Box) heed(v verdict, until, now int64) {
+	b.favored.Store(v == ringWins)
+	if v == pollWins {
+		b.rest.Store(until)
+		b.shift(false, now)
+	}
+}
+
+// decided ends what held b.
+func (b *Box) decided(v verdict, until, now int64) {
+	if v == ringWins {
+		b.shift(true, now)
+		b.proven.Store(true)
+	}
+	b.heed(v, until, now)
+	b.held.Store(false)
+}
+
+// Changes is how many there have been.
+func (b *Box) Changes() uint64 { return b.changes.Load() }
+
+// Times returns how long the engine has been in each gear.
+func (b *Box) Times() (ring, poll time.Duration) {
+	now := b.clock.Now()
+	d := b.ringed.Load()
+	if b.hot.Load() {
+		d += now - b.since.Load()
+	}
+	return time.Duration(d), time.Duration(now - b.started - d)
+}
