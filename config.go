@@ -57,7 +57,7 @@ const (
 	GearAuto Gear = iota
 
 	// GearRing waits for many connections in one system call, by io_uring, and
-	// sends their small writes in one.
+	// sends in one what a connection writes in a row.
 	GearRing
 
 	// GearPoll waits in Go's netpoller, as package net does. Unix sockets

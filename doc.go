@@ -62,15 +62,15 @@
 //
 // In [GearRing], also while [GearAuto] has chosen it:
 //
-//   - A Write of up to 8 KB may return when the engine has copied it. The engine
-//     sends it with those of other conns, mostly within microseconds; with all
-//     processors busy it takes until one of the goroutines on them gives way,
-//     which was seen to be 10 ms and more. Not so on a conn that others may reach
-//     (SyscallConn, File, [FileConn], a Dialer's Control).
+//   - A Write of up to 8 KB may return when the engine has copied it, but for the
+//     first one after each Read that brought something. The engine sends it with
+//     those that follow, mostly within microseconds; with all processors busy it
+//     takes until one of the goroutines on them gives way, which was seen to be
+//     10 ms and more. Not so on a conn that others may reach (SyscallConn, File,
+//     [FileConn], a Dialer's Control).
 //   - What has been copied and not sent is lost if the process ends without
 //     closing the conn: by os.Exit, a panic, a signal, exec, or when main
-//     returns. Of a last answer before os.Exit most were lost where this was
-//     tried. Close, CloseWrite, ReadFrom, SyscallConn and File have the kernel
+//     returns. Close, CloseWrite, ReadFrom, SyscallConn and File have the kernel
 //     take it first, but where that is short of memory: then it is sent for up
 //     to a minute after Close has returned.
 //   - That such bytes cannot be delivered is the error of the next Read, Write or

@@ -8,8 +8,8 @@
 //
 // A cold engine leaves the ring alone: callers make the system calls
 // themselves and wait in the netpoller (poller). With a hot one they wait on the
-// ring, which tells of many sockets in one system call, and small Writes of many
-// conns are sent in one. Package gear decides when it is hot. A shift touches no conn:
+// ring, which tells of many sockets in one system call, and small Writes in a row
+// are sent in one. Package gear decides when it is hot. A shift touches no conn:
 // it decides what the next call that has to wait does, and a poll or accept that
 // completes on a cold engine is cancelled.
 //
@@ -53,8 +53,8 @@
 // # The write half
 //
 // Write calls send(2) itself and waits in the netpoller for room. On a hot
-// engine that is awake, small Writes are copied instead, and sent in the
-// engine's next enter: see outgoing, also for what Close, CloseWrite and raw
+// engine that is awake, small Writes that follow another one are copied instead,
+// and sent in the engine's next enter: see outgoing, also for what Close, CloseWrite and raw
 // access do about them.
 //
 // # Close

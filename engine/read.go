@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,6 +21,8 @@ type reader struct {
 	r     half
 	reads uint8  // see gear.Box.Count
 	left  uint32 // see gear.Box.Leaves
+
+	got atomic.Bool // bytes that no Write has followed; see Conn.mayBatch
 }
 
 // Read reads up to len(p) bytes. At the end it returns io.EOF itself. p is
@@ -55,6 +58,9 @@ func (c *Conn) read(p []byte) (int, error) {
 		switch err {
 		default:
 			c.meter.Read(n, woken)
+			if n > 0 && !c.got.Load() {
+				c.got.Store(true)
+			}
 			return n, err
 		case errNoPoller:
 			c.enterPoller()

@@ -34,13 +34,14 @@ const (
 )
 
 // Write writes p and returns when the kernel has it all, or, on a hot engine,
-// when the conn has copied it. On an error it returns how many bytes the peer
-// will get. Concurrent Writes do not interleave. p is not used after Write has
-// returned.
+// when the conn has copied it, see mayBatch. On an error it returns how many bytes
+// the peer will get. Concurrent Writes do not interleave. p is not used after Write
+// has returned.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	if c.mayBatch(len(p)) {
+	answers := c.got.Load() && c.got.Swap(false)
+	if !answers && c.mayBatch(len(p)) {
 		if ok, err := c.accept(p); err != nil {
 			return 0, err
 		} else if ok {
@@ -55,8 +56,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// mayBatch reports whether a Write of n bytes is one to accept: the engine is
-// awake, will enter soon, and the socket has room. Called with wmu held.
+// mayBatch reports whether a Write of n bytes, which is not the first since a Read
+// brought something, is one to accept: the engine is awake, will enter soon, and
+// the socket has room. Called with wmu held.
+//
+// The first is what a peer waits for: it is in the kernel when Write returns, and
+// does not depend on when the engine gets a processor. Those after it are a
+// pipeline, where one send of many Writes pays; a conn's single Writes do not
+// get cheaper by being sent together with other conns', on one thread.
 func (c *Conn) mayBatch(n int) bool {
 	if n == 0 || n > batchWrite || c.e.asleep.Load() || !c.mayWatch() {
 		return false
