@@ -1,7 +1,9 @@
-package quoit_test
+// Package tidy checks how the repository is laid out and written.
+package tidy
 
 import (
 	"bytes"
+	"fmt"
 	"go/ast"
 	"go/build"
 	"go/parser"
@@ -37,6 +39,7 @@ var importRules = map[string][]string{
 	"cmd/quoit":             {module},
 	"examples/httpserver":   {module},
 	"examples/steering":     {module, module + "/engine/steering"},
+	"internal/tidy":         {},
 }
 
 // testImports may be imported by every test of the module in addition.
@@ -52,6 +55,24 @@ const (
 // sizeExceptions holds "file.go" or "file.go:Func" and the reason why it is
 // larger than the limits.
 var sizeExceptions = map[string]string{}
+
+// TestMain runs the tests in the root of the repository, where go.mod is.
+func TestMain(m *testing.M) {
+	for {
+		if _, err := os.Stat("go.mod"); err == nil {
+			break
+		}
+		if wd, err := os.Getwd(); err != nil || wd == filepath.Dir(wd) {
+			fmt.Fprintln(os.Stderr, "no go.mod in any directory above", wd, err)
+			os.Exit(1)
+		}
+		if err := os.Chdir(".."); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
 
 type goFile struct {
 	path, dir string // slash-separated, relative to the root
