@@ -1,0 +1,236 @@
+package tidy
+
+import (
+	"go/ast"
+	"go/build"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
+	"path"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// entangled is how much the files of a package use each other: cycle is the
+// number of files in the largest cycle of uses, pairs how often two files use
+// each other.
+type entangled struct{ cycle, pairs int }
+
+// entanglements is what each package has of that; a package without a line has
+// none. The numbers are to come down to the goals below, and to go no way but
+// down: a change that makes one smaller writes it here.
+var entanglements = map[string]entangled{
+	".":                    {cycle: 15, pairs: 11},
+	"cmd/quoit":            {cycle: 3, pairs: 2},
+	"engine":               {cycle: 18, pairs: 26},
+	"engine/internal/gear": {cycle: 3, pairs: 2},
+	"engine/pbuf":          {cycle: 2, pairs: 1},
+	"engine/ring":          {cycle: 11, pairs: 13},
+	"examples/steering":    {cycle: 8, pairs: 3},
+}
+
+// The goals: no cycle larger than this, and no more pairs in all packages.
+const (
+	goalCycle = 5
+	goalPairs = 19
+)
+
+// maxConnFlags bounds the bool fields of engine.Conn, those of the structs that
+// it embeds counted.
+const maxConnFlags = 6
+
+// checker type-checks the packages of this module for linux/amd64.
+type checker struct {
+	fset *token.FileSet
+	imp  types.Importer
+}
+
+func newChecker(t *testing.T) checker {
+	t.Helper()
+	old := build.Default // which the importer uses
+	t.Cleanup(func() { build.Default = old })
+	build.Default.GOOS, build.Default.GOARCH, build.Default.CgoEnabled = "linux", "amd64", false
+	fset := token.NewFileSet()
+	return checker{fset, importer.ForCompiler(fset, "source", nil)}
+}
+
+// check returns what the non-test files of a directory define and use, or nil
+// if there are none.
+func (c checker) check(t *testing.T, dir string) (*types.Package, []*ast.File, *types.Info) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []*ast.File
+	for _, name := range names {
+		if (goFile{path: name}).isTest() {
+			continue
+		}
+		if match, err := build.Default.MatchFile(dir, filepath.Base(name)); err != nil {
+			t.Fatal(err)
+		} else if !match {
+			continue
+		}
+		f, err := parser.ParseFile(c.fset, name, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, f)
+	}
+	if len(files) == 0 {
+		return nil, nil, nil
+	}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	conf := types.Config{Importer: c.imp, Sizes: types.SizesFor("gc", "amd64")}
+	pkg, err := conf.Check(path.Join(module, dir), c.fset, files, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pkg, files, info
+}
+
+// uses says of each file which others of its package it uses.
+type uses map[string]map[string]bool
+
+func (c checker) uses(t *testing.T, dir string) uses {
+	t.Helper()
+	pkg, files, info := c.check(t, dir)
+	u := uses{}
+	for _, f := range files {
+		u[c.fset.File(f.FileStart).Name()] = map[string]bool{}
+	}
+	for id, obj := range info.Uses {
+		if obj.Pkg() != pkg {
+			continue
+		}
+		from, to := c.fset.File(id.Pos()).Name(), c.fset.File(obj.Pos()).Name()
+		if from != to {
+			u[from][to] = true
+		}
+	}
+	return u
+}
+
+func (u uses) edges() (n int) {
+	for _, to := range u {
+		n += len(to)
+	}
+	return n
+}
+
+func (u uses) pairs() (n int) {
+	for from, all := range u {
+		for to := range all {
+			if from < to && u[to][from] {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// cycle returns the files of the largest cycle.
+func (u uses) cycle() []string {
+	reached := map[string]map[string]bool{}
+	for from := range u {
+		seen := map[string]bool{}
+		for todo := []string{from}; len(todo) > 0; {
+			f := todo[len(todo)-1]
+			todo = todo[:len(todo)-1]
+			for to := range u[f] {
+				if !seen[to] {
+					seen[to] = true
+					todo = append(todo, to)
+				}
+			}
+		}
+		reached[from] = seen
+	}
+	var largest []string
+	for _, from := range slices.Sorted(maps.Keys(u)) {
+		var in []string
+		for to := range reached[from] {
+			if reached[to][from] {
+				in = append(in, to)
+			}
+		}
+		if len(in) > len(largest) {
+			largest = in
+		}
+	}
+	slices.Sort(largest)
+	return largest
+}
+
+// A newcomer has to hold a cycle of files in the head as a whole.
+func TestTidyFileCycles(t *testing.T) {
+	var dirs []string
+	for _, f := range parseAll(t) {
+		if !f.nested && !f.isTest() && !slices.Contains(dirs, f.dir) {
+			dirs = append(dirs, f.dir)
+		}
+	}
+	slices.Sort(dirs)
+	c := newChecker(t)
+	t.Logf("%-20s %5s %5s %5s %5s", "package", "files", "edges", "cycle", "pairs")
+	total := 0
+	for _, dir := range dirs {
+		u := c.uses(t, dir)
+		cycle := u.cycle()
+		got, want := entangled{len(cycle), u.pairs()}, entanglements[dir]
+		t.Logf("%-20s %5d %5d %5d %5d", dir, len(u), u.edges(), got.cycle, got.pairs)
+		total += got.pairs
+		switch {
+		case got == want:
+		case got.cycle > want.cycle || got.pairs > want.pairs:
+			t.Errorf("%s: %d files in a cycle, %d mutual pairs; entanglements allows %+v\n%v", dir, got.cycle, got.pairs, want, cycle)
+		default:
+			t.Errorf("%s: better than its line: write %+v in entanglements", dir, got)
+		}
+	}
+	t.Logf("mutual pairs in all: %d (the goal: %d; of cycles: %d files)", total, goalPairs, goalCycle)
+	for dir := range entanglements {
+		if !slices.Contains(dirs, dir) {
+			t.Errorf("entanglements: there is no package %s", dir)
+		}
+	}
+}
+
+// Each bool of a struct doubles the states that a reader has to think of.
+func TestTidyConnFlags(t *testing.T) {
+	c := newChecker(t)
+	pkg, _, _ := c.check(t, "engine")
+	obj := pkg.Scope().Lookup("Conn")
+	if obj == nil {
+		t.Fatal("engine has no Conn")
+	}
+	flags := flagsOf(obj.Type())
+	t.Logf("engine.Conn: %d flags: %v", len(flags), flags)
+	if len(flags) > maxConnFlags {
+		t.Errorf("engine.Conn has %d flags, over %d: %v", len(flags), maxConnFlags, flags)
+	}
+	if len(flags) == 0 {
+		t.Error("engine.Conn has no flags: are its fields found?")
+	}
+}
+
+// flagsOf lists the bool fields of a struct, and those of what it embeds.
+func flagsOf(typ types.Type) (flags []string) {
+	s, ok := typ.Underlying().(*types.Struct)
+	if !ok {
+		return nil
+	}
+	for f := range s.Fields() {
+		switch {
+		case f.Embedded():
+			flags = append(flags, flagsOf(f.Type())...)
+		case types.Identical(f.Type().Underlying(), types.Typ[types.Bool]), f.Type().String() == "sync/atomic.Bool":
+			flags = append(flags, f.Name())
+		}
+	}
+	return flags
+}
