@@ -3,7 +3,10 @@ package quoit_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net"
+	"os"
 	"syscall"
 	"time"
 
@@ -65,4 +68,51 @@ func ExampleListenConfig_control() {
 		fmt.Println(err)
 	}
 	// Output: 20s <nil>
+}
+
+// The listening socket that systemd passes to a service is descriptor 3.
+func ExampleFileListener() {
+	f := passedSocket()              // os.NewFile(3, "listener")
+	ln, err := quoit.FileListener(f) // was net.FileListener
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	f.Close() // ln has a copy
+	fmt.Println(ln.Addr().Network())
+	// Output: tcp
+}
+
+// passedSocket returns a listening socket, as another process might.
+func passedSocket() *os.File {
+	ln, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		log.Fatal(err)
+	}
+	return f
+}
+
+func ExampleFileConn() {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ours, theirs := os.NewFile(uintptr(fds[0]), "ours"), os.NewFile(uintptr(fds[1]), "theirs")
+	c, err := quoit.FileConn(ours) // was net.FileConn
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ours.Close() // c has a copy
+
+	fmt.Fprint(theirs, "hello")
+	theirs.Close()
+	message, err := io.ReadAll(c)
+	fmt.Printf("%s, %v\n", message, err)
+	// Output: hello, <nil>
 }
