@@ -1,3 +1,5 @@
+//go:build linux
+
 package quoit
 
 import "github.com/quoit-go/quoit/engine"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"go/ast"
 	"go/build"
+	"go/build/constraint"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -194,6 +195,28 @@ func TestTidyEngineOnLinuxOnly(t *testing.T) {
 				t.Error(err)
 			} else if match {
 				t.Errorf("%s: imports engine and is built for %s", f.path, goos)
+			}
+		}
+	}
+}
+
+// A file that is not for every system says so in its first lines, whether or
+// not its name does.
+func TestTidyBuildLines(t *testing.T) {
+	isBuildLine := func(group *ast.CommentGroup) bool {
+		return slices.ContainsFunc(group.List, func(c *ast.Comment) bool { return constraint.IsGoBuild(c.Text) })
+	}
+	for _, f := range parseAll(t) {
+		if slices.ContainsFunc(f.ast.Comments, isBuildLine) {
+			continue
+		}
+		for _, platform := range []string{"linux/amd64", "darwin/arm64", "windows/386"} {
+			ctx := build.Default
+			ctx.GOOS, ctx.GOARCH, _ = strings.Cut(platform, "/")
+			if match, err := ctx.MatchFile(f.dir, path.Base(f.path)); err != nil {
+				t.Error(err)
+			} else if !match {
+				t.Errorf("%s: is not built for %s and has no //go:build line", f.path, platform)
 			}
 		}
 	}
