@@ -59,12 +59,12 @@ type Listener struct {
 	mu     sync.Mutex
 	closed bool
 	dead   error
-	shared bool // others may reach the socket
-	queue  []accepted
-	asked  int     // accepts that Accept wants in flight
-	flying int     // that are, or are about to be
-	ended  bool    // closed, as the engine knows
-	idlers waiters // who waits for flying to be 0
+	shared bool            // others may reach the socket
+	queue  queue[accepted] // by the ring, ahead of Accept
+	asked  int             // accepts that Accept wants in flight
+	flying int             // that are, or are about to be
+	ended  bool            // closed, as the engine knows
+	idlers waiters         // who waits for flying to be 0
 	a      half
 }
 
@@ -263,9 +263,8 @@ func (l *Listener) begin(a *accepted, ahead int, tried bool) (acceptStep, error)
 	if err := l.cannot(&l.a); err != nil {
 		return acceptDone, err
 	}
-	if len(l.queue) > 0 {
-		*a = l.queue[0]
-		l.queue = append(l.queue[:0], l.queue[1:]...)
+	if !l.queue.empty() {
+		*a = l.queue.pop()
 		return acceptDone, nil
 	}
 	may := ahead > 0 && l.mayAccept()
@@ -403,7 +402,7 @@ func (l *Listener) take(fd int) {
 	if err != nil {
 		peer = nil
 	}
-	l.queue = append(l.queue, accepted{fd: fd, peer: peer})
+	l.queue.push(accepted{fd: fd, peer: peer})
 }
 
 // cutOff resets a conn that nobody accepted, as the kernel does when the
@@ -427,13 +426,13 @@ func (l *Listener) fail(err error) {
 // Close ends the listener and returns when its address is free. Conns that
 // Accept has not returned are reset. A second Close returns net.ErrClosed.
 func (l *Listener) Close() error {
-	queue, idle, ok := l.beginClose()
+	ahead, idle, ok := l.beginClose()
 	if !ok {
 		return net.ErrClosed
 	}
 	l.e.timers.Drop(&l.a.timer)
-	for _, a := range queue {
-		l.e.cutOff(a.fd)
+	for !ahead.empty() {
+		l.e.cutOff(ahead.pop().fd)
 	}
 	if idle != nil {
 		l.e.post(&l.node, wantEnd)
@@ -450,16 +449,16 @@ func (l *Listener) Close() error {
 
 // beginClose marks the listener closed, once, and returns what it had accepted
 // ahead and what tells that no accept is in flight any more.
-func (l *Listener) beginClose() (queue []accepted, idle chan struct{}, ok bool) {
+func (l *Listener) beginClose() (ahead queue[accepted], idle chan struct{}, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, nil, false
+		return ahead, nil, false
 	}
 	l.closed = true
 	l.a.wake(net.ErrClosed)
-	queue, l.queue = l.queue, nil
-	return queue, l.awaitIdle(), true
+	ahead, l.queue = l.queue, ahead
+	return ahead, l.awaitIdle(), true
 }
 
 // Backlog returns how many established conns wait in the backlog of the

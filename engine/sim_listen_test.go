@@ -128,7 +128,7 @@ func (u *simListener) why() string {
 		return "the listener is closed"
 	case u.dl.passed(u.r):
 		return "its deadline has passed"
-	case len(u.s.backlog) > 0 || len(u.l.queue) > 0:
+	case len(u.s.backlog) > 0 || !u.l.queue.empty():
 		return "somebody knocks"
 	}
 	return ""

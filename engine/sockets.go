@@ -26,7 +26,7 @@ type sockets struct {
 	spread Spread
 
 	// Guarded by Listener.amu.
-	ready  []int // sockets that had somebody waiting
+	ready  queue[int] // sockets that had somebody waiting
 	events [32]unix.EpollEvent
 }
 
@@ -54,19 +54,18 @@ func newSockets(fds []int, s Spread) (*sockets, int, error) {
 // is the epoll set. It returns a bare EAGAIN if there is nothing.
 func (s *sockets) accept(k kernel, set int) (accepted, error) {
 	for {
-		if len(s.ready) == 0 {
+		if s.ready.empty() {
 			if err := s.fill(set); err != nil {
 				return accepted{}, err
 			}
 		}
-		i := s.ready[0]
-		s.ready = append(s.ready[:0], s.ready[1:]...)
+		i := s.ready.pop()
 		fd, peer, err := k.Accept(s.fds[i])
 		if err == unix.EAGAIN {
 			s.spread.Drained(i)
 			continue
 		}
-		s.ready = append(s.ready, i)
+		s.ready.push(i)
 		return accepted{fd, peer, i}, err
 	}
 }
@@ -80,7 +79,7 @@ func (s *sockets) fill(set int) error {
 		return unix.EAGAIN
 	}
 	for _, ev := range s.events[:n] {
-		s.ready = append(s.ready, int(ev.Fd))
+		s.ready.push(int(ev.Fd))
 	}
 	return nil
 }

@@ -25,31 +25,13 @@ func mostFor(rings, procs int) uint64 {
 // Engine thread only.
 type wakes struct {
 	most uint64 // see mostWoken
-	s    []wakeup
-	head int
+	queue[wakeup]
 }
 
 // wakeup is of a Read that is parked on the ring, or of who waits for a token.
 type wakeup struct {
 	c  *Conn
 	ch chan<- struct{}
-}
-
-func (w *wakes) push(u wakeup) { w.s = append(w.s, u) }
-
-func (w *wakes) empty() bool { return w.head == len(w.s) }
-
-func (w *wakes) pop() wakeup {
-	u := w.s[w.head]
-	w.s[w.head] = wakeup{}
-	if w.head++; w.head == len(w.s) {
-		w.s, w.head = w.s[:0], 0
-	} else if w.head >= 4096 && w.head > len(w.s)/2 { // they never end
-		n := copy(w.s, w.s[w.head:])
-		clear(w.s[n:])
-		w.s, w.head = w.s[:n], 0
-	}
-	return u
 }
 
 // isFull reports whether the engine has woken as many callers as it may. One

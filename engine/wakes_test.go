@@ -102,18 +102,3 @@ func TestExpireBounded(t *testing.T) {
 		}
 	}
 }
-
-// A queue that is never empty does not grow with what passes through it.
-func TestWakesQueue(t *testing.T) {
-	var w wakes
-	for range 3 {
-		w.push(wakeup{ch: newToken()})
-	}
-	for range 100_000 {
-		w.push(wakeup{ch: nil})
-		w.pop()
-	}
-	if c := cap(w.s); c > 1<<15 {
-		t.Errorf("room for %d, with 3 in it", c)
-	}
-}
