@@ -56,7 +56,8 @@ func (w *watch) note(now time.Time, work []uint64) (changed []int) {
 	for i := range work {
 		// What happened long ago counts less: the mean of the last second or so.
 		keep := max(0, 1-d)
-		w.rates[i] = keep*w.rates[i] + (1-keep)*float64(work[i]-old[i])/d
+		done := int64(work[i] - old[i]) // below 0 if nothing but sends were begun
+		w.rates[i] = keep*w.rates[i] + (1-keep)*float64(done)/d
 		sum += w.rates[i]
 	}
 	mean := sum / float64(len(work))

@@ -55,6 +55,20 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// A ring that has only begun to send has done a little less than nothing, not
+// 1<<64 of it.
+func TestWatchSends(t *testing.T) {
+	w := new(watch)
+	w.init(2)
+	now := time.Unix(1000, 0)
+	for _, work := range [][]uint64{{1000, 1000}, {990, 1000}, {1000, 1000}} {
+		now = now.Add(lookEvery)
+		if changed := w.note(now, work); len(changed) != 0 {
+			t.Errorf("work %d: changed %v, rates %.0f", work, changed, w.rates)
+		}
+	}
+}
+
 func (w *watch) heldOnes() (held []bool) {
 	for i := range w.held {
 		held = append(held, w.isHeld(i))

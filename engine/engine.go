@@ -294,7 +294,8 @@ func (e *Engine) Load() int { return int(e.load.Load()) }
 // Alive reports whether the engine takes conns.
 func (e *Engine) Alive() bool { return e.dead.Load() == nil && !e.closing.Load() }
 
-// Work returns a number that grows with every receive.
+// Work returns a number that grows with every receive. While sends are in
+// flight it is less by as many.
 func (e *Engine) Work() uint64 {
 	c := &e.stats
 	direct, _ := e.gear.Reads()
