@@ -2,7 +2,12 @@
 
 package quoit
 
-import "github.com/quoit-go/quoit/engine"
+import (
+	"reflect"
+	"time"
+
+	"github.com/quoit-go/quoit/engine"
+)
 
 // stats adds up what the rings did.
 func (t *transport) stats(s *Stats) {
@@ -10,21 +15,13 @@ func (t *transport) stats(s *Stats) {
 	s.Comparisons, s.RingCost = engine.Comparisons()
 	for i, e := range t.rings {
 		es := e.Stats()
-		r := RingStats{
-			CPU: t.cpus[i], Held: t.watch.isHeld(i),
-			Conns: es.Conns, Accepted: es.Accepted, Adopted: es.Adopted,
-			Enters: es.Enters, Completions: es.Completions, Wakeups: es.Wakeups, Overflows: es.Overflows,
-			Gear: GearPoll, GearChanges: es.Shifts, RingTime: es.RingTime, PollTime: es.PollTime,
-			BytesReceived: es.BytesReceived, DirectReads: es.DirectReads,
-			WritesBatched: es.WritesBatched, Batches: es.Batches, SendsParked: es.SendsParked,
-		}
+		r := RingStats{CPU: t.cpus[i], Held: t.watch.isHeld(i), Gear: GearPoll}
 		if es.Hot {
 			r.Gear, s.Gear = GearRing, GearRing
 		}
+		addCounters(&r, &es)
+		addCounters(s, &es)
 		s.Rings = append(s.Rings, r)
-		s.Listeners += es.Listeners
-		s.AcceptFailures += es.AcceptFailures
-		s.add(&r)
 	}
 	for _, st := range t.steerings() {
 		out := SteeringStats{Addr: st.addr, Policy: st.String(), Decisions: st.Decisions(nil)}
@@ -35,20 +32,22 @@ func (t *transport) stats(s *Stats) {
 	}
 }
 
-func (s *Stats) add(r *RingStats) {
-	s.Conns += r.Conns
-	s.Accepted += r.Accepted
-	s.Adopted += r.Adopted
-	s.Enters += r.Enters
-	s.Completions += r.Completions
-	s.Wakeups += r.Wakeups
-	s.Overflows += r.Overflows
-	s.GearChanges += r.GearChanges
-	s.RingTime += r.RingTime
-	s.PollTime += r.PollTime
-	s.BytesReceived += r.BytesReceived
-	s.DirectReads += r.DirectReads
-	s.WritesBatched += r.WritesBatched
-	s.Batches += r.Batches
-	s.SendsParked += r.SendsParked
+// addCounters adds to each counter of to, a struct, the one of the same name
+// that a ring has, if it has one.
+func addCounters(to any, ring *engine.Stats) {
+	sum, part := reflect.ValueOf(to).Elem(), reflect.ValueOf(ring).Elem()
+	for i := range sum.NumField() {
+		n := part.FieldByName(sum.Type().Field(i).Name)
+		if !n.IsValid() {
+			continue
+		}
+		switch sum := sum.Field(i).Addr().Interface().(type) {
+		case *int:
+			*sum += int(n.Int())
+		case *uint64:
+			*sum += n.Uint()
+		case *time.Duration:
+			*sum += time.Duration(n.Int())
+		}
+	}
 }

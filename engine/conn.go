@@ -68,7 +68,7 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 	}
 	c := &Conn{e: e, descriptor: descriptor{fd: fd}, tcp: tcp, shared: foreign}
 	c.polls.Store(&poller{rc, netConn{s}})
-	e.stats.adopted.Add(1)
+	e.stats.Adopted.Add(1)
 	return c, e.open(c)
 }
 

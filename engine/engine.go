@@ -82,15 +82,8 @@ type Engine struct {
 	load      atomic.Int64 // conns.n
 	listeners list[Listener]
 
-	_     cpu.CacheLinePad
-	stats counters
-}
-
-// counters are read by Stats at any time.
-type counters struct {
-	enters, completions, wakeups, overflows atomic.Uint64
-	accepted, adopted, acceptFailures       atomic.Uint64
-	sendsParked, batches, writesBatched     atomic.Uint64
+	_     cpu.CacheLinePad // what the engine counts, and now and then a caller
+	stats Counters[atomic.Uint64]
 }
 
 // New starts an engine, with a smaller ring than cfg's where the memory limit
@@ -299,37 +292,18 @@ func (e *Engine) Alive() bool { return e.dead.Load() == nil && !e.closing.Load()
 func (e *Engine) Work() uint64 {
 	c := &e.stats
 	direct, _ := e.gear.Reads()
-	return direct + c.completions.Load() - c.batches.Load() // sends complete, too
-}
-
-// Stats is a snapshot; see quoit.Stats for the fields.
-type Stats struct {
-	Conns, Listeners                        int
-	Accepted, Adopted, AcceptFailures       uint64
-	Enters, Completions, Wakeups, Overflows uint64
-	BytesReceived, DirectReads              uint64
-	SendsParked, Batches, WritesBatched     uint64
-	Hot                                     bool // in GearRing now
-	Shifts                                  uint64
-	RingTime, PollTime                      time.Duration
+	return direct + c.Completions.Load() - c.Batches.Load() // sends complete, too
 }
 
 // Stats may be called at any time.
 func (e *Engine) Stats() Stats {
+	s := Stats{Counters: snapshot(&e.stats), Hot: e.Hot(), GearChanges: e.gear.Changes()}
+	s.RingTime, s.PollTime = e.gear.Times()
+	s.DirectReads, s.BytesReceived = e.gear.Reads()
 	e.mu.Lock()
-	conns, listeners := e.conns.n, e.listeners.n
+	s.Conns, s.Listeners = e.conns.n, e.listeners.n
 	e.mu.Unlock()
-	c, g := &e.stats, &e.gear
-	ring, poll := g.Times()
-	direct, received := e.gear.Reads()
-	return Stats{
-		Conns: conns, Listeners: listeners,
-		Accepted: c.accepted.Load(), Adopted: c.adopted.Load(), AcceptFailures: c.acceptFailures.Load(),
-		Enters: c.enters.Load(), Completions: c.completions.Load(), Wakeups: c.wakeups.Load(), Overflows: c.overflows.Load(),
-		BytesReceived: received, DirectReads: direct,
-		SendsParked: c.sendsParked.Load(), Batches: c.batches.Load(), WritesBatched: c.writesBatched.Load(),
-		Hot: g.Hot(), Shifts: g.Changes(), RingTime: ring, PollTime: poll,
-	}
+	return s
 }
 
 // Hot reports whether the engine is in GearRing.

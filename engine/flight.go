@@ -70,10 +70,10 @@ func (c *Conn) submitSend(l *loop) {
 	} else {
 		c.flight, c.out, c.state = c.out, nil, inRing
 		flags |= unix.MSG_DONTWAIT
-		l.writesBatched += c.flight.writes
+		l.e.stats.WritesBatched.Add(c.flight.writes)
 		l.e.gear.Saved(c.flight.writes - 1)
 	}
-	l.batches++
+	l.e.stats.Batches.Add(1)
 	s, ud := l.start(&c.node, kindSend)
 	s.PrepSend(int32(c.fd), c.flight.b, flags, ud)
 }

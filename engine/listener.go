@@ -186,7 +186,7 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	if e.open(c) != nil {
 		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}
-	e.stats.accepted.Add(1)
+	e.stats.Accepted.Add(1)
 	return c, netAddr(a.peer, l.tcp), nil
 }
 
@@ -321,7 +321,7 @@ func (l *Listener) acceptSocket(fd int) (a accepted, err error) {
 			return a, err
 		case unix.EINTR, unix.ECONNABORTED:
 		default:
-			l.e.stats.acceptFailures.Add(1)
+			l.e.stats.AcceptFailures.Add(1)
 			return a, os.NewSyscallError("accept4", err)
 		}
 	}
@@ -380,7 +380,7 @@ func (l *Listener) complete(lp *loop, _ kind, cqe *ring.CQE) {
 		l.take(int(cqe.Res))
 	case errno == unix.ECANCELED || errno == unix.ECONNABORTED || errno == unix.EINTR || errno == unix.EAGAIN:
 	case l.a.waiting: // else the next Accept meets it again
-		l.e.stats.acceptFailures.Add(1)
+		l.e.stats.AcceptFailures.Add(1)
 		err = os.NewSyscallError("accept4", errno)
 	}
 	if !l.mayAccept() {

@@ -30,10 +30,7 @@ type loop struct {
 	wakes    wakes
 	yielded  uint64 // e.readied when it last did
 	stopping bool
-
-	turns uint64
-	// See publish.
-	enters, completions, wakeups, overflows, batches, writesBatched uint64
+	turns    uint64
 }
 
 // run is the life of the engine's thread.
@@ -50,7 +47,6 @@ func (l *loop) run() {
 	for !l.wakes.empty() {
 		l.wakeNext()
 	}
-	l.publish()
 	l.release()
 }
 
@@ -103,13 +99,7 @@ func (l *loop) turn() {
 	}
 	l.serve()
 	l.enter()
-	if l.turns%publishTurns == 0 {
-		l.publish()
-	}
 }
-
-// publishTurns is how often an engine that never sleeps tells its counters.
-const publishTurns = 256
 
 // moreReaps bounds what a turn completes: its callers wait for all of it.
 const moreReaps = 16
@@ -179,10 +169,14 @@ func (l *loop) stop() {
 
 // reap handles all completions there are, in their order.
 func (l *loop) reap() {
-	for l.fetch() {
+	n := uint64(0)
+	for ; l.fetch(); n++ {
 		cqe := &l.todo[0]
 		l.todo = l.todo[1:]
 		l.complete(cqe)
+	}
+	if n > 0 {
+		l.e.stats.Completions.Add(n)
 	}
 }
 
@@ -201,7 +195,6 @@ func (l *loop) fetch() bool {
 func (l *loop) completed() bool { return len(l.backlog) > 0 || l.k.CQReady() > 0 }
 
 func (l *loop) complete(cqe *ring.CQE) {
-	l.completions++
 	n := l.slots.find(cqe.UserData)
 	if n == nil {
 		return
@@ -222,7 +215,7 @@ func (l *loop) complete(cqe *ring.CQE) {
 		n.flying &^= 1 << k
 	}
 	if n == &l.wake {
-		l.wakeups++
+		l.e.stats.Wakeups.Add(1)
 		if !cqe.More() && !l.stopping {
 			l.armWake()
 		}
@@ -258,7 +251,6 @@ func (l *loop) enter() {
 		l.yield()
 		return
 	}
-	l.publish()
 	if e.cfg.BusyPoll > 0 && e.gear.Hot() && l.spin() {
 		return
 	}
@@ -273,7 +265,7 @@ func (l *loop) enter() {
 		e.asleep.Store(false)
 		return
 	}
-	l.enters++
+	l.e.stats.Enters.Add(1)
 	_, err := l.k.SubmitAndWait(1, timeout)
 	e.asleep.Store(false)
 	l.check(err)
@@ -308,7 +300,7 @@ func (l *loop) spin() bool {
 
 // submit hands queued requests to the kernel and lets it post completions.
 func (l *loop) submit() {
-	l.enters++
+	l.e.stats.Enters.Add(1)
 	_, err := l.k.SubmitAndGet()
 	l.check(err)
 }
@@ -316,7 +308,7 @@ func (l *loop) submit() {
 // check sorts the errors of enter: those that pass, and those that do not.
 func (l *loop) check(err error) {
 	if l.k.CQOverflowed() {
-		l.overflows++
+		l.e.stats.Overflows.Add(1)
 	}
 	if err == nil {
 		return
@@ -417,17 +409,6 @@ func (l *loop) die(err error) {
 		}
 		l.todo = l.todo[1:]
 	}
-}
-
-// publish makes the loop's own counters readable.
-func (l *loop) publish() {
-	st := &l.e.stats
-	st.enters.Store(l.enters)
-	st.completions.Store(l.completions)
-	st.wakeups.Store(l.wakeups)
-	st.overflows.Store(l.overflows)
-	st.batches.Store(l.batches)
-	st.writesBatched.Store(l.writesBatched)
 }
 
 // release gives the ring back to the kernel.

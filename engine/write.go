@@ -161,7 +161,7 @@ func (c *Conn) sendAll() bool {
 			return true
 		case err == unix.EINTR || err == nil && n > 0:
 		case err == unix.EAGAIN:
-			c.e.stats.sendsParked.Add(1)
+			c.e.stats.SendsParked.Add(1)
 			c.credit = 0
 			return false
 		case err == nil:

@@ -1,0 +1,37 @@
+//go:build linux
+
+package engine
+
+import (
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// Counters are what an engine counts where it happens. N is atomic.Uint64 in
+// the engine, uint64 in a snapshot.
+type Counters[N any] struct {
+	Enters, Completions, Wakeups, Overflows N
+	Batches, WritesBatched, SendsParked     N
+	Accepted, Adopted, AcceptFailures       N
+}
+
+// Stats is a snapshot. Its fields have the names of those of quoit.Stats, and
+// get there by their names.
+type Stats struct {
+	Counters[uint64]
+	Conns, Listeners           int
+	BytesReceived, DirectReads uint64
+	Hot                        bool // in GearRing now
+	GearChanges                uint64
+	RingTime, PollTime         time.Duration
+}
+
+// snapshot reads each counter.
+func snapshot(c *Counters[atomic.Uint64]) (out Counters[uint64]) {
+	from, to := reflect.ValueOf(c).Elem(), reflect.ValueOf(&out).Elem()
+	for i := range to.NumField() {
+		to.Field(i).SetUint(from.Field(i).Addr().Interface().(*atomic.Uint64).Load())
+	}
+	return out
+}
