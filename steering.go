@@ -43,35 +43,34 @@ type Steering interface {
 
 // SteerByHash leaves the choice to the kernel's hash of both addresses and
 // ports. First kernel: 3.9.
-func SteerByHash() Steering { return plainSteering{"hash", nil} }
+func SteerByHash() Steering { return byHash }
 
 // SteerByCPU sends a connection to the ring whose index is the CPU that took
 // its first packet in, modulo the number of rings, by a classic BPF program.
 // The sockets must be the only ones on their address. First kernel: 4.6.
-func SteerByCPU() Steering { return plainSteering{"by CPU (classic BPF)", attachByCPU} }
+func SteerByCPU() Steering { return byCPU }
 
 // SteerAtRandom is SteerByCPU with a random ring.
-func SteerAtRandom() Steering { return plainSteering{"at random (classic BPF)", attachAtRandom} }
+func SteerAtRandom() Steering { return atRandom }
 
 // SteerByIncomingCPU prefers, by SO_INCOMING_CPU, the ring pinned to the CPU
 // that took the first packet in; rings that [Config.Affinity] does not pin
 // count as pinned to the CPU of their index. Where there is none the hash
 // decides. First kernel: 6.2.
-func SteerByIncomingCPU() Steering {
-	return plainSteering{"by CPU (SO_INCOMING_CPU)", attachIncomingCPU}
-}
+func SteerByIncomingCPU() Steering { return byIncomingCPU }
 
 // plainSteering is done when it is attached.
-type plainSteering struct {
-	name   string
-	attach func(sockets, cpus []int) error
-}
+type plainSteering int
 
-func (s plainSteering) Attach(sockets, cpus []int) error {
-	if s.attach == nil {
-		return nil
-	}
-	return s.attach(sockets, cpus)
+const (
+	byHash plainSteering = iota
+	byCPU
+	atRandom
+	byIncomingCPU
+)
+
+var plainNames = [...]string{
+	byHash: "hash", byCPU: "by CPU (classic BPF)", atRandom: "at random (classic BPF)", byIncomingCPU: "by CPU (SO_INCOMING_CPU)",
 }
 
 func (plainSteering) Load(int, uint32)                {}
@@ -80,4 +79,4 @@ func (plainSteering) Drained(int)                     {}
 func (plainSteering) Hold(int, bool)                  {}
 func (plainSteering) Decisions(dst []uint64) []uint64 { return dst }
 func (plainSteering) Detach()                         {}
-func (s plainSteering) String() string                { return s.name }
+func (s plainSteering) String() string                { return plainNames[s] }

@@ -8,7 +8,7 @@ import (
 	"net"
 	"syscall"
 
-	"github.com/quoit-go/quoit/engine"
+	"github.com/quoit-go/quoit/engine/sock"
 )
 
 // errNotTCP is why a unix socket has no Steering.
@@ -62,7 +62,7 @@ func (t *transport) openGroup(ctx context.Context, network, address string, lc *
 			return err
 		}
 		var err error
-		cerr := rc.Control(func(fd uintptr) { err = engine.ReusePort(int(fd)) })
+		cerr := rc.Control(func(fd uintptr) { err = sock.ReusePort(int(fd)) })
 		return errors.Join(cerr, err)
 	}
 	for range t.rings {
@@ -96,6 +96,23 @@ func (g group) close() (err error) {
 	return err
 }
 
-func attachByCPU(sockets, _ []int) error          { return engine.SteerByCPU(sockets) }
-func attachAtRandom(sockets, _ []int) error       { return engine.SteerAtRandom(sockets) }
-func attachIncomingCPU(sockets, cpus []int) error { return engine.SteerByIncomingCPU(sockets, cpus) }
+// Attach implements [Steering].
+func (s plainSteering) Attach(sockets, cpus []int) error {
+	switch s {
+	case byCPU:
+		return sock.SteerByCPU(sockets[0], len(sockets))
+	case atRandom:
+		return sock.SteerAtRandom(sockets[0], len(sockets))
+	case byIncomingCPU:
+		for ring, fd := range sockets {
+			cpu := cpus[ring]
+			if cpu < 0 {
+				cpu = ring
+			}
+			if err := sock.IncomingCPU(fd, cpu); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -41,9 +41,8 @@ func (*transport) listenSteered(context.Context, string, string, *ListenConfig) 
 func (*transport) stats(*Stats) {}
 func (*transport) close() error { return nil }
 
-func attachByCPU(_, _ []int) error       { return errors.ErrUnsupported }
-func attachAtRandom(_, _ []int) error    { return errors.ErrUnsupported }
-func attachIncomingCPU(_, _ []int) error { return errors.ErrUnsupported }
+// Attach implements [Steering]. It is not called where there are no rings.
+func (plainSteering) Attach(_, _ []int) error { return errors.ErrUnsupported }
 
 func probe() Support {
 	return Support{Err: &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}}

@@ -16,6 +16,11 @@ const (
 	adRandom = 56      // SKF_AD_RANDOM
 )
 
+// ReusePort makes a socket that is not bound yet one of a SO_REUSEPORT group.
+func ReusePort(fd int) error {
+	return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1))
+}
+
 // SteerByCPU has the SO_REUSEPORT group of fd give a connection to the socket
 // whose index is the CPU that took the packet in, modulo n. Sockets are
 // numbered in the order of their listen(2), also those of other processes; if

@@ -23,7 +23,7 @@ func group(t *testing.T, n int) (fds []int, addr string) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { unix.Close(fd) })
-		err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
+		err = ReusePort(fd)
 		if err = errors.Join(err, unix.Bind(fd, sa), unix.Listen(fd, 128)); err != nil {
 			t.Fatal(err)
 		}

@@ -23,7 +23,7 @@ type entangled struct{ cycle, pairs int }
 // none. The numbers are to come down to the goals below, and to go no way but
 // down: a change that makes one smaller writes it here.
 var entanglements = map[string]entangled{
-	".":                    {cycle: 15, pairs: 11},
+	".":                    {cycle: 14, pairs: 10},
 	"cmd/quoit":            {cycle: 3, pairs: 2},
 	"engine":               {cycle: 18, pairs: 26},
 	"engine/internal/gear": {cycle: 3, pairs: 2},

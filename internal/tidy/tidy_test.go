@@ -29,7 +29,7 @@ const (
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
-	".":                     {module + "/engine"}, // in Linux-only files
+	".":                     {module + "/engine", module + "/engine/sock"}, // in Linux-only files
 	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/engine/sock", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
