@@ -31,52 +31,67 @@ func (c *Conn) readFrom(r io.Reader) (int64, error) {
 	}
 	if err != nil && err != io.EOF {
 		err = c.opError("readfrom", err)
-		if f, ok := src.(interface{ Name() string }); ok && handled && !limited && hidesWriteTo(src) {
+		if kind, hidden := sourceOf(src); handled && !limited && hidden && kind == fileSource {
 			// It is os.File's WriteTo that called, which for a conn of package
 			// net would have sent the file itself, with errors of its own.
-			err = &fs.PathError{Op: "read", Path: f.Name(), Err: err.(*net.OpError).Err}
+			name := src.(interface{ Name() string }).Name()
+			err = &fs.PathError{Op: "read", Path: name, Err: err.(*net.OpError).Err}
 		}
 	}
 	return n, err
 }
 
-// hidesWriteTo reports whether r is one of the wrappers by which net and os
-// keep io.Copy from calling WriteTo again.
-func hidesWriteTo(r io.Reader) bool {
-	switch reflect.TypeOf(r).String() {
-	case "os.fileWithoutWriteTo", "*os.fileWithoutWriteTo",
-		"net.tcpConnWithoutWriteTo", "*net.tcpConnWithoutWriteTo":
-		return true
+// source is what the kernel can move bytes from.
+type source int
+
+const (
+	noSource     source = iota
+	fileSource          // by sendfile(2)
+	socketSource        // by splice(2)
+)
+
+// hiddenSources are the types by which os.File's and net.TCPConn's WriteTo keep
+// io.Copy from calling them again. They have names only, which were read in
+// Go 1.26: in os/file.go and net/net.go.
+var hiddenSources = map[string]source{
+	"os.fileWithoutWriteTo":     fileSource,
+	"net.tcpConnWithoutWriteTo": socketSource,
+}
+
+// sourceOf says what r is, and whether it is one of hiddenSources. Any other
+// type with a SyscallConn may have a Read that does more.
+func sourceOf(r io.Reader) (kind source, hidden bool) {
+	switch r := r.(type) {
+	case nil:
+		return noSource, false
+	case *os.File:
+		return fileSource, false
+	case *net.TCPConn:
+		return socketSource, false
+	case *net.UnixConn:
+		if r.LocalAddr().Network() == "unix" {
+			return socketSource, false
+		}
+		return noSource, false
 	}
-	return false
+	t := reflect.TypeOf(r)
+	kind, hidden = hiddenSources[t.PkgPath()+"."+t.Name()]
+	return kind, hidden
 }
 
 // readFromKernel moves up to remain bytes (0: all) from src without bringing
 // them to user space, where src and the kernel allow it.
 func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled bool, err error) {
 	defer runtime.KeepAlive(c)
-	sc, ok := src.(syscall.Conn)
-	if !ok {
+	kind, _ := sourceOf(src)
+	if kind == noSource {
 		return 0, false, nil
 	}
-	// Any other type with a SyscallConn may have a Read that does more.
-	_, file := src.(*os.File)
-	_, socket := src.(*net.TCPConn)
-	if uc, ok := src.(*net.UnixConn); ok {
-		socket = uc.LocalAddr().Network() == "unix"
-	}
-	if hidesWriteTo(src) {
-		_, file = src.(interface{ Name() string }) // of a file, not of a conn
-		socket = !file
-	}
-	if !file && !socket {
-		return 0, false, nil
-	}
-	rc, err := sc.SyscallConn()
+	rc, err := src.(syscall.Conn).SyscallConn()
 	if err != nil {
 		return 0, false, nil
 	}
-	if socket {
+	if kind == socketSource {
 		if remain == 0 {
 			remain = math.MaxInt64
 		}
