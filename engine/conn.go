@@ -42,9 +42,8 @@ type Conn struct {
 
 // served is what the engine's thread has to know of a conn that it serves.
 type served struct {
-	held  bool   // the engine holds a reference to the descriptor
-	ended bool   // the conn is closed, as the engine knows
-	turn  uint64 // of the last completion of the poll
+	held bool   // the engine holds a reference to the descriptor
+	turn uint64 // of the last completion of the poll
 }
 
 // Socket is a stream conn of package net.
@@ -144,9 +143,6 @@ func (c *Conn) serve(l *loop, w want) {
 	if w&wantCancelSend != 0 {
 		c.cancelSend(l)
 	}
-	if c.ended {
-		return // and so is whatever a caller asked for too late
-	}
 	if w&wantWatch != 0 && !c.node.isFlying(kindPoll) {
 		c.arm(l)
 	}
@@ -158,7 +154,6 @@ func (c *Conn) serve(l *loop, w want) {
 
 // end cancels the poll of a closed conn. Engine thread.
 func (c *Conn) end(l *loop) {
-	c.ended = true
 	if c.node.isFlying(kindPoll) {
 		l.cancel(&c.node, kindPoll)
 	}
