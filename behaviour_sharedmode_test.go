@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // TestBehaviourFileBlocks: a File that its holder asks for the number is in
@@ -164,11 +166,11 @@ func TestBlockingModeEnds(t *testing.T) {
 						t.Errorf("Write: %v", err)
 					}
 					s.must(s.conn.SetDeadline(noDeadline))
-					read := pfGo(func() error { _, err := s.conn.Read(make([]byte, 1)); return err })
-					write := pfGo(func() error { _, err := s.conn.Write(make([]byte, 8<<20)); return err })
+					read := testenv.Go(func() error { _, err := s.conn.Read(make([]byte, 1)); return err })
+					write := testenv.Go(func() error { _, err := s.conn.Write(make([]byte, 8<<20)); return err })
 					s.must(s.conn.Close())
 					for what, call := range map[string]<-chan error{"Read": read, "Write": write} {
-						if err := htRecv(t, call, what); !errors.Is(err, net.ErrClosed) {
+						if err := testenv.Recv(t, call, what); !errors.Is(err, net.ErrClosed) {
 							t.Errorf("%s: %v", what, err)
 						}
 					}

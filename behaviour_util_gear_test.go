@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // allGears are the ways in which the engine of a behaviour may run. The last
@@ -32,7 +33,7 @@ func gearImpl(t *testing.T, gear string) *impl {
 
 func gearEngineImpl(t *testing.T, gear string) (*impl, *quoit.Engine) {
 	t.Helper()
-	pfNeedRing(t)
+	enginetest.NeedRing(t)
 	cfg := quoit.Config{Require: true}
 	switch gear {
 	case "poll":
@@ -40,7 +41,7 @@ func gearEngineImpl(t *testing.T, gear string) (*impl, *quoit.Engine) {
 	case "ring":
 		cfg.Gear = quoit.GearRing
 	}
-	e := pfEngine(t, cfg)
+	e := enginetest.New(t, cfg)
 	if gear == "hot" && e.Stats().Gear == quoit.GearPoll { // a forced gear stays
 		keepHot(t, e)
 	}
@@ -49,7 +50,7 @@ func gearEngineImpl(t *testing.T, gear string) (*impl, *quoit.Engine) {
 
 // keepHot shifts e to the ring again whenever it has left it.
 func keepHot(t *testing.T, e *quoit.Engine) {
-	quoit.ShiftAll(e, true)
+	enginetest.Shift(e, true)
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
@@ -58,7 +59,7 @@ func keepHot(t *testing.T, e *quoit.Engine) {
 			case <-quit:
 				return
 			case <-time.After(time.Millisecond):
-				quoit.ShiftAll(e, true)
+				enginetest.Shift(e, true)
 			}
 		}
 	}()
@@ -82,9 +83,9 @@ func engineImpl(name string, e *quoit.Engine) *impl {
 	}
 	im.plainListen = e.Listen
 	im.plainDial = e.Dialer().Dial
-	im.fileConn = func(f *os.File) (net.Conn, error) { return quoit.FileConnOn(e, f) }
-	im.fileListener = func(f *os.File) (net.Listener, error) { return quoit.FileListenerOn(e, f) }
-	im.adopt = func(ln net.Listener) (net.Listener, error) { return quoit.NewListenerOn(e, ln) }
+	im.fileConn = func(f *os.File) (net.Conn, error) { return enginetest.FileConn(e, f) }
+	im.fileListener = func(f *os.File) (net.Listener, error) { return enginetest.FileListener(e, f) }
+	im.adopt = func(ln net.Listener) (net.Listener, error) { return enginetest.NewListener(e, ln) }
 	return im
 }
 

@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // The behaviour tests run one function against package net and against quoit
@@ -98,7 +99,7 @@ var quoitImpl = &impl{
 	name: "quoit",
 	listen: func(ctx context.Context, lc net.ListenConfig, network, address string) (net.Listener, error) {
 		q := quoit.ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
-		q.Steering = testSteering(network)
+		q.Steering = enginetest.Steering(network)
 		return q.Listen(ctx, network, address)
 	},
 	dial: func(ctx context.Context, d net.Dialer, network, address string) (net.Conn, error) {
@@ -109,7 +110,7 @@ var quoitImpl = &impl{
 		}
 		return q.DialContext(ctx, network, address)
 	},
-	plainListen:  testListen,
+	plainListen:  enginetest.Listen,
 	plainDial:    quoit.Dial,
 	dialTimeout:  quoit.DialTimeout,
 	fileConn:     quoit.FileConn,

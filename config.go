@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // Config sizes an [Engine]. The zero value, and nil, mean the defaults.
@@ -84,14 +86,6 @@ const (
 	maxCPU         = 1023 // sched_setaffinity's in x/sys
 )
 
-// What tests change to force a gear, a number of rings and an architecture on
-// every engine.
-var (
-	defaultGear    = GearAuto
-	defaultRings   = 0
-	defaultAnyArch = false
-)
-
 // ConfigError reports a [Config] field that is out of its range.
 type ConfigError struct {
 	Field    string // name of the field
@@ -125,9 +119,9 @@ func (c *Config) resolved() (Config, error) {
 		{"Entries", &out.Entries, defaultEntries, 16, 32768, true},
 	}
 	if out.Gear == GearAuto {
-		out.Gear = defaultGear
+		out.Gear = Gear(forced.Gear)
 	}
-	out.AnyArch = out.AnyArch || defaultAnyArch
+	out.AnyArch = out.AnyArch || forced.AnyArch
 	switch {
 	case out.Gear < GearAuto || out.Gear > GearPoll:
 		return Config{}, &ConfigError{Field: "Gear", Value: int(out.Gear), Min: int(GearRing), Max: int(GearPoll)}
@@ -161,8 +155,8 @@ func ringsFor(c *Config) int {
 	switch {
 	case len(c.Affinity) > 0:
 		n = len(c.Affinity)
-	case defaultRings > 0:
-		n = defaultRings
+	case forced.Rings > 0:
+		n = forced.Rings
 	}
 	return min(n, maxRings)
 }

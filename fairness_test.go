@@ -20,6 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // A server of many conns that all ask all the time answers each of them about
@@ -75,7 +77,7 @@ func fairCases() (cases []fairCase) {
 // the median. net fails that itself where Go's scheduler does; there quoit has
 // to be no worse than net was beside it.
 func TestFairness(t *testing.T) {
-	pfNeedRing(t)
+	enginetest.NeedRing(t)
 	windows := 1
 	if os.Getenv("QUOIT_FAIRNESS") == "all" {
 		windows = 3
@@ -105,7 +107,7 @@ func fairShare(t *testing.T, c fairCase, windows int) float64 {
 	defer l.close()
 	l.open(t, addr)
 	for start := time.Now(); time.Since(start) < fairWarmUp(c) || slices.Min(l.answers) == 0; {
-		if time.Since(start) > htBound {
+		if time.Since(start) > testenv.Bound {
 			t.Fatal("a conn without any answer")
 		}
 		l.step(t)
@@ -200,7 +202,7 @@ func (l *fairLoad) ask(t *testing.T, conn int) {
 
 // step takes the answers that there are, or the next, and asks again.
 func (l *fairLoad) step(t *testing.T) {
-	n, err := unix.EpollWait(l.ep, l.events[:], int(htBound.Milliseconds()))
+	n, err := unix.EpollWait(l.ep, l.events[:], int(testenv.Bound.Milliseconds()))
 	if n == 0 || err != nil && err != unix.EINTR {
 		t.Fatalf("no answer: %d, %v", n, err)
 	}
@@ -255,7 +257,7 @@ func init() {
 		return
 	}
 	// Not on this goroutine: it is bound to its thread until init is over.
-	if err := <-pfGo(func() error { return fairServe(args[0], args[1]) }); err != nil {
+	if err := <-testenv.Go(func() error { return fairServe(args[0], args[1]) }); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

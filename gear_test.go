@@ -9,6 +9,8 @@ import (
 	"net"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // gearEngine is an engine on io_uring, or the test is skipped.
@@ -114,7 +116,7 @@ func TestGearStats(t *testing.T) {
 
 // A change at any point of a conn's life loses nothing and wakes whom it must.
 func TestGearChangeAnywhere(t *testing.T) {
-	if defaultGear != GearAuto {
+	if forced.Gear != int(GearAuto) {
 		t.Skip("the gear is forced")
 	}
 	steps := []struct {
@@ -149,18 +151,18 @@ func TestGearChangeAnywhere(t *testing.T) {
 	server, client := gearPair(t, e)
 	for mask := range 1 << (2 * len(steps)) { // a change, or none, before and amid each step
 		for i, s := range steps {
-			e.shiftAll(mask>>(2*i)&1 != 0)
-			amid := time.AfterFunc(time.Duration(mask%7)*30*time.Microsecond, func() { e.shiftAll(mask>>(2*i+1)&1 != 0) })
+			e.t.shift(mask>>(2*i)&1 != 0)
+			amid := time.AfterFunc(time.Duration(mask%7)*30*time.Microsecond, func() { e.t.shift(mask>>(2*i+1)&1 != 0) })
 			s.do(t, server, client)
 			amid.Stop()
 		}
 	}
 	// The end of file, too, comes through whatever is under way.
 	for _, hot := range []bool{false, true} {
-		e.shiftAll(hot)
+		e.t.shift(hot)
 		server, client := gearPair(t, e)
 		done := parkedAnyhow(server)
-		e.shiftAll(!hot)
+		e.t.shift(!hot)
 		client.Close()
 		if err := <-done; err != io.EOF {
 			t.Errorf("hot %v: %v", hot, err)
@@ -190,7 +192,7 @@ func parkedAnyhow(c net.Conn) <-chan error {
 
 // An engine under load finds its gear by itself, and gives it up again.
 func TestGearAuto(t *testing.T) {
-	if defaultGear != GearAuto {
+	if forced.Gear != int(GearAuto) {
 		t.Skip("the gear is forced")
 	}
 	e := gearEngine(t, Config{})

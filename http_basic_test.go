@@ -20,17 +20,20 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // TestHTTPKeepAlive has a bare conn: http.Transport may give one up early.
 func TestHTTPKeepAlive(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				fmt.Fprintf(w, "%s %s", r.URL.Path, r.RemoteAddr)
 			}),
 		})
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		br := bufio.NewReader(c)
 		for i := range 200 {
 			fmt.Fprintf(c, "GET /n%d HTTP/1.1\r\nHost: x\r\n\r\n", i)
@@ -47,15 +50,15 @@ func TestHTTPKeepAlive(t *testing.T) {
 }
 
 func TestHTTPPipelining(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(htEcho)})
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(htEcho)})
 		const n = 300
 		var reqs bytes.Buffer
 		for i := range n {
 			body := strings.Repeat(strconv.Itoa(i%10), i)
 			fmt.Fprintf(&reqs, "POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", i, len(body), body)
 		}
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		sent := make(chan error, 1)
 		go func() {
 			_, err := c.Write(reqs.Bytes())
@@ -72,7 +75,7 @@ func TestHTTPPipelining(t *testing.T) {
 				t.Fatalf("response %d: %q, %v", i, body, err)
 			}
 		}
-		if err := htRecv(t, sent, "write of the requests"); err != nil {
+		if err := testenv.Recv(t, sent, "write of the requests"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -97,12 +100,12 @@ func htSum(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestHTTPChunkedUpload(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(htSum)})
-		client, _ := htClient(t, htNet, nil)
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(htSum)})
+		client, _ := webtest.Client(t, testenv.Net, nil)
 		for _, size := range []int64{0, 1, 4095, 4096, 4097, 1 << 20, 12<<20 + 7} {
 			h := sha256.New()
-			body := io.TeeReader(htStream(uint64(size), size), h)
+			body := io.TeeReader(testenv.Stream(uint64(size), size), h)
 			req, err := http.NewRequest("POST", "http://"+addr, struct{ io.Reader }{body})
 			if err != nil {
 				t.Fatal(err)
@@ -148,17 +151,17 @@ func TestHTTPServeFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := sha256.New()
-	_, err = io.Copy(io.MultiWriter(f, h), htStream(64, size))
+	_, err = io.Copy(io.MultiWriter(f, h), testenv.Stream(64, size))
 	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
 	want := h.Sum(nil)
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			http.ServeFile(w, r, path)
 		})})
-		for _, from := range []htTransport{htNet, tr} {
-			client, _ := htClient(t, from, nil)
+		for _, from := range []testenv.Transport{testenv.Net, tr} {
+			client, _ := webtest.Client(t, from, nil)
 			resp, err := client.Get("http://" + addr)
 			if err != nil {
 				t.Fatal(err)
@@ -167,7 +170,7 @@ func TestHTTPServeFile(t *testing.T) {
 			n, err := io.Copy(h, resp.Body)
 			resp.Body.Close()
 			if err != nil || n != size || !bytes.Equal(h.Sum(nil), want) {
-				t.Errorf("client on %s: %d bytes, %v, sum right: %v", from.name, n, err, bytes.Equal(h.Sum(nil), want))
+				t.Errorf("client on %s: %d bytes, %v, sum right: %v", from.Name, n, err, bytes.Equal(h.Sum(nil), want))
 			}
 			for _, r := range []struct{ off, n int64 }{{0, 1}, {0, 4096}, {12345, 1 << 20}, {size - 10, 10}, {size / 2, size / 8}} {
 				htRange(t, client, addr, r.off, r.n)
@@ -189,7 +192,7 @@ func htRange(t *testing.T, client *http.Client, addr string, off, n int64) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	sink := htSink{seed: 64, off: off}
+	sink := testenv.Sink{Seed: 64, Off: off}
 	got, err := io.Copy(&sink, resp.Body)
 	if err != nil || got != n || resp.StatusCode != http.StatusPartialContent {
 		t.Errorf("range %d+%d: %d bytes, %s, %v", off, n, got, resp.Status, err)
@@ -207,8 +210,8 @@ func TestHTTPShortConns(t *testing.T) {
 	if testing.Short() {
 		n = 300
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprintf(w, "hello from %s", r.URL.Path)
 		})})
 		var wg sync.WaitGroup
@@ -234,12 +237,12 @@ func TestHTTPShortConns(t *testing.T) {
 
 // htShort sends one request and wants one whole response, then EOF.
 func htShort(addr, req, want string) error {
-	c, err := net.DialTimeout("tcp", addr, htBound)
+	c, err := net.DialTimeout("tcp", addr, testenv.Bound)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(htBound)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testenv.Bound)); err != nil {
 		return err
 	}
 	if _, err := io.WriteString(c, req); err != nil {
@@ -257,15 +260,15 @@ func htShort(addr, req, want string) error {
 }
 
 func TestHTTPExpectContinue(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/no" {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
 			htEcho(w, r)
 		})})
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		br := bufio.NewReader(c)
 		for i := range 3 { // 100 and the final answer, on one conn
 			fmt.Fprintf(c, "POST /yes HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 6\r\n\r\n")
@@ -306,15 +309,15 @@ func TestHTTPDisconnectCancels(t *testing.T) {
 		{"reset", func(c *net.TCPConn) error { return errors.Join(c.SetLinger(0), c.Close()) }},
 		{"half-close", (*net.TCPConn).CloseWrite},
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		entered, gone := make(chan bool), make(chan error)
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			entered <- true
 			select {
 			case <-r.Context().Done():
 				gone <- r.Context().Err()
-			case <-time.After(htBound):
+			case <-time.After(testenv.Bound):
 				gone <- errors.New("context not cancelled")
 			}
 		})})
@@ -323,13 +326,13 @@ func TestHTTPDisconnectCancels(t *testing.T) {
 			"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody",
 		} {
 			for _, l := range leave {
-				c := htDial(t, addr)
+				c := testenv.Dial(t, addr)
 				io.WriteString(c, req)
-				htRecv(t, entered, "handler")
+				testenv.Recv(t, entered, "handler")
 				if err := l.do(c); err != nil {
 					t.Fatal(err)
 				}
-				if err := htRecv(t, gone, "cancelled context"); err == nil || err.Error() != "context canceled" {
+				if err := testenv.Recv(t, gone, "cancelled context"); err == nil || err.Error() != "context canceled" {
 					t.Errorf("%s after %.4q: %v", l.name, req, err)
 				}
 				c.Close()
@@ -341,7 +344,7 @@ func TestHTTPDisconnectCancels(t *testing.T) {
 func TestHTTPTestServer(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls=%v", secure), func(t *testing.T) {
-			htWatch(t, htBound)
+			testenv.Watch(t, testenv.Bound)
 			ts := httptest.NewUnstartedServer(http.HandlerFunc(htEcho))
 			ln, err := quoit.NewListener(ts.Listener)
 			if err != nil {

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // htReused fetches url and says whether the conn had been used before.
@@ -55,11 +58,11 @@ func htWantReuse(t *testing.T, reused func() bool) {
 // TestHTTPTransportReuse: http.Transport reads from an idle conn all the
 // time, to notice that the server has closed it.
 func TestHTTPTransportReuse(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		var states htStates
 		var mu sync.Mutex
 		conns := map[string]net.Conn{}
-		addr := htServe(t, htNet, &http.Server{
+		addr := webtest.Serve(t, testenv.Net, &http.Server{
 			ConnState: func(c net.Conn, s http.ConnState) {
 				states.hook(c, s)
 				mu.Lock()
@@ -69,9 +72,9 @@ func TestHTTPTransportReuse(t *testing.T) {
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "ok") }),
 		})
 		var local net.Conn
-		client, rt := htClient(t, tr, nil)
+		client, rt := webtest.Client(t, tr, nil)
 		rt.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := tr.dial(ctx, network, address)
+			c, err := tr.Dial(ctx, network, address)
 			local = c
 			return c, err
 		}
@@ -96,26 +99,26 @@ func TestHTTPTransportReuse(t *testing.T) {
 		wantFresh()
 		htWantReuse(t, reused)
 		rt.CloseIdleConnections()
-		htPoll(t, "server sees that the idle conn was closed", closed)
+		testenv.Poll(t, "server sees that the idle conn was closed", closed)
 		wantFresh()
 		mu.Lock()
 		conns[local.LocalAddr().String()].Close() // the server's end
 		mu.Unlock()
 		// The transport notices by its pending read; a request in between is
 		// repeated on a new conn.
-		htPoll(t, "a fresh conn", func() bool { return !reused() })
+		testenv.Poll(t, "a fresh conn", func() bool { return !reused() })
 		htWantReuse(t, reused)
 		rt.CloseIdleConnections()
 		rt.IdleConnTimeout = htShortTimeout
 		wantFresh()
-		htPoll(t, "server sees that the idle conn timed out", closed)
+		testenv.Poll(t, "server sees that the idle conn timed out", closed)
 	})
 }
 
 func TestHTTPTransportCancel(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		gone := make(chan error, 64)
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/body" {
 				io.WriteString(w, "first part")
 				http.NewResponseController(w).Flush()
@@ -123,11 +126,11 @@ func TestHTTPTransportCancel(t *testing.T) {
 			select {
 			case <-r.Context().Done():
 				gone <- nil
-			case <-time.After(htBound):
+			case <-time.After(testenv.Bound):
 				gone <- errors.New("the server saw no disconnect")
 			}
 		})})
-		client, rt := htClient(t, tr, nil)
+		client, rt := webtest.Client(t, tr, nil)
 		for range 20 { // cancelled while waiting for the header
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
 			req, _ := http.NewRequestWithContext(ctx, "GET", "http://"+addr, nil)
@@ -160,7 +163,7 @@ func TestHTTPTransportCancel(t *testing.T) {
 		if n, err := io.Copy(io.Discard, resp.Body); n != 0 || !errors.Is(err, context.Canceled) {
 			t.Errorf("read of the body: %d, %v", n, err)
 		}
-		if err := htRecv(t, gone, "disconnect"); err != nil {
+		if err := testenv.Recv(t, gone, "disconnect"); err != nil {
 			t.Error(err)
 		}
 		rt.ResponseHeaderTimeout = htShortTimeout
@@ -168,7 +171,7 @@ func TestHTTPTransportCancel(t *testing.T) {
 		if _, err := client.Get("http://" + addr); !errors.As(err, &ne) || !ne.Timeout() {
 			t.Errorf("header timeout: %v", err)
 		}
-		if err := htRecv(t, gone, "disconnect"); err != nil {
+		if err := testenv.Recv(t, gone, "disconnect"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -184,8 +187,8 @@ func TestHTTPDialErrors(t *testing.T) {
 	addr := ln.Addr().String()
 	ln.Close()
 	var text []string
-	htEach(t, func(t *testing.T, tr htTransport) {
-		client, _ := htClient(t, tr, nil)
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		client, _ := webtest.Client(t, tr, nil)
 		_, err := client.Get("http://" + addr)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -202,22 +205,22 @@ func TestHTTPDialErrors(t *testing.T) {
 }
 
 // htProxy serves a reverse proxy for the server at addr.
-func htProxy(t *testing.T, tr htTransport, addr string) string {
+func htProxy(t *testing.T, tr testenv.Transport, addr string) string {
 	t.Helper()
 	target, err := url.Parse("http://" + addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rt := htClient(t, tr, nil)
-	return htServe(t, tr, &http.Server{Handler: &httputil.ReverseProxy{
+	_, rt := webtest.Client(t, tr, nil)
+	return webtest.Serve(t, tr, &http.Server{Handler: &httputil.ReverseProxy{
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		Transport: rt,
 	}})
 }
 
 func TestHTTPReverseProxy(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		back := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		back := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			b, err := io.ReadAll(r.Body) // the proxy gives up the body when the answer begins
 			if err != nil {
 				t.Error(err)
@@ -225,18 +228,18 @@ func TestHTTPReverseProxy(t *testing.T) {
 			w.Write(b)
 		})})
 		front := htProxy(t, tr, back)
-		client, _ := htClient(t, htNet, nil)
+		client, _ := webtest.Client(t, testenv.Net, nil)
 		var wg sync.WaitGroup
 		for i := range 32 {
 			wg.Go(func() {
 				size := int64(i) * 12345
 				for range 3 {
-					resp, err := client.Post("http://"+front, "", &htTrailer{Reader: htStream(uint64(i), size), at: func() {}})
+					resp, err := client.Post("http://"+front, "", &htTrailer{Reader: testenv.Stream(uint64(i), size), at: func() {}})
 					if err != nil {
 						t.Errorf("client %d: %v", i, err)
 						return
 					}
-					sink := htSink{seed: uint64(i)}
+					sink := testenv.Sink{Seed: uint64(i)}
 					n, err := io.Copy(&sink, resp.Body)
 					resp.Body.Close()
 					if err != nil || n != size || resp.StatusCode != http.StatusOK {
@@ -252,14 +255,14 @@ func TestHTTPReverseProxy(t *testing.T) {
 // TestHTTPReverseProxyUpgrade tunnels an upgraded conn: the proxy hijacks its
 // own and copies between the two.
 func TestHTTPReverseProxyUpgrade(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		back := htServe(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		back := webtest.Serve(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 			_, err := io.Copy(c, io.LimitReader(rw, 1<<20))
 			return err
 		})})
 		front := htProxy(t, tr, back)
 		for range 5 {
-			c := htDial(t, front)
+			c := testenv.Dial(t, front)
 			fmt.Fprintf(c, htUpgrade, "proxied")
 			br := bufio.NewReader(c)
 			if err := htSwitched(br); err != nil {
@@ -267,14 +270,14 @@ func TestHTTPReverseProxyUpgrade(t *testing.T) {
 			}
 			sent := make(chan error, 1)
 			go func() {
-				_, err := io.Copy(c, htStream(11, 1<<20))
+				_, err := io.Copy(c, testenv.Stream(11, 1<<20))
 				sent <- err
 			}()
-			sink := htSink{seed: 11}
+			sink := testenv.Sink{Seed: 11}
 			if n, err := io.Copy(&sink, br); n != 1<<20 || err != nil {
 				t.Errorf("%d bytes back, %v", n, err)
 			}
-			if err := htRecv(t, sent, "writer"); err != nil {
+			if err := testenv.Recv(t, sent, "writer"); err != nil {
 				t.Error(err)
 			}
 			c.Close()
@@ -284,14 +287,14 @@ func TestHTTPReverseProxyUpgrade(t *testing.T) {
 
 // TestHTTPDialer uses a Dialer's options under http.Transport.
 func TestHTTPDialer(t *testing.T) {
-	htWatch(t, 2*htBound)
-	addr := htServe(t, htQuoit, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	testenv.Watch(t, 2*testenv.Bound)
+	addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		io.WriteString(w, r.RemoteAddr)
 	})})
-	d := &quoit.Dialer{Timeout: htBound, KeepAlive: -1, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
-	client, rt := htClient(t, htQuoit, nil)
+	d := &quoit.Dialer{Timeout: testenv.Bound, KeepAlive: -1, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
+	client, rt := webtest.Client(t, enginetest.Quoit, nil)
 	rt.DialContext = d.DialContext
-	body, err := htGet(client, "http://"+addr)
+	body, err := webtest.Get(client, "http://"+addr)
 	if host, _, _ := net.SplitHostPort(body); err != nil || host != "127.0.0.2" {
 		t.Errorf("got %q, %v", body, err)
 	}

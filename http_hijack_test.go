@@ -15,6 +15,9 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 const htUpgrade = "GET /%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
@@ -28,7 +31,7 @@ func htHijacker(t *testing.T, serve func(net.Conn, *bufio.ReadWriter) error) htt
 			return
 		}
 		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(htBound)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(testenv.Bound)); err != nil {
 			t.Error(err)
 		}
 		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
@@ -53,8 +56,8 @@ func htSwitched(br *bufio.Reader) error {
 // TestHTTPHijackEcho echoes as a WebSocket server does. The first frames come
 // together with the request, so that the hijack's reader holds them.
 func TestHTTPHijackEcho(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 			buf := make([]byte, 32<<10)
 			for {
 				n, err := rw.Read(buf)
@@ -71,14 +74,14 @@ func TestHTTPHijackEcho(t *testing.T) {
 		})})
 		for _, early := range []int{0, 1, 100, 4000, 40000, 400000} {
 			const total = 1 << 20
-			c := htDial(t, addr)
+			c := testenv.Dial(t, addr)
 			var head bytes.Buffer
 			fmt.Fprintf(&head, htUpgrade, fmt.Sprint(early))
-			io.Copy(&head, htStream(7, int64(early)))
+			io.Copy(&head, testenv.Stream(7, int64(early)))
 			sent := make(chan error, 1)
 			go func() {
 				_, err := c.Write(head.Bytes())
-				rest := htStreamReader{seed: 7, off: int64(early)}
+				rest := testenv.StreamReader{Seed: 7, Off: int64(early)}
 				_, cerr := io.Copy(c, io.LimitReader(&rest, total-int64(early)))
 				sent <- errors.Join(err, cerr, c.CloseWrite())
 			}()
@@ -86,12 +89,12 @@ func TestHTTPHijackEcho(t *testing.T) {
 			if err := htSwitched(br); err != nil {
 				t.Fatal(err)
 			}
-			sink := htSink{seed: 7}
+			sink := testenv.Sink{Seed: 7}
 			n, err := io.Copy(&sink, br)
 			if n != total || err != nil {
 				t.Errorf("%d bytes early: %d bytes back, %v", early, n, err)
 			}
-			if err := htRecv(t, sent, "writer"); err != nil {
+			if err := testenv.Recv(t, sent, "writer"); err != nil {
 				t.Error(err)
 			}
 			c.Close()
@@ -107,9 +110,9 @@ func TestHTTPHijackBackgroundRead(t *testing.T) {
 	if testing.Short() {
 		rounds = 50
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			htPace(time.Duration(rand.IntN(200)) * time.Microsecond)
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			testenv.Pace(time.Duration(rand.IntN(200)) * time.Microsecond)
 			htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 				_, err := io.Copy(c, rw)
 				return err
@@ -131,14 +134,14 @@ func TestHTTPHijackBackgroundRead(t *testing.T) {
 }
 
 func htHijackRound(addr string) error {
-	c, err := net.DialTimeout("tcp", addr, htBound)
+	c, err := net.DialTimeout("tcp", addr, testenv.Bound)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(htBound))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	fmt.Fprintf(c, htUpgrade, "background")
-	htPace(time.Duration(rand.IntN(400)) * time.Microsecond)
+	testenv.Pace(time.Duration(rand.IntN(400)) * time.Microsecond)
 	want := "abcdefgh"[:1+rand.IntN(8)]
 	for i := range want {
 		if _, err := io.WriteString(c, want[i:i+1]); err != nil {
@@ -161,9 +164,9 @@ func htHijackRound(addr string) error {
 // TestHTTPHijackDeadlines sets deadlines on the hijacked conn, which must not
 // have kept those of the server, and uses it on after they have passed.
 func TestHTTPHijackDeadlines(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		serve := func(c net.Conn, rw *bufio.ReadWriter) error {
-			if tr.name == "quoit" && quoit.Default().Stats().Transport == "io_uring" {
+			if tr.Name == "quoit" && quoit.Default().Stats().Transport == "io_uring" {
 				if _, ok := c.(*quoit.Conn); !ok {
 					return fmt.Errorf("hijacked a %T", c)
 				}
@@ -190,7 +193,7 @@ func TestHTTPHijackDeadlines(t *testing.T) {
 			return err
 		}
 		srv := &http.Server{ReadTimeout: htShortTimeout, WriteTimeout: htShortTimeout, Handler: htHijacker(t, serve)}
-		c := htServeSent(t, tr, srv, fmt.Sprintf(htUpgrade, "deadlines"))
+		c := webtest.ServeSent(t, tr, srv, fmt.Sprintf(htUpgrade, "deadlines"))
 		br := bufio.NewReader(c)
 		if err := htSwitched(br); err != nil {
 			t.Fatal(err)
@@ -199,7 +202,7 @@ func TestHTTPHijackDeadlines(t *testing.T) {
 		if _, err := io.ReadFull(br, b[:2]); err != nil || string(b[:2]) != "go" {
 			t.Fatalf("%q, %v", b[:2], err)
 		}
-		htPace(2 * htShortTimeout) // past what the server's timeouts would have been
+		testenv.Pace(2 * htShortTimeout) // past what the server's timeouts would have been
 		io.WriteString(c, "octopus!")
 		if _, err := io.ReadFull(br, b[:]); err != nil || string(b[:]) != "octopus!" {
 			t.Errorf("%q, %v", b, err)
@@ -210,12 +213,12 @@ func TestHTTPHijackDeadlines(t *testing.T) {
 // TestHTTPHijackPipe couples two hijacked conns by io.Copy, the way proxies
 // tunnel CONNECT: ReadFrom and WriteTo run on both.
 func TestHTTPHijackPipe(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		back := htServe(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		back := webtest.Serve(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 			_, err := io.Copy(c, rw)
 			return err
 		})})
-		front := htServe(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		front := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c, rw, err := http.NewResponseController(w).Hijack()
 			if err != nil {
 				t.Error(err)
@@ -225,7 +228,7 @@ func TestHTTPHijackPipe(t *testing.T) {
 				t.Errorf("%d bytes buffered", n)
 			}
 			defer c.Close()
-			up, err := tr.dial(t.Context(), "tcp", back)
+			up, err := tr.Dial(t.Context(), "tcp", back)
 			if err != nil {
 				t.Error(err)
 				return
@@ -237,7 +240,7 @@ func TestHTTPHijackPipe(t *testing.T) {
 			wg.Go(func() { htTunnel(t, c, up) })
 			wg.Wait()
 		})})
-		c := htDial(t, front)
+		c := testenv.Dial(t, front)
 		fmt.Fprintf(c, htUpgrade, "tunnel")
 		br := bufio.NewReader(c)
 		if err := htSwitched(br); err != nil {
@@ -246,14 +249,14 @@ func TestHTTPHijackPipe(t *testing.T) {
 		const total = 8 << 20
 		sent := make(chan error, 1)
 		go func() {
-			_, err := io.Copy(c, htStream(9, total))
+			_, err := io.Copy(c, testenv.Stream(9, total))
 			sent <- errors.Join(err, c.CloseWrite())
 		}()
-		sink := htSink{seed: 9}
+		sink := testenv.Sink{Seed: 9}
 		if n, err := io.Copy(&sink, br); n != total || err != nil {
 			t.Errorf("%d bytes back, %v", n, err)
 		}
-		if err := htRecv(t, sent, "writer"); err != nil {
+		if err := testenv.Recv(t, sent, "writer"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -13,18 +13,22 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // htHostileServer serves an echo, a stream and a page, and checks at the end
 // that an ordinary client is still served.
-func htHostileServer(t *testing.T, tr htTransport) string {
+func htHostileServer(t *testing.T, tr testenv.Transport) string {
 	t.Helper()
-	addr := htServe(t, tr, &http.Server{
-		ReadHeaderTimeout: htBound, // no client may keep the server for ever
+	addr := webtest.Serve(t, tr, &http.Server{
+		ReadHeaderTimeout: testenv.Bound, // no client may keep the server for ever
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			switch r.URL.Path {
 			case "/stream":
-				io.Copy(w, htStream(21, 1<<20))
+				io.Copy(w, testenv.Stream(21, 1<<20))
 			case "/echo":
 				htEcho(w, r)
 			default:
@@ -42,9 +46,9 @@ func htHostileServer(t *testing.T, tr htTransport) string {
 
 // TestHTTPByteSegments sends a request in segments of one byte each.
 func TestHTTPByteSegments(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		addr := htHostileServer(t, tr)
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		br := bufio.NewReader(c)
 		body := strings.Repeat("drop by drop ", 50)
 		req := fmt.Sprintf("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
@@ -80,14 +84,14 @@ func TestHTTPGarbage(t *testing.T) {
 	}
 	for i := range uint64(20) {
 		b := make([]byte, 1<<i)
-		htFill(b, seed+i, 0)
+		testenv.Fill(b, seed+i, 0)
 		inputs = append(inputs, string(b))
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		t.Logf("seed %#x", seed)
 		addr := htHostileServer(t, tr)
 		for i, in := range inputs {
-			c := htDial(t, addr)
+			c := testenv.Dial(t, addr)
 			sent := make(chan bool, 1)
 			go func() {
 				io.WriteString(c, in) // the server may reset it
@@ -97,7 +101,7 @@ func TestHTTPGarbage(t *testing.T) {
 			if _, err := io.Copy(io.Discard, c); err != nil && !errors.Is(err, syscall.ECONNRESET) {
 				t.Errorf("input %d, %.20q: %v", i, in, err)
 			}
-			htRecv(t, sent, "writer")
+			testenv.Recv(t, sent, "writer")
 			c.Close()
 		}
 	})
@@ -111,7 +115,7 @@ func TestHTTPReset(t *testing.T) {
 		rounds = 20
 	}
 	seed := rand.Uint64()
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		t.Logf("seed %#x", seed)
 		addr := htHostileServer(t, tr)
 		var wg sync.WaitGroup
@@ -138,13 +142,13 @@ func TestHTTPReset(t *testing.T) {
 // htResetOnce opens a conn, does some of a request and resets. Only a failure
 // to connect is an error.
 func htResetOnce(addr string, rng *rand.Rand) error {
-	nc, err := net.DialTimeout("tcp", addr, htBound)
+	nc, err := net.DialTimeout("tcp", addr, testenv.Bound)
 	if err != nil {
 		return err
 	}
 	c := nc.(*net.TCPConn)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(htBound))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	c.SetLinger(0)
 	var req string
 	back := 50000 // the least that comes back
@@ -167,10 +171,10 @@ func htResetOnce(addr string, rng *rand.Rand) error {
 // the whole response, unless the server reads EOF as a disconnect while the
 // handler runs, which net/http does; so the answer here is the whole one.
 func TestHTTPHalfClose(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		addr := htHostileServer(t, tr)
 		for range 20 {
-			c := htDial(t, addr)
+			c := testenv.Dial(t, addr)
 			io.WriteString(c, "GET /stream HTTP/1.0\r\n\r\n")
 			if err := c.CloseWrite(); err != nil {
 				t.Fatal(err)
@@ -179,7 +183,7 @@ func TestHTTPHalfClose(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			sink := htSink{seed: 21}
+			sink := testenv.Sink{Seed: 21}
 			if n, err := io.Copy(&sink, resp.Body); n != 1<<20 || err != nil {
 				t.Errorf("%d bytes, %v", n, err)
 			}
@@ -191,11 +195,11 @@ func TestHTTPHalfClose(t *testing.T) {
 // TestHTTPSlowReaders: many clients with small windows read a little at a
 // time; each gets its bytes, and a quick client is not held up.
 func TestHTTPSlowReaders(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		addr := htHostileServer(t, tr)
 		var wg sync.WaitGroup
 		for i := range 16 {
-			c := htDial(t, addr)
+			c := testenv.Dial(t, addr)
 			if err := c.SetReadBuffer(64 << 10); err != nil {
 				t.Fatal(err)
 			}
@@ -206,13 +210,13 @@ func TestHTTPSlowReaders(t *testing.T) {
 					t.Errorf("client %d: %v", i, err)
 					return
 				}
-				sink := htSink{seed: 21}
+				sink := testenv.Sink{Seed: 21}
 				for err == nil {
 					_, err = io.CopyN(&sink, resp.Body, 32<<10)
-					htPace(time.Duration(rand.IntN(3)) * time.Millisecond)
+					testenv.Pace(time.Duration(rand.IntN(3)) * time.Millisecond)
 				}
-				if sink.off != 1<<20 || err != io.EOF {
-					t.Errorf("client %d: %d bytes, %v", i, sink.off, err)
+				if sink.Off != 1<<20 || err != io.EOF {
+					t.Errorf("client %d: %d bytes, %v", i, sink.Off, err)
 				}
 			})
 		}
@@ -232,10 +236,10 @@ func TestHTTPStalled(t *testing.T) {
 		"", "G", "GET / HTTP/1.1\r\nHo", "POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n123",
 		"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		addr := htHostileServer(t, tr)
 		for i := range 120 {
-			c := htDial(t, addr)
+			c := testenv.Dial(t, addr)
 			io.WriteString(c, parts[i%len(parts)])
 		}
 		for i := range 100 {

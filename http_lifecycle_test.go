@@ -15,6 +15,10 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // htShortTimeout is what the tests of timeouts set. The client then waits
@@ -40,9 +44,9 @@ func TestHTTPServerTimeouts(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			htEach(t, func(t *testing.T, tr htTransport) {
+			enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 				bodyErr := make(chan error, 2)
-				c := htServeSent(t, tr, &http.Server{
+				c := webtest.ServeSent(t, tr, &http.Server{
 					IdleTimeout: tt.idle, ReadHeaderTimeout: tt.header, ReadTimeout: tt.read,
 					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						_, err := io.Copy(io.Discard, r.Body)
@@ -54,7 +58,7 @@ func TestHTTPServerTimeouts(t *testing.T) {
 					t.Errorf("got %q, %v, want %q and EOF", line, err, tt.want)
 				}
 				if strings.HasPrefix(tt.send, "POST") {
-					if err := htRecv(t, bodyErr, "handler"); !errors.Is(err, os.ErrDeadlineExceeded) {
+					if err := testenv.Recv(t, bodyErr, "handler"); !errors.Is(err, os.ErrDeadlineExceeded) {
 						t.Errorf("the handler's read of the body: %v", err)
 					}
 				}
@@ -66,9 +70,9 @@ func TestHTTPServerTimeouts(t *testing.T) {
 // TestHTTPWriteTimeout: a handler that writes to a client which does not read
 // is freed by WriteTimeout.
 func TestHTTPWriteTimeout(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		got := make(chan error, 1)
-		addr := htServe(t, tr, &http.Server{
+		addr := webtest.Serve(t, tr, &http.Server{
 			WriteTimeout: htShortTimeout,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				buf := make([]byte, 64<<10)
@@ -80,9 +84,9 @@ func TestHTTPWriteTimeout(t *testing.T) {
 				}
 			}),
 		})
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-		if err := htRecv(t, got, "end of the handler's writes"); !errors.Is(err, os.ErrDeadlineExceeded) {
+		if err := testenv.Recv(t, got, "end of the handler's writes"); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})
@@ -90,9 +94,9 @@ func TestHTTPWriteTimeout(t *testing.T) {
 
 // TestHTTPResponseController moves deadlines from inside a handler.
 func TestHTTPResponseController(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		got := make(chan error, 1)
-		addr := htServe(t, tr, &http.Server{
+		addr := webtest.Serve(t, tr, &http.Server{
 			ReadTimeout: time.Hour,
 			Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				rc := http.NewResponseController(w)
@@ -110,9 +114,9 @@ func TestHTTPResponseController(t *testing.T) {
 				got <- err
 			}),
 		})
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nabc")
-		if err := htRecv(t, got, "handler"); err != nil {
+		if err := testenv.Recv(t, got, "handler"); err != nil {
 			t.Error(err)
 		}
 		if b, err := io.ReadAll(c); len(b) != 0 || err != nil {
@@ -170,9 +174,9 @@ func TestHTTPConnState(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			htEach(t, func(t *testing.T, tr htTransport) {
+			enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 				var states htStates
-				addr := htServe(t, tr, &http.Server{
+				addr := webtest.Serve(t, tr, &http.Server{
 					ConnState: states.hook,
 					Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						if r.URL.Path == "/hijack" {
@@ -185,12 +189,12 @@ func TestHTTPConnState(t *testing.T) {
 						}
 					}),
 				})
-				c := htDial(t, addr)
+				c := testenv.Dial(t, addr)
 				if err := tt.do(c, bufio.NewReader(c)); err != nil {
 					t.Fatal(err)
 				}
 				got := ""
-				if !htEventually(func() bool { got = fmt.Sprint(states.of(c)); return got == tt.want }) {
+				if !testenv.Eventually(func() bool { got = fmt.Sprint(states.of(c)); return got == tt.want }) {
 					t.Errorf("got %s, want %s", got, tt.want)
 				}
 			})
@@ -213,7 +217,7 @@ func htRoundTrip(c io.Writer, br *bufio.Reader, req string) error {
 }
 
 // htBusy serves "/" at once and "/slow" when release is closed.
-func htBusy(t *testing.T, tr htTransport) (srv *http.Server, addr string, entered chan bool, release chan bool) {
+func htBusy(t *testing.T, tr testenv.Transport) (srv *http.Server, addr string, entered chan bool, release chan bool) {
 	t.Helper()
 	entered, release = make(chan bool, 64), make(chan bool)
 	srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -223,28 +227,28 @@ func htBusy(t *testing.T, tr htTransport) (srv *http.Server, addr string, entere
 		entered <- true
 		select {
 		case <-release:
-			io.Copy(w, htStream(1, 1<<20))
+			io.Copy(w, testenv.Stream(1, 1<<20))
 		case <-r.Context().Done():
-		case <-time.After(htBound):
+		case <-time.After(testenv.Bound):
 		}
 	})}
-	return srv, htServe(t, tr, srv), entered, release
+	return srv, webtest.Serve(t, tr, srv), entered, release
 }
 
 func TestHTTPShutdown(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		srv, addr, entered, release := htBusy(t, tr)
 		const n = 10
 		idle, active := make([]*net.TCPConn, n), make([]*net.TCPConn, n)
 		for i := range n {
-			idle[i], active[i] = htDial(t, addr), htDial(t, addr)
+			idle[i], active[i] = testenv.Dial(t, addr), testenv.Dial(t, addr)
 			if err := htRoundTrip(idle[i], bufio.NewReader(idle[i]), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
 			io.WriteString(active[i], "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-			htRecv(t, entered, "handler")
+			testenv.Recv(t, entered, "handler")
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), htBound)
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Bound)
 		defer cancel()
 		done := make(chan error, 1)
 		go func() { done <- srv.Shutdown(ctx) }()
@@ -253,7 +257,7 @@ func TestHTTPShutdown(t *testing.T) {
 				t.Errorf("idle conn %d: %q, %v, want EOF", i, b, err)
 			}
 		}
-		if c, err := net.DialTimeout("tcp", addr, htBound); !errors.Is(err, syscall.ECONNREFUSED) {
+		if c, err := net.DialTimeout("tcp", addr, testenv.Bound); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("dial during Shutdown: %v, %v", c, err)
 		}
 		select {
@@ -268,28 +272,28 @@ func TestHTTPShutdown(t *testing.T) {
 				t.Errorf("active conn %d: %v", i, err)
 				continue
 			}
-			sink := htSink{seed: 1}
+			sink := testenv.Sink{Seed: 1}
 			if n, err := io.Copy(&sink, resp.Body); n != 1<<20 || err != nil || !resp.Close {
 				t.Errorf("active conn %d: %d bytes, %v, close %v", i, n, err, resp.Close)
 			}
 		}
-		if err := htRecv(t, done, "return of Shutdown"); err != nil {
+		if err := testenv.Recv(t, done, "return of Shutdown"); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 	})
 }
 
 func TestHTTPServerClose(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		srv, addr, entered, _ := htBusy(t, tr)
 		var conns []*net.TCPConn
 		for range 10 {
-			idle, active, fresh := htDial(t, addr), htDial(t, addr), htDial(t, addr)
+			idle, active, fresh := testenv.Dial(t, addr), testenv.Dial(t, addr), testenv.Dial(t, addr)
 			if err := htRoundTrip(idle, bufio.NewReader(idle), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 				t.Fatal(err)
 			}
 			io.WriteString(active, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-			htRecv(t, entered, "handler")
+			testenv.Recv(t, entered, "handler")
 			conns = append(conns, idle, active, fresh)
 		}
 		if err := srv.Close(); err != nil {
@@ -301,7 +305,7 @@ func TestHTTPServerClose(t *testing.T) {
 				t.Errorf("conn %d: %q, %v, want EOF or reset", i, b, err)
 			}
 		}
-		if c, err := net.DialTimeout("tcp", addr, htBound); !errors.Is(err, syscall.ECONNREFUSED) {
+		if c, err := net.DialTimeout("tcp", addr, testenv.Bound); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("dial after Close: %v, %v", c, err)
 		}
 	})

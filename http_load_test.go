@@ -14,6 +14,10 @@ import (
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // htRun runs a load generator and returns what it printed.
@@ -40,7 +44,7 @@ func htHello(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello,
 // TestHTTPWrk wants no socket error and no status but 200, however short the
 // conns are.
 func TestHTTPWrk(t *testing.T) {
-	wrk := htTool(t, "wrk")
+	wrk := webtest.Tool(t, "wrk")
 	old := filepath.Join(t.TempDir(), "http10.lua")
 	script := `request = function() return "GET / HTTP/1.0\r\nHost: x\r\n\r\n" end`
 	if err := os.WriteFile(old, []byte(script), 0o644); err != nil {
@@ -61,11 +65,11 @@ func TestHTTPWrk(t *testing.T) {
 	requests := regexp.MustCompile(`(\d+) requests in`)
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s/%d", tt.name, tt.conns), func(t *testing.T) {
-			htWatch(t, 2*htBound)
-			addr := htServe(t, htQuoit, &http.Server{Handler: http.HandlerFunc(htHello)})
+			testenv.Watch(t, 2*testenv.Bound)
+			addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(htHello)})
 			args := []string{"-t1", fmt.Sprintf("-c%d", tt.conns), fmt.Sprintf("-d%ds", htLoadSeconds()), "--timeout", "20s"}
 			args = append(args, tt.args...)
-			out := htRun(t, htBound, wrk, append(args, "http://"+addr+"/")...)
+			out := htRun(t, testenv.Bound, wrk, append(args, "http://"+addr+"/")...)
 			if regexp.MustCompile(`Socket errors|Non-2xx`).MatchString(out) {
 				t.Error(out)
 			}
@@ -80,10 +84,10 @@ func TestHTTPWrk(t *testing.T) {
 
 // TestHTTPH2Load runs HTTP/2 over TLS and wants every request to succeed.
 func TestHTTPH2Load(t *testing.T) {
-	h2load := htTool(t, "h2load")
-	htWatch(t, 2*htBound)
-	addr := htServe(t, htQuoit, &http.Server{Handler: http.HandlerFunc(htHello), TLSConfig: htServerTLS()})
-	out := htRun(t, htBound, h2load, "-t1", "-c32", "-m16", fmt.Sprintf("-D%d", htLoadSeconds()), "https://"+addr+"/")
+	h2load := webtest.Tool(t, "h2load")
+	testenv.Watch(t, 2*testenv.Bound)
+	addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(htHello), TLSConfig: webtest.ServerTLS()})
+	out := htRun(t, testenv.Bound, h2load, "-t1", "-c32", "-m16", fmt.Sprintf("-D%d", htLoadSeconds()), "https://"+addr+"/")
 	re := regexp.MustCompile(`requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
 	m := re.FindStringSubmatch(out)
 	if m == nil {
@@ -101,18 +105,18 @@ func TestHTTPH2Load(t *testing.T) {
 
 // TestHTTPCurl uploads and downloads with another implementation of HTTP.
 func TestHTTPCurl(t *testing.T) {
-	curl := htTool(t, "curl")
+	curl := webtest.Tool(t, "curl")
 	const size = 8 << 20
 	dir := t.TempDir()
 	up, down := filepath.Join(dir, "up"), filepath.Join(dir, "down")
-	content, err := io.ReadAll(htStream(33, size))
+	content, err := io.ReadAll(testenv.Stream(33, size))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(up, content, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		for _, secure := range []bool{false, true} {
 			srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.Method == "GET" {
@@ -123,18 +127,18 @@ func TestHTTPCurl(t *testing.T) {
 			})}
 			url := "http://"
 			if secure {
-				srv.TLSConfig, url = htServerTLS(), "https://"
+				srv.TLSConfig, url = webtest.ServerTLS(), "https://"
 			}
-			url += htServe(t, tr, srv)
+			url += webtest.Serve(t, tr, srv)
 			common := []string{"-sS", "-k", "--fail", "--max-time", "20"}
-			htRun(t, htBound, curl, append(common, "-o", down, url)...)
+			htRun(t, testenv.Bound, curl, append(common, "-o", down, url)...)
 			if got, err := os.ReadFile(down); err != nil || !bytes.Equal(got, content) {
 				t.Errorf("tls=%v: download: %d bytes, %v", secure, len(got), err)
 			}
 			want := fmt.Sprintf("%d %x <nil> ", size, sha256.Sum256(content))
 			for _, how := range [][]string{nil, {"--http1.1"}, {"--http1.1", "-H", "Transfer-Encoding: chunked"}, {"--http1.0", "--no-alpn"}} {
 				how = append(how, "-T", up)
-				if out := htRun(t, htBound, curl, append(append(common, how...), url)...); out != want {
+				if out := htRun(t, testenv.Bound, curl, append(append(common, how...), url)...); out != want {
 					t.Errorf("tls=%v: upload %q: got %q, want %q", secure, how, out, want)
 				}
 			}

@@ -15,14 +15,18 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // TestHTTP2 runs many streams over one conn.
 func TestHTTP2(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		var opened atomic.Int32
-		addr := htServe(t, tr, &http.Server{
-			TLSConfig: htServerTLS(),
+		addr := webtest.Serve(t, tr, &http.Server{
+			TLSConfig: webtest.ServerTLS(),
 			Handler:   http.HandlerFunc(htEcho),
 			ConnState: func(_ net.Conn, s http.ConnState) {
 				if s == http.StateNew {
@@ -30,21 +34,21 @@ func TestHTTP2(t *testing.T) {
 				}
 			},
 		})
-		client, _ := htClient(t, tr, htClientTLS())
-		if _, err := htGet(client, "https://"+addr); err != nil { // so that the rest share its conn
+		client, _ := webtest.Client(t, tr, webtest.ClientTLS())
+		if _, err := webtest.Get(client, "https://"+addr); err != nil { // so that the rest share its conn
 			t.Fatal(err)
 		}
 		var wg sync.WaitGroup
 		for i := range 150 {
 			wg.Go(func() {
 				size := int64(i) * 1500
-				resp, err := client.Post("https://"+addr, "", htStream(uint64(i), size))
+				resp, err := client.Post("https://"+addr, "", testenv.Stream(uint64(i), size))
 				if err != nil {
 					t.Errorf("stream %d: %v", i, err)
 					return
 				}
 				defer resp.Body.Close()
-				sink := htSink{seed: uint64(i)}
+				sink := testenv.Sink{Seed: uint64(i)}
 				if n, err := io.Copy(&sink, resp.Body); n != size || err != nil || resp.ProtoMajor != 2 {
 					t.Errorf("stream %d: %d bytes of %d over %s, %v", i, n, size, resp.Proto, err)
 				}
@@ -60,8 +64,8 @@ func TestHTTP2(t *testing.T) {
 // TestHTTP2PingPong streams in both directions at once: each message waits
 // for the answer to the one before.
 func TestHTTP2PingPong(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{TLSConfig: htServerTLS(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{TLSConfig: webtest.ServerTLS(), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			rc := http.NewResponseController(w)
 			rc.Flush()
 			buf := make([]byte, 1024)
@@ -74,7 +78,7 @@ func TestHTTP2PingPong(t *testing.T) {
 				}
 			}
 		})})
-		client, _ := htClient(t, htNet, htClientTLS())
+		client, _ := webtest.Client(t, testenv.Net, webtest.ClientTLS())
 		pr, pw := io.Pipe()
 		resp, err := client.Post("https://"+addr, "", pr)
 		if err != nil {
@@ -103,28 +107,28 @@ func TestHTTP2PingPong(t *testing.T) {
 func TestHTTPTLSVersions(t *testing.T) {
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 		t.Run(tls.VersionName(version), func(t *testing.T) {
-			htEach(t, func(t *testing.T, tr htTransport) {
-				conf := htServerTLS()
-				conf.ClientAuth, conf.ClientCAs = tls.RequireAndVerifyClientCert, htCerts().roots
-				addr := htServe(t, tr, &http.Server{TLSConfig: conf, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+				conf := webtest.ServerTLS()
+				conf.ClientAuth, conf.ClientCAs = tls.RequireAndVerifyClientCert, webtest.Certs().Roots
+				addr := webtest.Serve(t, tr, &http.Server{TLSConfig: conf, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					fmt.Fprintf(w, "%v %s", r.TLS.DidResume, r.TLS.PeerCertificates[0].Subject.CommonName)
 				})})
-				cc := htClientTLS()
+				cc := webtest.ClientTLS()
 				cc.MinVersion, cc.MaxVersion = version, version
-				cc.Certificates = []tls.Certificate{htCerts().client}
+				cc.Certificates = []tls.Certificate{webtest.Certs().Client}
 				cc.ClientSessionCache = tls.NewLRUClientSessionCache(8)
-				client, rt := htClient(t, tr, cc)
+				client, rt := webtest.Client(t, tr, cc)
 				rt.DisableKeepAlives = true
 				for i := range 4 {
-					got, err := htGet(client, "https://"+addr)
+					got, err := webtest.Get(client, "https://"+addr)
 					if want := fmt.Sprintf("%v client one", i > 0); err != nil || got != want {
 						t.Errorf("conn %d: got %q, %v, want %q", i, got, err, want)
 					}
 				}
 				cc.Certificates = nil
 				cc.ClientSessionCache = nil
-				stranger, _ := htClient(t, tr, cc)
-				if got, err := htGet(stranger, "https://"+addr); err == nil {
+				stranger, _ := webtest.Client(t, tr, cc)
+				if got, err := webtest.Get(stranger, "https://"+addr); err == nil {
 					t.Errorf("no certificate: got %q", got)
 				}
 			})
@@ -135,7 +139,7 @@ func TestHTTPTLSVersions(t *testing.T) {
 // TestTLSDeadlineIsTemporary: crypto/tls lets a conn live on after a read
 // that timed out only if the error says that it is temporary.
 func TestTLSDeadlineIsTemporary(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		htTLSPair(t, tr, func(server, client *tls.Conn) error {
 			var b [5]byte
 			for i := range 20 {
@@ -146,7 +150,7 @@ func TestTLSDeadlineIsTemporary(t *testing.T) {
 				if _, err := server.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
 					return fmt.Errorf("round %d: read: %w", i, err)
 				}
-				if err := server.SetReadDeadline(time.Now().Add(htBound)); err != nil {
+				if err := server.SetReadDeadline(time.Now().Add(testenv.Bound)); err != nil {
 					return err
 				}
 				if _, err := io.WriteString(client, "hello"); err != nil {
@@ -163,7 +167,7 @@ func TestTLSDeadlineIsTemporary(t *testing.T) {
 
 // TestTLSCloseWrite half-closes above and below TLS.
 func TestTLSCloseWrite(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		htTLSPair(t, tr, func(server, client *tls.Conn) error {
 			const total = 3 << 20
 			echoed := make(chan error, 1)
@@ -173,10 +177,10 @@ func TestTLSCloseWrite(t *testing.T) {
 			}()
 			sent := make(chan error, 1)
 			go func() {
-				_, err := io.Copy(client, htStream(3, total))
+				_, err := io.Copy(client, testenv.Stream(3, total))
 				sent <- errors.Join(err, client.CloseWrite())
 			}()
-			sink := htSink{seed: 3}
+			sink := testenv.Sink{Seed: 3}
 			if n, err := io.Copy(&sink, client); n != total || err != nil {
 				return fmt.Errorf("%d bytes back, %w", n, err)
 			}
@@ -186,26 +190,26 @@ func TestTLSCloseWrite(t *testing.T) {
 }
 
 // htTLSPair runs f on the two ends of a TLS conn whose server end is tr's.
-func htTLSPair(t *testing.T, tr htTransport, f func(server, client *tls.Conn) error) {
+func htTLSPair(t *testing.T, tr testenv.Transport, f func(server, client *tls.Conn) error) {
 	t.Helper()
-	ln, err := tr.listen("tcp", "127.0.0.1:0")
+	ln, err := tr.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	client := tls.Client(htDial(t, ln.Addr().String()), &tls.Config{RootCAs: htCerts().roots, ServerName: "localhost"})
+	client := tls.Client(testenv.Dial(t, ln.Addr().String()), &tls.Config{RootCAs: webtest.Certs().Roots, ServerName: "localhost"})
 	c, err := ln.Accept()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(htBound))
-	server := tls.Server(c, htServerTLS())
+	c.SetDeadline(time.Now().Add(testenv.Bound))
+	server := tls.Server(c, webtest.ServerTLS())
 	shaken := make(chan error, 1)
 	go func() { shaken <- server.Handshake() }()
-	ctx, cancel := context.WithTimeout(t.Context(), htBound)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Bound)
 	defer cancel()
-	if err := errors.Join(client.HandshakeContext(ctx), htRecv(t, shaken, "handshake")); err != nil {
+	if err := errors.Join(client.HandshakeContext(ctx), testenv.Recv(t, shaken, "handshake")); err != nil {
 		t.Fatal(err)
 	}
 	if err := f(server, client); err != nil {
@@ -226,7 +230,7 @@ func TestHTTPMalformedTLS(t *testing.T) {
 	}{
 		{"nothing", nil},
 		{"plain HTTP", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n")},
-		{"random", func() []byte { b := make([]byte, 5000); htFill(b, 5, 0); return b }()},
+		{"random", func() []byte { b := make([]byte, 5000); testenv.Fill(b, 5, 0); return b }()},
 		{"half a hello", hello[:len(hello)/2]},
 		{"flipped", flipped},
 		{"hello twice", append(bytes.Clone(hello), hello...)},
@@ -234,22 +238,22 @@ func TestHTTPMalformedTLS(t *testing.T) {
 		{"alert", []byte{21, 3, 3, 0, 2, 2, 40}},
 		{"data first", []byte{23, 3, 3, 0, 5, 1, 2, 3, 4, 5}},
 	}
-	htEach(t, func(t *testing.T, tr htTransport) {
-		addr := htServe(t, tr, &http.Server{TLSConfig: htServerTLS(), Handler: http.HandlerFunc(htEcho)})
-		client, rt := htClient(t, htNet, htClientTLS())
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{TLSConfig: webtest.ServerTLS(), Handler: http.HandlerFunc(htEcho)})
+		client, rt := webtest.Client(t, testenv.Net, webtest.ClientTLS())
 		for _, tt := range tests {
 			for _, end := range []func(*net.TCPConn){
 				func(c *net.TCPConn) { c.CloseWrite(); io.Copy(io.Discard, c) },
 				func(c *net.TCPConn) { c.Close() },
 				func(c *net.TCPConn) { c.SetLinger(0); c.Close() },
 			} {
-				c := htDial(t, addr)
+				c := testenv.Dial(t, addr)
 				c.Write(tt.data) // the server may have closed it by then
 				end(c)
 				c.Close()
 			}
 			rt.CloseIdleConnections()
-			if _, err := htGet(client, "https://"+addr); err != nil {
+			if _, err := webtest.Get(client, "https://"+addr); err != nil {
 				t.Errorf("after %s: %v", tt.name, err)
 			}
 		}
@@ -266,7 +270,7 @@ func htClientHello(t *testing.T) []byte {
 		b.Close()
 	}()
 	buf := make([]byte, 16<<10)
-	a.SetDeadline(time.Now().Add(htBound))
+	a.SetDeadline(time.Now().Add(testenv.Bound))
 	n, err := a.Read(buf)
 	if err != nil {
 		t.Fatal(err)

@@ -20,6 +20,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // pfTag opens each conn of the churn.
@@ -47,12 +49,12 @@ func TestPitfall01ForeignBytes(t *testing.T) {
 	if testing.Short() {
 		rounds = 10
 	}
-	htWatch(t, 2*htBound)
+	testenv.Watch(t, 2*testenv.Bound)
 	for _, cfg := range []quoit.Config{{}, pfTiny} {
-		e := pfOn(pfEngine(t, cfg))
+		e := enginetest.On(enginetest.New(t, cfg))
 		ln := pfListen(t, e)
 		var servers, clients sync.WaitGroup
-		accepting := pfGo(func() error {
+		accepting := testenv.Go(func() error {
 			for {
 				c, err := ln.Accept()
 				if err != nil {
@@ -66,9 +68,9 @@ func TestPitfall01ForeignBytes(t *testing.T) {
 			}
 		})
 		stop := make(chan bool)
-		thief := pfGo(func() error { return pfThief(stop) })
+		thief := testenv.Go(func() error { return pfThief(stop) })
 		for w := range 12 {
-			tr := []htTransport{htNet, e}[w%2]
+			tr := []testenv.Transport{testenv.Net, e}[w%2]
 			clients.Go(func() {
 				for i := range rounds {
 					if err := pfChurnDial(t, tr, ln.Addr().String(), uint64(w)<<32|uint64(i)); err != nil {
@@ -80,18 +82,18 @@ func TestPitfall01ForeignBytes(t *testing.T) {
 		}
 		clients.Wait()
 		ln.Close()
-		if err := htRecv(t, accepting, "end of Accept"); !errors.Is(err, net.ErrClosed) {
+		if err := testenv.Recv(t, accepting, "end of Accept"); !errors.Is(err, net.ErrClosed) {
 			t.Errorf("Accept: %v", err)
 		}
 		servers.Wait()
 		close(stop)
-		pfWait(t, thief, "pipes")
+		testenv.Wait(t, thief, "pipes")
 	}
 }
 
 func pfChurnServe(c pfStream) error {
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(htBound))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	head := make([]byte, pfTagSize)
 	if _, err := io.ReadFull(c, head); err != nil {
 		return nil // aborted before its tag
@@ -106,25 +108,25 @@ func pfChurnServe(c pfStream) error {
 	if tag.Mode == pfCut {
 		return nil
 	}
-	sink := htSink{seed: tag.ID}
+	sink := testenv.Sink{Seed: tag.ID}
 	_, err := io.CopyN(&sink, c, int64(tag.Size))
 	if err == nil {
 		err = pfSend(c, ^tag.ID, int64(tag.Size))
 	}
-	if err != nil && (tag.Mode == pfWhole || errors.Is(err, errHTWrong)) {
+	if err != nil && (tag.Mode == pfWhole || errors.Is(err, testenv.ErrWrongByte)) {
 		return fmt.Errorf("server, mode %d: %w", tag.Mode, err)
 	}
 	return nil
 }
 
-func pfChurnDial(t *testing.T, tr htTransport, addr string, id uint64) error {
-	nc, err := tr.dial(t.Context(), "tcp", addr)
+func pfChurnDial(t *testing.T, tr testenv.Transport, addr string, id uint64) error {
+	nc, err := tr.Dial(t.Context(), "tcp", addr)
 	if err != nil {
 		return err
 	}
 	c := nc.(pfStream)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(htBound))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	tag := pfTag{ID: id, Size: rand.Uint32N(pfChurnSize), Mode: rand.Uint32N(pfTagModes)}
 	head, err := binary.Append(nil, binary.LittleEndian, &tag)
 	if err != nil {
@@ -140,10 +142,10 @@ func pfChurnDial(t *testing.T, tr htTransport, addr string, id uint64) error {
 	case tag.Mode == pfLeave:
 		err = pfSend(c, id, size)
 	default:
-		sent := pfGo(func() error { return errors.Join(pfSend(c, id, size), c.CloseWrite()) })
+		sent := testenv.Go(func() error { return errors.Join(pfSend(c, id, size), c.CloseWrite()) })
 		err = errors.Join(pfExpect(c, ^id, size), <-sent)
 	}
-	if err != nil && (tag.Mode == pfWhole || errors.Is(err, errHTWrong)) {
+	if err != nil && (tag.Mode == pfWhole || errors.Is(err, testenv.ErrWrongByte)) {
 		return fmt.Errorf("client, mode %d: %w", tag.Mode, err)
 	}
 	return nil
@@ -176,17 +178,17 @@ func pfThief(stop <-chan bool) error {
 // A request that points into a goroutine's stack reads or writes freed memory
 // once the stack has moved, which the collector does to parked goroutines.
 func TestPitfall02StackMemory(t *testing.T) {
-	pfNeedRing(t)
-	htWatch(t, 2*htBound)
+	enginetest.NeedRing(t)
+	testenv.Watch(t, 2*testenv.Bound)
 	for _, cfg := range []quoit.Config{{}, pfTiny} {
-		e := pfOn(pfEngine(t, cfg))
+		e := enginetest.On(enginetest.New(t, cfg))
 		a, b := pfPair(t, e, e)
 		w, r := a.(*quoit.Conn), b.(*quoit.Conn)
 		if err := w.SetWriteBuffer(4096); err != nil {
 			t.Fatal(err)
 		}
 		stop := make(chan bool)
-		collecting := pfGo(func() error {
+		collecting := testenv.Go(func() error {
 			for {
 				select {
 				case <-stop:
@@ -197,7 +199,7 @@ func TestPitfall02StackMemory(t *testing.T) {
 			}
 		})
 		const blocks = 60
-		written := pfGo(func() error {
+		written := testenv.Go(func() error {
 			for i := range int64(blocks) {
 				pfDeepen(300)
 				if n, err := pfStackWrite(w, i*pfBlock); n != pfBlock || err != nil {
@@ -206,7 +208,7 @@ func TestPitfall02StackMemory(t *testing.T) {
 			}
 			return w.CloseWrite()
 		})
-		read := pfGo(func() error {
+		read := testenv.Go(func() error {
 			for off := int64(0); ; {
 				pfDeepen(300)
 				n, err := pfStackRead(r, off)
@@ -218,10 +220,10 @@ func TestPitfall02StackMemory(t *testing.T) {
 				}
 			}
 		})
-		pfWait(t, written, "writes")
-		pfWait(t, read, "reads")
+		testenv.Wait(t, written, "writes")
+		testenv.Wait(t, read, "reads")
 		close(stop)
-		pfWait(t, collecting, "GC")
+		testenv.Wait(t, collecting, "GC")
 	}
 }
 
@@ -240,7 +242,7 @@ func pfDeepen(n int) byte {
 //go:noinline
 func pfStackWrite(c *quoit.Conn, off int64) (int, error) {
 	var b [pfBlock]byte
-	htFill(b[:], 2, off)
+	testenv.Fill(b[:], 2, off)
 	return c.Write(b[:])
 }
 
@@ -248,8 +250,8 @@ func pfStackWrite(c *quoit.Conn, off int64) (int, error) {
 func pfStackRead(c *quoit.Conn, off int64) (int, error) {
 	var b [pfBlock]byte
 	n, err := c.Read(b[:])
-	if i := htDiff(b[:n], 2, off); i >= 0 {
-		return n, fmt.Errorf("%w at %d", errHTWrong, off+int64(i))
+	if i := testenv.Diff(b[:n], 2, off); i >= 0 {
+		return n, fmt.Errorf("%w at %d", testenv.ErrWrongByte, off+int64(i))
 	}
 	return n, err
 }
@@ -257,7 +259,7 @@ func pfStackRead(c *quoit.Conn, off int64) (int, error) {
 // A Write that returns before the kernel, or a copy, has its bytes sends what
 // the caller puts there next.
 func TestPitfall03SliceReuse(t *testing.T) {
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		for _, size := range []int{1, 100, 4096, 65537, 1 << 20} {
 			s, c := pfPair(t, server, client)
 			if err := s.SetWriteBuffer(4096); err != nil {
@@ -265,10 +267,10 @@ func TestPitfall03SliceReuse(t *testing.T) {
 			}
 			const total = 1 << 20
 			count := min(total/size, 2000)
-			sent := pfGo(func() error {
+			sent := testenv.Go(func() error {
 				b := make([]byte, size)
 				for i := range count {
-					htFill(b, 3, int64(i*size))
+					testenv.Fill(b, 3, int64(i*size))
 					if _, err := s.Write(b); err != nil {
 						return err
 					}
@@ -281,7 +283,7 @@ func TestPitfall03SliceReuse(t *testing.T) {
 			if err := pfExpect(c, 3, int64(count*size)); err != nil {
 				t.Errorf("size %d: %v", size, err)
 			}
-			pfWait(t, sent, "writer")
+			testenv.Wait(t, sent, "writer")
 		}
 	})
 }
@@ -290,7 +292,7 @@ func TestPitfall03SliceReuse(t *testing.T) {
 // one mix with the other.
 func TestPitfall04ConcurrentWrites(t *testing.T) {
 	const writers, frames, size = 3, 4, 200 << 10
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		s, c := pfPair(t, server, client)
 		if err := s.SetWriteBuffer(4096); err != nil {
 			t.Fatal(err)
@@ -324,15 +326,15 @@ func TestPitfall04ConcurrentWrites(t *testing.T) {
 func TestPitfall05PauseResume(t *testing.T) {
 	for name, cfg := range map[string]quoit.Config{"default": {}, "tiny": pfTiny} {
 		t.Run(name, func(t *testing.T) {
-			pfEach(t, cfg, func(t *testing.T, server, client htTransport) {
+			pfEach(t, cfg, func(t *testing.T, server, client testenv.Transport) {
 				const total = 3 << 20
 				s, c := pfPair(t, server, client)
-				sent := pfGo(func() error { return errors.Join(pfSendPieces(c, 5, total), c.CloseWrite()) })
+				sent := testenv.Go(func() error { return errors.Join(pfSendPieces(c, 5, total), c.CloseWrite()) })
 				if err := pfReadFitfully(s, 5, total); err != nil {
 					t.Error(err)
 				}
 				s.Close()
-				pfWait(t, sent, "writer")
+				testenv.Wait(t, sent, "writer")
 			})
 		})
 	}
@@ -343,7 +345,7 @@ func pfSendPieces(w io.Writer, seed uint64, total int64) error {
 	b := make([]byte, 100_000)
 	for off := int64(0); off < total; {
 		n := min(total-off, 1+rand.Int64N(1<<rand.IntN(17)))
-		htFill(b[:n], seed, off)
+		testenv.Fill(b[:n], seed, off)
 		if _, err := w.Write(b[:n]); err != nil {
 			return err
 		}
@@ -363,7 +365,7 @@ func pfReadFitfully(c pfStream, seed uint64, total int64) error {
 	for off := int64(0); ; {
 		switch rand.IntN(16) {
 		case 0:
-			htPace(time.Duration(rand.IntN(1000)) * time.Microsecond)
+			testenv.Pace(time.Duration(rand.IntN(1000)) * time.Microsecond)
 		case 1:
 			err = raw.Control(func(uintptr) {})
 		case 2:
@@ -378,14 +380,14 @@ func pfReadFitfully(c pfStream, seed uint64, total int64) error {
 			if n, rerr := c.Read(b); n != 0 || !errors.Is(rerr, os.ErrDeadlineExceeded) {
 				return fmt.Errorf("past deadline: read %d, %w", n, rerr)
 			}
-			err = c.SetReadDeadline(time.Now().Add(htBound))
+			err = c.SetReadDeadline(time.Now().Add(testenv.Bound))
 		}
 		if err != nil {
 			return err
 		}
 		n, err := c.Read(b[:1+rand.IntN(1<<rand.IntN(17))])
-		if i := htDiff(b[:n], seed, off); i >= 0 {
-			return fmt.Errorf("%w at %d", errHTWrong, off+int64(i))
+		if i := testenv.Diff(b[:n], seed, off); i >= 0 {
+			return fmt.Errorf("%w at %d", testenv.ErrWrongByte, off+int64(i))
 		}
 		off += int64(n)
 		if err == io.EOF && off == total {
@@ -411,7 +413,7 @@ func pfPeek(raw interface {
 // A ring that goes on receiving while SyscallConn's Read waits takes the
 // bytes that it waits for.
 func TestPitfall05RawRead(t *testing.T) {
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		s, c := pfPair(t, server, client)
 		raw, err := s.SyscallConn()
 		if err != nil {
@@ -430,10 +432,10 @@ func TestPitfall05RawRead(t *testing.T) {
 			}
 			n := 0
 			if i%2 == 0 { // a Read that waits, so that the ring has reason to receive
-				reading := pfGo(func() error { _, err := io.ReadFull(s, b[:len(want)]); return err })
-				htPace(time.Duration(rand.IntN(300)) * time.Microsecond)
+				reading := testenv.Go(func() error { _, err := io.ReadFull(s, b[:len(want)]); return err })
+				testenv.Pace(time.Duration(rand.IntN(300)) * time.Microsecond)
 				send()
-				n, err = len(want), htRecv(t, reading, "Read")
+				n, err = len(want), testenv.Recv(t, reading, "Read")
 			} else {
 				err = raw.Read(func(fd uintptr) bool {
 					var rerr error

@@ -17,6 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 func TestEngineConfig(t *testing.T) {
@@ -69,7 +71,7 @@ func TestEngineClosed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ln := pfListen(t, htNet)
+	ln := pfListen(t, testenv.Net)
 	if err := e.Close(); err != nil {
 		t.Error(err)
 	}
@@ -104,23 +106,23 @@ func pfBlackhole(t *testing.T) string {
 		t.Fatal(err)
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
-	htDial(t, addr)
-	htPoll(t, "the queue is full", func() bool { return queueFull(fd) })
+	testenv.Dial(t, addr)
+	testenv.Poll(t, "the queue is full", func() bool { return queueFull(fd) })
 	return addr
 }
 
 // Close of an engine ends whatever waits on it.
 func TestEngineCloseUnderTraffic(t *testing.T) {
-	pfNeedRing(t)
-	htWatch(t, 2*htBound)
+	enginetest.NeedRing(t)
+	testenv.Watch(t, 2*testenv.Bound)
 	hole := pfBlackhole(t)
-	before := len(pfFDs())
-	e := pfEngine(t, quoit.Config{})
-	tr := pfOn(e)
+	before := len(testenv.FDs())
+	e := enginetest.New(t, quoit.Config{})
+	tr := enginetest.On(e)
 	ln, idle := pfListen(t, tr), pfListen(t, tr)
 	calls := map[string]<-chan error{
-		"Accept": pfGo(func() error { _, err := idle.Accept(); return err }),
-		"Dial":   pfGo(func() error { _, err := tr.dial(context.Background(), "tcp", hole); return err }),
+		"Accept": testenv.Go(func() error { _, err := idle.Accept(); return err }),
+		"Dial":   testenv.Go(func() error { _, err := tr.Dial(context.Background(), "tcp", hole); return err }),
 	}
 	var readers []<-chan error // one may see its peer's end first
 	for i := range 20 {
@@ -129,22 +131,22 @@ func TestEngineCloseUnderTraffic(t *testing.T) {
 		name := func(what string) string { return fmt.Sprintf("%s %d", what, i) }
 		switch i % 4 {
 		case 0: // nobody reads
-			calls[name("full Write")] = pfGo(func() error { return pfSend(c, 1, 1<<40) })
+			calls[name("full Write")] = testenv.Go(func() error { return pfSend(c, 1, 1<<40) })
 		case 1: // nobody writes
-			calls[name("Read")] = pfGo(func() error { _, err := s.Read(make([]byte, 1)); return err })
-			calls[name("WriteTo")] = pfGo(func() error { _, err := c.WriteTo(io.Discard); return err })
+			calls[name("Read")] = testenv.Go(func() error { _, err := s.Read(make([]byte, 1)); return err })
+			calls[name("WriteTo")] = testenv.Go(func() error { _, err := c.WriteTo(io.Discard); return err })
 		case 2: // both busy
-			calls[name("busy Write")] = pfGo(func() error { return pfSend(c, 1, 1<<40) })
-			readers = append(readers, pfGo(func() error { return pfExpect(s, 1, 1<<40) }))
+			calls[name("busy Write")] = testenv.Go(func() error { return pfSend(c, 1, 1<<40) })
+			readers = append(readers, testenv.Go(func() error { return pfExpect(s, 1, 1<<40) }))
 		case 3:
-			calls[name("ReadFrom")] = pfGo(func() error { _, err := c.ReadFrom(htStream(1, 1<<40)); return err })
-			readers = append(readers, pfGo(func() error { return pfExpect(s, 1, 1<<40) }))
+			calls[name("ReadFrom")] = testenv.Go(func() error { _, err := c.ReadFrom(testenv.Stream(1, 1<<40)); return err })
+			readers = append(readers, testenv.Go(func() error { return pfExpect(s, 1, 1<<40) }))
 		}
 	}
-	htPoll(t, "traffic flows", func() bool { s := e.Stats(); return s.BytesReceived+s.DirectReads<<10 > 1<<20 })
-	pfWait(t, pfGo(e.Close), "engine's Close")
+	testenv.Poll(t, "traffic flows", func() bool { s := e.Stats(); return s.BytesReceived+s.DirectReads<<10 > 1<<20 })
+	testenv.Wait(t, testenv.Go(e.Close), "engine's Close")
 	for name, c := range calls {
-		err := htRecv(t, c, name)
+		err := testenv.Recv(t, c, name)
 		// A WriteTo whose peer was closed first ends at the end of file.
 		if err == nil && !strings.HasPrefix(name, "WriteTo") {
 			t.Errorf("%s returned no error", name)
@@ -152,30 +154,30 @@ func TestEngineCloseUnderTraffic(t *testing.T) {
 		t.Logf("%s: %v", name, err)
 	}
 	for _, r := range readers {
-		htRecv(t, r, "reader")
+		testenv.Recv(t, r, "reader")
 	}
 	if _, err := ln.Accept(); err == nil {
 		t.Error("Accept after the engine's Close returned no error")
 	}
-	htPoll(t, fmt.Sprintf("%d descriptors as before", before), func() bool { return len(pfFDs()) <= before })
+	testenv.Poll(t, fmt.Sprintf("%d descriptors as before", before), func() bool { return len(testenv.FDs()) <= before })
 	if s := e.Stats(); s.Conns != 0 || s.Listeners != 0 {
 		t.Errorf("after Close: %+v", s)
 	}
 }
 
 func TestEngineTwo(t *testing.T) {
-	htWatch(t, 2*htBound)
-	a, b := pfEngine(t, quoit.Config{}), pfEngine(t, pfTiny)
-	s, c := pfPair(t, pfOn(a), pfOn(b))
-	back := pfGo(func() error { return errors.Join(pfSend(s, 2, 1<<20), s.CloseWrite()) })
-	forth := pfGo(func() error { return errors.Join(pfSend(c, 1, 1<<20), c.CloseWrite()) })
-	got := pfGo(func() error { return pfExpect(c, 2, 1<<20) })
+	testenv.Watch(t, 2*testenv.Bound)
+	a, b := enginetest.New(t, quoit.Config{}), enginetest.New(t, pfTiny)
+	s, c := pfPair(t, enginetest.On(a), enginetest.On(b))
+	back := testenv.Go(func() error { return errors.Join(pfSend(s, 2, 1<<20), s.CloseWrite()) })
+	forth := testenv.Go(func() error { return errors.Join(pfSend(c, 1, 1<<20), c.CloseWrite()) })
+	got := testenv.Go(func() error { return pfExpect(c, 2, 1<<20) })
 	if err := pfExpect(s, 1, 1<<20); err != nil {
 		t.Error(err)
 	}
-	pfWait(t, back, "back")
-	pfWait(t, forth, "forth")
-	pfWait(t, got, "client")
+	testenv.Wait(t, back, "back")
+	testenv.Wait(t, forth, "forth")
+	testenv.Wait(t, got, "client")
 	if err := a.Close(); err != nil { // b goes on
 		t.Error(err)
 	}
@@ -185,14 +187,14 @@ func TestEngineTwo(t *testing.T) {
 }
 
 func TestEngineStats(t *testing.T) {
-	pfNeedRing(t)
-	htWatch(t, 2*htBound)
-	e := pfEngine(t, quoit.Config{})
-	tr := pfOn(e)
+	enginetest.NeedRing(t)
+	testenv.Watch(t, 2*testenv.Bound)
+	e := enginetest.New(t, quoit.Config{})
+	tr := enginetest.On(e)
 	ln := pfListen(t, tr)
 	c := pfDial(t, tr, ln.Addr().String())
 	s := pfAccept(t, ln)
-	done := pfGo(func() error { return pfExpect(s, 1, 1<<20) })
+	done := testenv.Go(func() error { return pfExpect(s, 1, 1<<20) })
 	st := e.Stats()
 	if st.Transport != "io_uring" || st.Reason != nil || st.Conns != 2 || st.Listeners != 1 || st.Accepted != 1 || st.Adopted != 1 {
 		t.Errorf("while open: %+v", st)
@@ -200,7 +202,7 @@ func TestEngineStats(t *testing.T) {
 	if err := errors.Join(pfSend(c, 1, 1<<20), c.CloseWrite()); err != nil {
 		t.Error(err)
 	}
-	pfWait(t, done, "read")
+	testenv.Wait(t, done, "read")
 	st = e.Stats()
 	if st.BytesReceived == 0 && st.DirectReads == 0 {
 		t.Errorf("after 1 MB: %+v", st)
@@ -208,11 +210,11 @@ func TestEngineStats(t *testing.T) {
 	c.Close()
 	s.Close()
 	ln.Close()
-	htPoll(t, "nothing open", func() bool {
+	testenv.Poll(t, "nothing open", func() bool {
 		st = e.Stats()
 		return st.Conns == 0 && st.Listeners == 0
 	})
-	ring := pfEngine(t, quoit.Config{Gear: quoit.GearRing})
+	ring := enginetest.New(t, quoit.Config{Gear: quoit.GearRing})
 	for range 10 {
 		if err := errors.Join(pfTraffic(e), pfTraffic(ring)); err != nil {
 			t.Error(err)
@@ -228,15 +230,15 @@ func TestEngineStats(t *testing.T) {
 
 // Thousands of conns leave neither descriptors nor memory behind.
 func TestEngineChurn(t *testing.T) {
-	htWatch(t, 2*htBound)
+	testenv.Watch(t, 2*testenv.Bound)
 	total := 5000
 	if testing.Short() {
 		total = 500
 	}
-	e := pfEngine(t, quoit.Config{})
-	tr := pfOn(e)
+	e := enginetest.New(t, quoit.Config{})
+	tr := enginetest.On(e)
 	ln := pfListen(t, tr)
-	server := pfGo(func() error {
+	server := testenv.Go(func() error {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -251,7 +253,7 @@ func TestEngineChurn(t *testing.T) {
 	churn := func(n int) {
 		var wg sync.WaitGroup
 		for w := range 8 {
-			tr := []htTransport{tr, htNet}[w%2]
+			tr := []testenv.Transport{tr, testenv.Net}[w%2]
 			wg.Go(func() {
 				for range n / 8 {
 					if err := pfEchoOnce(t.Context(), tr, ln.Addr().String()); err != nil {
@@ -264,44 +266,44 @@ func TestEngineChurn(t *testing.T) {
 		wg.Wait()
 	}
 	settled := func() (fds int, heap uint64) {
-		htPoll(t, "all conns gone", func() bool { return e.Stats().Conns == 0 })
+		testenv.Poll(t, "all conns gone", func() bool { return e.Stats().Conns == 0 })
 		var m runtime.MemStats
 		runtime.GC()
 		runtime.GC()
 		runtime.ReadMemStats(&m)
-		return len(pfFDs()), m.HeapInuse + m.StackInuse
+		return len(testenv.FDs()), m.HeapInuse + m.StackInuse
 	}
 	churn(400)
 	fds, heap := settled()
 	churn(total)
-	htPoll(t, fmt.Sprintf("%d descriptors as before", fds), func() bool { return len(pfFDs()) <= fds+2 })
+	testenv.Poll(t, fmt.Sprintf("%d descriptors as before", fds), func() bool { return len(testenv.FDs()) <= fds+2 })
 	if _, after := settled(); after > heap+16<<20 {
 		t.Errorf("memory grew from %d to %d bytes over %d conns", heap, after, total)
 	}
 	ln.Close()
-	if err := htRecv(t, server, "Accept"); !errors.Is(err, net.ErrClosed) {
+	if err := testenv.Recv(t, server, "Accept"); !errors.Is(err, net.ErrClosed) {
 		t.Error(err)
 	}
 }
 
 // pfEchoOnce opens a conn and has a few bytes echoed.
-func pfEchoOnce(ctx context.Context, tr htTransport, addr string) error {
-	c, err := tr.dial(ctx, "tcp", addr)
+func pfEchoOnce(ctx context.Context, tr testenv.Transport, addr string) error {
+	c, err := tr.Dial(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(htBound))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	return errors.Join(pfSend(c, 5, 100), c.(pfStream).CloseWrite(), pfExpect(c, 5, 100))
 }
 
 // Reading and writing allocate nothing, whoever of the two waits.
 func TestEngineAllocs(t *testing.T) {
-	pfNeedRing(t)
-	if pfRace {
+	enginetest.NeedRing(t)
+	if testenv.Race {
 		t.Skip("the race detector allocates")
 	}
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		s, c := pfPair(t, server, client)
 		for _, size := range []int{1, 1000, 100_000} {
 			b, echo := make([]byte, size), make([]byte, size)
@@ -335,30 +337,30 @@ func TestEngineAllocs(t *testing.T) {
 
 // An engine with nothing to do does nothing.
 func TestEngineIdle(t *testing.T) {
-	pfNeedRing(t)
-	htWatch(t, 2*htBound)
+	enginetest.NeedRing(t)
+	testenv.Watch(t, 2*testenv.Bound)
 	for _, cfg := range []quoit.Config{{}, pfTiny} {
-		e := pfEngine(t, cfg)
-		tr := pfOn(e)
+		e := enginetest.New(t, cfg)
+		tr := enginetest.On(e)
 		ln := pfListen(t, tr)
-		accepting := pfGo(func() error { _, err := ln.Accept(); return err })
+		accepting := testenv.Go(func() error { _, err := ln.Accept(); return err })
 		for range 10 { // parked reads, a full socket, idle conns
-			s, _ := pfPair(t, tr, htNet)
-			pfGo(func() error { return pfExpect(s, 1, 0) })
+			s, _ := pfPair(t, tr, testenv.Net)
+			testenv.Go(func() error { return pfExpect(s, 1, 0) })
 			_, c := pfPair(t, tr, tr)
-			pfGo(func() error { return pfSend(c, 1, 1<<40) })
+			testenv.Go(func() error { return pfSend(c, 1, 1<<40) })
 		}
 		var st quoit.Stats
 		var cpu time.Duration
-		htPoll(t, "nothing done for 300 ms", func() bool { // some conns still fill up
+		testenv.Poll(t, "nothing done for 300 ms", func() bool { // some conns still fill up
 			st, cpu = e.Stats(), pfCPU()
-			htPace(300 * time.Millisecond)
+			testenv.Pace(300 * time.Millisecond)
 			after := e.Stats()
 			cpu = pfCPU() - cpu
 			return after.Enters-st.Enters < 10 && after.Completions-st.Completions < 10 && cpu < 100*time.Millisecond
 		})
 		ln.Close()
-		if err := htRecv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
+		if err := testenv.Recv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 		e.Close()

@@ -20,28 +20,29 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // An engine that waits in a raw system call keeps its P, and the collector
 // waits for it for ever.
 func TestPitfall15CollectorWhileIdle(t *testing.T) {
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		ln := pfListen(t, server)
 		s, c := pfPair(t, server, client)
-		accepting := pfGo(func() error { _, err := ln.Accept(); return err })
-		reading := pfGo(func() error { return pfExpect(s, 15, 1) })
-		pfWait(t, pfGo(func() error {
+		accepting := testenv.Go(func() error { _, err := ln.Accept(); return err })
+		reading := testenv.Go(func() error { return pfExpect(s, 15, 1) })
+		testenv.Wait(t, testenv.Go(func() error {
 			for range 20 {
 				runtime.GC()
-				htPace(time.Millisecond) // let the engine go back to its wait
+				testenv.Pace(time.Millisecond) // let the engine go back to its wait
 			}
 			debug.FreeOSMemory()
 			return nil
 		}), "garbage collection beside an idle engine")
-		pfWait(t, pfGo(func() error { return errors.Join(pfSend(c, 15, 1), c.Close()) }), "write")
-		pfWait(t, reading, "read")
+		testenv.Wait(t, testenv.Go(func() error { return errors.Join(pfSend(c, 15, 1), c.Close()) }), "write")
+		testenv.Wait(t, reading, "read")
 		ln.Close()
-		if err := htRecv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
+		if err := testenv.Recv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -75,7 +76,7 @@ func pfPingPong(s, c pfStream, stop func(i int) bool) (int, error) {
 			runtime.Gosched()
 		}
 	}
-	echo := pfGo(func() error {
+	echo := testenv.Go(func() error {
 		b := make([]byte, 1)
 		for {
 			yield()
@@ -111,8 +112,8 @@ func TestPitfall17LostWakeup(t *testing.T) {
 	each := pfStress(t) / 9
 	for _, procs := range []int{1, 2, 4} {
 		t.Run(fmt.Sprintf("procs=%d", procs), func(t *testing.T) {
-			pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
-				htWatch(t, each+htBound)
+			pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
+				testenv.Watch(t, each+testenv.Bound)
 				pfProcs(t, procs)
 				s, c := pfPair(t, server, client)
 				end := time.Now().Add(each)
@@ -121,8 +122,8 @@ func TestPitfall17LostWakeup(t *testing.T) {
 					now := time.Now()
 					if now.Sub(touched) > time.Second { // a hang is one of a round
 						touched = now
-						s.SetDeadline(now.Add(htBound))
-						c.SetDeadline(now.Add(htBound))
+						s.SetDeadline(now.Add(testenv.Bound))
+						c.SetDeadline(now.Add(testenv.Bound))
 					}
 					return i > 0 && now.After(end)
 				})
@@ -139,9 +140,9 @@ func TestPitfall17LostWakeup(t *testing.T) {
 func TestPitfall18StalledFlooder(t *testing.T) {
 	for _, cfg := range []quoit.Config{{}, pfTiny} {
 		t.Run(fmt.Sprintf("entries=%d", cfg.Entries), func(t *testing.T) {
-			pfEach(t, cfg, func(t *testing.T, server, client htTransport) {
+			pfEach(t, cfg, func(t *testing.T, server, client testenv.Transport) {
 				_, flooder := pfPair(t, server, client)
-				flooding := pfGo(func() error { return pfSend(flooder, 18, 1<<40) })
+				flooding := testenv.Go(func() error { return pfSend(flooder, 18, 1<<40) })
 				var wg sync.WaitGroup
 				for i := range 100 {
 					s, c := pfPair(t, server, client)
@@ -158,7 +159,7 @@ func TestPitfall18StalledFlooder(t *testing.T) {
 				default:
 				}
 				flooder.Close()
-				if err := htRecv(t, flooding, "flooder"); !errors.Is(err, net.ErrClosed) {
+				if err := testenv.Recv(t, flooding, "flooder"); !errors.Is(err, net.ErrClosed) {
 					t.Errorf("flooder: %v", err)
 				}
 			})
@@ -168,10 +169,10 @@ func TestPitfall18StalledFlooder(t *testing.T) {
 
 // With a receive armed, close(2) alone sends no FIN and ends no Read.
 func TestPitfall20CloseWithParkedRead(t *testing.T) {
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		for range 100 {
 			s, c := pfPair(t, server, client)
-			reading := pfGo(func() error { _, err := s.Read(make([]byte, 1)); return err })
+			reading := testenv.Go(func() error { _, err := s.Read(make([]byte, 1)); return err })
 			for range rand.IntN(3) {
 				runtime.Gosched()
 			}
@@ -181,7 +182,7 @@ func TestPitfall20CloseWithParkedRead(t *testing.T) {
 			if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 				t.Errorf("peer: %d, %v", n, err)
 			}
-			if err := htRecv(t, reading, "parked Read"); !errors.Is(err, net.ErrClosed) {
+			if err := testenv.Recv(t, reading, "parked Read"); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("parked Read: %v", err)
 			}
 		}
@@ -196,13 +197,13 @@ func TestPitfall20CloseRaces(t *testing.T) {
 	if testing.Short() || runtime.GOMAXPROCS(0) == 1 { // a yield there is a time slice of the writer
 		rounds = 50
 	}
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
-		end := time.Now().Add(htBound / 2) // fewer rounds on a slow machine
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
+		end := time.Now().Add(testenv.Bound / 2) // fewer rounds on a slow machine
 		for i := 0; i < rounds && time.Now().Before(end); i++ {
 			s, c := pfPair(t, server, client)
 			var started sync.WaitGroup
 			started.Add(2)
-			reading := pfGo(func() error {
+			reading := testenv.Go(func() error {
 				started.Done()
 				for {
 					if _, err := s.Read(make([]byte, 1)); err != nil {
@@ -210,7 +211,7 @@ func TestPitfall20CloseRaces(t *testing.T) {
 					}
 				}
 			})
-			writing := pfGo(func() error {
+			writing := testenv.Go(func() error {
 				started.Done()
 				for {
 					if _, err := s.Write([]byte("x")); err != nil {
@@ -218,20 +219,20 @@ func TestPitfall20CloseRaces(t *testing.T) {
 					}
 				}
 			})
-			flooding := pfGo(func() error { return pfSend(c, 20, 20_000) }) // so that Reads come and go
-			draining := pfGo(func() error { _, err := io.Copy(io.Discard, c); return err })
+			flooding := testenv.Go(func() error { return pfSend(c, 20, 20_000) }) // so that Reads come and go
+			draining := testenv.Go(func() error { _, err := io.Copy(io.Discard, c); return err })
 			started.Wait()
 			for range rand.IntN(20) {
 				runtime.Gosched()
 			}
 			s.Close()
 			for what, done := range map[string]<-chan error{"Read": reading, "Write": writing} {
-				if err := htRecv(t, done, what); !errors.Is(err, net.ErrClosed) {
+				if err := testenv.Recv(t, done, what); !errors.Is(err, net.ErrClosed) {
 					t.Fatalf("%s beside Close: %v", what, err)
 				}
 			}
-			htRecv(t, flooding, "peer's write") // may be reset
-			htRecv(t, draining, "peer's read")
+			testenv.Recv(t, flooding, "peer's write") // may be reset
+			testenv.Recv(t, draining, "peer's read")
 			c.Close()
 		}
 	})
@@ -240,24 +241,24 @@ func TestPitfall20CloseRaces(t *testing.T) {
 // A deadline in the past must wake a parked Read, and cost no byte: net/http
 // ends its background read so on every request.
 func TestPitfall21PastDeadline(t *testing.T) {
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		s, c := pfPair(t, server, client)
 		b := make([]byte, 8)
 		for i := range 500 {
 			s.SetReadDeadline(time.Time{})
-			reading := pfGo(func() error { _, err := s.Read(b); return err })
+			reading := testenv.Go(func() error { _, err := s.Read(b); return err })
 			for range rand.IntN(4) {
 				runtime.Gosched()
 			}
 			s.SetReadDeadline(time.Unix(1, 0))
-			if err := htRecv(t, reading, "parked Read"); !errors.Is(err, os.ErrDeadlineExceeded) {
+			if err := testenv.Recv(t, reading, "parked Read"); !errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Fatalf("round %d: %v", i, err)
 			}
 			b[0] = byte(i)
 			if _, err := c.Write(b[:1]); err != nil {
 				t.Fatal(err)
 			}
-			s.SetReadDeadline(time.Now().Add(htBound))
+			s.SetReadDeadline(time.Now().Add(testenv.Bound))
 			if n, err := s.Read(b); n != 1 || b[0] != byte(i) {
 				t.Fatalf("round %d: %d, %#x, %v", i, n, b[0], err)
 			}
@@ -272,7 +273,7 @@ func TestPitfall22SignalStorm(t *testing.T) {
 	signal.Notify(ch, unix.SIGUSR1, unix.SIGURG)
 	defer signal.Stop(ch)
 	stop := make(chan bool)
-	storm := pfGo(func() error {
+	storm := testenv.Go(func() error {
 		for i := 0; ; i++ {
 			select {
 			case <-stop:
@@ -283,10 +284,10 @@ func TestPitfall22SignalStorm(t *testing.T) {
 			if err := unix.Kill(os.Getpid(), []unix.Signal{unix.SIGUSR1, unix.SIGURG}[i%2]); err != nil {
 				return err
 			}
-			htPace(50 * time.Microsecond)
+			testenv.Pace(50 * time.Microsecond)
 		}
 	})
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		const total = 4 << 20
 		var wg sync.WaitGroup
 		for i := range uint64(4) {
@@ -309,13 +310,13 @@ func TestPitfall22SignalStorm(t *testing.T) {
 		wg.Wait()
 	})
 	close(stop)
-	pfWait(t, storm, "signals")
+	testenv.Wait(t, storm, "signals")
 }
 
 // More completions at once than the queue holds: those that overflow must
 // come later, and each multishot that it ended must be armed again.
 func TestPitfall23CompletionOverflow(t *testing.T) {
-	pfEach(t, pfTiny, func(t *testing.T, server, client htTransport) {
+	pfEach(t, pfTiny, func(t *testing.T, server, client testenv.Transport) {
 		type pair struct{ s, c pfStream }
 		var pairs []pair
 		for range 200 {
@@ -325,13 +326,13 @@ func TestPitfall23CompletionOverflow(t *testing.T) {
 		b := make([]byte, 10)
 		for round := range 5 {
 			for _, p := range pairs { // nobody reads yet
-				htFill(b, uint64(round), 0)
+				testenv.Fill(b, uint64(round), 0)
 				if _, err := p.c.Write(b); err != nil {
 					t.Fatal(err)
 				}
 			}
 			for i, p := range pairs {
-				if _, err := io.ReadFull(p.s, b); err != nil || htDiff(b, uint64(round), 0) >= 0 {
+				if _, err := io.ReadFull(p.s, b); err != nil || testenv.Diff(b, uint64(round), 0) >= 0 {
 					t.Fatalf("round %d, conn %d: %v", round, i, err)
 				}
 			}
@@ -352,10 +353,10 @@ func TestPitfall23CompletionOverflow(t *testing.T) {
 func TestPitfall24BusyProcessors(t *testing.T) {
 	for _, procs := range []int{1, 2} {
 		t.Run(fmt.Sprintf("procs=%d", procs), func(t *testing.T) {
-			pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+			pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 				pfProcs(t, procs)
 				var stop atomic.Bool
-				hog := pfGo(func() error {
+				hog := testenv.Go(func() error {
 					for n := 0; !stop.Load(); n++ {
 					}
 					return nil
@@ -366,7 +367,7 @@ func TestPitfall24BusyProcessors(t *testing.T) {
 					t.Errorf("after %d rounds: %v", n, err)
 				}
 				stop.Store(true)
-				pfWait(t, hog, "hog")
+				testenv.Wait(t, hog, "hog")
 			})
 		})
 	}

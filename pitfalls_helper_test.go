@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // The TestPitfall tests look from outside for the mistakes that an io_uring
@@ -41,52 +43,18 @@ type pfStream interface {
 // pfTiny makes an engine run out of entries and completions all the time.
 var pfTiny = quoit.Config{Entries: 16}
 
-// pfNeedRing skips a test that makes no sense where package net serves. It
-// fails if QUOIT_TEST_REQUIRE says that the ring must be there.
-func pfNeedRing(t *testing.T) {
-	t.Helper()
-	s := quoit.Probe()
-	switch {
-	case s.IOUring:
-	case os.Getenv("QUOIT_TEST_REQUIRE") == "1":
-		t.Fatalf("no io_uring here: %v", s.Err)
-	default:
-		t.Skipf("no io_uring here: %v", s.Err)
-	}
-}
-
-// pfEngine starts an engine for the test.
-func pfEngine(t *testing.T, cfg quoit.Config) *quoit.Engine {
-	t.Helper()
-	e, err := quoit.New(&cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := e.Close(); err != nil && !errors.Is(err, quoit.ErrEngineClosed) {
-			t.Errorf("closing the engine: %v", err)
-		}
-	})
-	return e
-}
-
-// pfOn listens and dials on e.
-func pfOn(e *quoit.Engine) htTransport {
-	return htTransport{"engine", e.Listen, e.Dialer().DialContext}
-}
-
 // pfEach runs f with quoit on the server's, on the client's, on both sides.
-func pfEach(t *testing.T, cfg quoit.Config, f func(t *testing.T, server, client htTransport)) {
+func pfEach(t *testing.T, cfg quoit.Config, f func(t *testing.T, server, client testenv.Transport)) {
 	t.Helper()
 	for _, name := range []string{"server", "client", "both"} {
 		t.Run(name, func(t *testing.T) {
-			htWatch(t, 2*htBound)
-			e := pfOn(pfEngine(t, cfg))
+			testenv.Watch(t, 2*testenv.Bound)
+			e := enginetest.On(enginetest.New(t, cfg))
 			switch name {
 			case "server":
-				f(t, e, htNet)
+				f(t, e, testenv.Net)
 			case "client":
-				f(t, htNet, e)
+				f(t, testenv.Net, e)
 			default:
 				f(t, e, e)
 			}
@@ -95,9 +63,9 @@ func pfEach(t *testing.T, cfg quoit.Config, f func(t *testing.T, server, client 
 }
 
 // pfListen listens on a free port until the test ends.
-func pfListen(t *testing.T, tr htTransport) net.Listener {
+func pfListen(t *testing.T, tr testenv.Transport) net.Listener {
 	t.Helper()
-	ln, err := tr.listen("tcp", "127.0.0.1:0")
+	ln, err := tr.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +74,7 @@ func pfListen(t *testing.T, tr htTransport) net.Listener {
 }
 
 // pfPair returns both ends of a conn. What blocks on them is bounded.
-func pfPair(t *testing.T, server, client htTransport) (s, c pfStream) {
+func pfPair(t *testing.T, server, client testenv.Transport) (s, c pfStream) {
 	t.Helper()
 	ln := pfListen(t, server)
 	c = pfDial(t, client, ln.Addr().String())
@@ -119,17 +87,17 @@ func pfPair(t *testing.T, server, client htTransport) (s, c pfStream) {
 	return s, c
 }
 
-func pfDial(t *testing.T, tr htTransport, addr string) pfStream {
+func pfDial(t *testing.T, tr testenv.Transport, addr string) pfStream {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), htBound)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Bound)
 	defer cancel()
-	c, err := tr.dial(ctx, "tcp", addr)
+	c, err := tr.Dial(ctx, "tcp", addr)
 	return pfBounded(t, c, err)
 }
 
 func pfAccept(t *testing.T, ln net.Listener) pfStream {
 	t.Helper()
-	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(htBound)); err != nil {
+	if err := ln.(interface{ SetDeadline(time.Time) error }).SetDeadline(time.Now().Add(testenv.Bound)); err != nil {
 		t.Fatal(err)
 	}
 	c, err := ln.Accept()
@@ -142,25 +110,10 @@ func pfBounded(t *testing.T, c net.Conn, err error) pfStream {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	if err := c.SetDeadline(time.Now().Add(htBound)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testenv.Bound)); err != nil {
 		t.Fatal(err)
 	}
 	return c.(pfStream)
-}
-
-// pfGo runs f and returns a channel with its result.
-func pfGo(f func() error) <-chan error {
-	done := make(chan error, 1)
-	go func() { done <- f() }()
-	return done
-}
-
-// pfWait wants f, started by pfGo, to have ended well.
-func pfWait(t *testing.T, done <-chan error, what string) {
-	t.Helper()
-	if err := htRecv(t, done, what); err != nil {
-		t.Errorf("%s: %v", what, err)
-	}
 }
 
 // pfSend writes the first n bytes of a stream.
@@ -168,7 +121,7 @@ func pfSend(w io.Writer, seed uint64, n int64) error {
 	b := make([]byte, 64<<10)
 	for off := int64(0); off < n; {
 		b := b[:min(int64(len(b)), n-off)]
-		htFill(b, seed, off)
+		testenv.Fill(b, seed, off)
 		m, err := w.Write(b)
 		off += int64(m)
 		if err != nil {
@@ -180,13 +133,13 @@ func pfSend(w io.Writer, seed uint64, n int64) error {
 
 // pfExpect reads until EOF and wants the first n bytes of a stream.
 func pfExpect(r io.Reader, seed uint64, n int64) error {
-	sink := htSink{seed: seed}
+	sink := testenv.Sink{Seed: seed}
 	_, err := io.Copy(&sink, struct{ io.Reader }{r})
-	if err == nil && sink.off != n {
+	if err == nil && sink.Off != n {
 		err = errors.New("EOF")
 	}
 	if err != nil {
-		return fmt.Errorf("after %d bytes of %d: %w", sink.off, n, err)
+		return fmt.Errorf("after %d bytes of %d: %w", sink.Off, n, err)
 	}
 	return nil
 }
@@ -200,27 +153,12 @@ func pfCPU() time.Duration {
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
-// pfFDs returns what the process's descriptors refer to.
-func pfFDs() []string {
-	entries, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		panic(err)
-	}
-	var out []string
-	for _, e := range entries {
-		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil {
-			out = append(out, target)
-		}
-	}
-	return out
-}
-
 // pfChildEnv names the function that this program is to run instead of the
 // tests, with its arguments.
 const pfChildEnv = "QUOIT_TEST_CHILD"
 
 // pfInherited is what the program started with.
-var pfInherited = pfFDs()
+var pfInherited = testenv.FDs()
 
 // The children run before the tests' main function, whose checks are not for
 // them. They leave by os.Exit, as a return from main does.
@@ -241,7 +179,7 @@ func init() {
 		"serve":            pfChildServe,
 	}
 	// Not on this goroutine: it is bound to its thread until init is over.
-	if err := <-pfGo(func() error { return children[args[0]](args[1:]) }); err != nil {
+	if err := <-testenv.Go(func() error { return children[args[0]](args[1:]) }); err != nil {
 		fmt.Fprintf(os.Stderr, "child %q: %v\n", args, err)
 		os.Exit(1)
 	}
@@ -251,15 +189,7 @@ func init() {
 // pfChild prepares a child. It ends with the test.
 func pfChild(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*htBound)
-	t.Cleanup(cancel)
-	cmd = exec.CommandContext(ctx, "/proc/self/exe") // its directory may be closed to other users
-	cmd.Env = append(os.Environ(), pfChildEnv+"="+strings.Join(args, " "), "GORACE=atexit_sleep_ms=0")
-	cmd.Dir = "/"
-	cmd.WaitDelay = htBound
-	stderr = new(bytes.Buffer)
-	cmd.Stderr = stderr
-	return cmd, stderr
+	return testenv.Command(t, pfChildEnv+"="+strings.Join(args, " "))
 }
 
 // pfRun runs a child to its end and returns what it printed.

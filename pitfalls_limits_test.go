@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"reflect"
 	"runtime"
 	"slices"
 	"strconv"
@@ -20,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // Rings are charged to RLIMIT_MEMLOCK, except root's: with the 64 KB of many
@@ -28,7 +29,7 @@ func TestPitfall26SmallLimits(t *testing.T) {
 	for _, uid := range []int{os.Getuid(), 65534} {
 		for _, memlock := range []string{"65536", "0"} {
 			t.Run(fmt.Sprintf("uid=%d/memlock=%s", uid, memlock), func(t *testing.T) {
-				htWatch(t, 2*htBound)
+				testenv.Watch(t, 2*testenv.Bound)
 				cmd, stderr := pfChild(t, "limits", memlock, "1024")
 				if uid != os.Getuid() {
 					if os.Getuid() != 0 {
@@ -103,7 +104,7 @@ func pfTraffic(e *quoit.Engine) error {
 		}
 		wg.Go(func() {
 			const size = 100_000
-			sent := pfGo(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
+			sent := testenv.Go(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
 			errs[i] = errors.Join(pfExpect(s, 26, size), <-sent, c.Close(), s.Close())
 		})
 	}
@@ -115,7 +116,7 @@ func pfTraffic(e *quoit.Engine) error {
 // room for package net only, it serves: the ring's do not come first, since
 // without its own the runtime ends the process.
 func TestPitfall26FewDescriptors(t *testing.T) {
-	htWatch(t, 4*htBound)
+	testenv.Watch(t, 4*testenv.Bound)
 	for n := 8; n <= 64; n++ {
 		if n > 16 && n%8 > 1 && n != 31 {
 			continue
@@ -181,7 +182,7 @@ func pfChildDescriptors(args []string) error {
 		return err
 	}
 	const size = 100_000
-	sent := pfGo(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
+	sent := testenv.Go(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
 	if err := errors.Join(pfExpect(s, 26, size), <-sent, c.Close(), s.Close()); err != nil || args[0] == "net" {
 		return err
 	}
@@ -212,7 +213,7 @@ func pfNoRoom(err error) error {
 // The limit may be large and nearly used up. New then fails or not, but the
 // process lives, and serves when there are descriptors again.
 func TestPitfall26DescriptorsUsed(t *testing.T) {
-	htWatch(t, 2*htBound)
+	testenv.Watch(t, 2*testenv.Bound)
 	for free := range 9 {
 		t.Logf("%d free: %s", free, pfRun(t, "descriptors-used", strconv.Itoa(free)))
 	}
@@ -272,9 +273,9 @@ func TestPitfall26Seccomp(t *testing.T) {
 	} {
 		for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
 			t.Run(fmt.Sprintf("%s/%s", call.name, unix.ErrnoName(errno)), func(t *testing.T) {
-				htWatch(t, 2*htBound)
+				testenv.Watch(t, 2*testenv.Bound)
 				if call.name != "io_uring_setup" {
-					pfNeedRing(t) // or the reason is another
+					enginetest.NeedRing(t) // or the reason is another
 				}
 				args := []string{"seccomp", fmt.Sprint(int(errno))}
 				for _, nr := range call.nr {
@@ -293,7 +294,15 @@ func pfChildSeccomp(args []string) error {
 		return err
 	}
 	errno := syscall.Errno(n)
-	if err := pfRefuse(errno, args[1:]); err != nil {
+	var calls []uint32
+	for _, s := range args[1:] {
+		nr, err := strconv.ParseUint(s, 10, 32)
+		if err != nil {
+			return err
+		}
+		calls = append(calls, uint32(nr))
+	}
+	if err := testenv.Refuse(errno, calls...); err != nil {
 		return err
 	}
 	if args[1] == fmt.Sprint(unix.SYS_IO_URING_REGISTER) {
@@ -321,36 +330,8 @@ func pfChildSeccomp(args []string) error {
 	if e != nil || !errors.As(err, &ue) || !errors.Is(err, errors.ErrUnsupported) || !errors.Is(err, errno) {
 		return fmt.Errorf("with Require: %v, %w", e, err)
 	}
-	if slices.ContainsFunc(pfFDs(), func(f string) bool { return strings.Contains(f, "io_uring") }) {
-		return fmt.Errorf("a ring is left behind: %q", pfFDs())
+	if slices.ContainsFunc(testenv.FDs(), func(f string) bool { return strings.Contains(f, "io_uring") }) {
+		return fmt.Errorf("a ring is left behind: %q", testenv.FDs())
 	}
 	return pfTraffic(quoit.Default())
-}
-
-// pfRefuse installs a filter for all threads of the process.
-func pfRefuse(errno syscall.Errno, calls []string) error {
-	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // seccomp_data.nr
-	for _, s := range calls {
-		nr, err := strconv.ParseUint(s, 10, 32)
-		if err != nil {
-			return err
-		}
-		filter = append(filter,
-			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: uint32(nr)},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)})
-	}
-	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
-	prog := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl", err)
-	}
-	// prog is on the heap, as reflect keeps it, and does not move.
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, reflect.ValueOf(prog).Pointer())
-	runtime.KeepAlive(prog)
-	if e != 0 {
-		return os.NewSyscallError("seccomp", e)
-	}
-	return nil
 }

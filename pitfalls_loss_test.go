@@ -21,13 +21,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // The completion that ends a multishot receive may carry data, and a full
 // completion queue ends it as well: whoever drops it loses the last bytes
 // before EOF. Small buffers and queues make that common.
 func TestPitfall08LastCompletion(t *testing.T) {
-	pfEach(t, pfTiny, func(t *testing.T, server, client htTransport) {
+	pfEach(t, pfTiny, func(t *testing.T, server, client testenv.Transport) {
 		ln := pfListen(t, server)
 		const conns = 100
 		var wg sync.WaitGroup
@@ -53,7 +55,7 @@ func TestPitfall08LastCompletion(t *testing.T) {
 // Where descriptors run out, an accept that is not armed again leaves the
 // server deaf, and one that is armed again at once spins.
 func TestPitfall10DescriptorLimit(t *testing.T) {
-	htWatch(t, 3*htBound)
+	testenv.Watch(t, 3*testenv.Bound)
 	cmd, stderr := pfChild(t, "nofile")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -74,7 +76,7 @@ func TestPitfall10DescriptorLimit(t *testing.T) {
 	const get = "GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 	var conns []*net.TCPConn
 	for range 60 { // far more than the child has descriptors for
-		c := htDial(t, strings.TrimSpace(addr))
+		c := testenv.Dial(t, strings.TrimSpace(addr))
 		io.WriteString(c, get)
 		conns = append(conns, c)
 	}
@@ -108,11 +110,11 @@ func pfChildNofile([]string) error {
 	if err != nil {
 		return err
 	}
-	if err := pfLimit(unix.RLIMIT_NOFILE, uint64(len(pfFDs())+20)); err != nil {
+	if err := pfLimit(unix.RLIMIT_NOFILE, uint64(len(testenv.FDs())+20)); err != nil {
 		return err
 	}
 	srv := &http.Server{Handler: http.HandlerFunc(htHello)}
-	served := pfGo(func() error { return srv.Serve(ln) })
+	served := testenv.Go(func() error { return srv.Serve(ln) })
 	fmt.Println(ln.Addr())
 	full := func() bool {
 		f, err := os.Open(os.DevNull)
@@ -121,11 +123,11 @@ func pfChildNofile([]string) error {
 		}
 		return errors.Is(err, unix.EMFILE)
 	}
-	if !htEventually(full) {
+	if !testenv.Eventually(full) {
 		return errors.New("the limit is not reached")
 	}
 	cpu, began := pfCPU(), time.Now()
-	htPace(time.Second)
+	testenv.Pace(time.Second)
 	cpu, wall := pfCPU()-cpu, time.Since(began)
 	fmt.Printf("%v of CPU time in %v without descriptors, %+v\n", cpu, wall, quoit.Default().Stats())
 	if cpu > wall/2 {
@@ -146,12 +148,12 @@ func pfLimit(resource int, n uint64) error {
 // Conns that nobody has accepted when the listener closes, in the kernel's
 // queue or accepted ahead by the ring, must be cut off, not forgotten.
 func TestPitfall11UnacceptedAtClose(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		for _, accept := range []int{0, 3} {
 			ln := pfListen(t, tr)
 			addr := ln.Addr().String()
 			var kept []pfStream
-			accepting := pfGo(func() error { // waits, so that the ring has reason to accept
+			accepting := testenv.Go(func() error { // waits, so that the ring has reason to accept
 				for range accept {
 					c, err := ln.Accept()
 					if err != nil {
@@ -162,12 +164,12 @@ func TestPitfall11UnacceptedAtClose(t *testing.T) {
 				}
 				return nil
 			})
-			htPace(time.Millisecond)
+			testenv.Pace(time.Millisecond)
 			var waiting []*net.TCPConn
 			for range 30 {
-				waiting = append(waiting, htDial(t, addr))
+				waiting = append(waiting, testenv.Dial(t, addr))
 			}
-			pfWait(t, accepting, "Accept")
+			testenv.Wait(t, accepting, "Accept")
 			if err := ln.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -187,10 +189,10 @@ func TestPitfall11UnacceptedAtClose(t *testing.T) {
 					t.Fatalf("accepted %s, which nobody dialed from, or twice", addr)
 				}
 				delete(peers, addr)
-				if i != n && testSteering("tcp") == nil { // several sockets have no order
+				if i != n && enginetest.Steering("tcp") == nil { // several sockets have no order
 					t.Errorf("conn %d was accepted as number %d", i, n)
 				}
-				pfWait(t, pfGo(func() error { return errors.Join(pfSend(c, 1, 100), c.CloseWrite()) }), "server's end")
+				testenv.Wait(t, testenv.Go(func() error { return errors.Join(pfSend(c, 1, 100), c.CloseWrite()) }), "server's end")
 				if err := pfExpect(waiting[i], 1, 100); err != nil {
 					t.Errorf("conn %d that was accepted: %v", i, err)
 				}
@@ -207,19 +209,19 @@ func TestPitfall11UnacceptedAtClose(t *testing.T) {
 // A Write that its deadline ends says how much the peer will get. A cancelled
 // send reports the part it sent; who takes that for none, counts wrong.
 func TestPitfall12PartialWrite(t *testing.T) {
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		big := make([]byte, 16<<20)
-		htFill(big, 12, 0)
+		testenv.Fill(big, 12, 0)
 		for round := range 4 {
 			s, c := pfPair(t, server, client)
-			sink := htSink{seed: 12}
-			reading := pfGo(func() error { // a little at a time, so that some of each Write fits
+			sink := testenv.Sink{Seed: 12}
+			reading := testenv.Go(func() error { // a little at a time, so that some of each Write fits
 				for {
 					_, err := io.CopyN(&sink, c, 30_000)
 					if err != nil {
 						return err
 					}
-					htPace(time.Millisecond)
+					testenv.Pace(time.Millisecond)
 				}
 			})
 			total := 0
@@ -231,13 +233,13 @@ func TestPitfall12PartialWrite(t *testing.T) {
 				}
 				total += n
 			}
-			s.SetWriteDeadline(time.Now().Add(htBound))
+			s.SetWriteDeadline(time.Now().Add(testenv.Bound))
 			n, err := s.Write(big[total : total+1000])
 			if err = errors.Join(err, s.Close()); n != 1000 || err != nil {
 				t.Fatalf("at the end: wrote %d, %v", n, err)
 			}
-			if err := htRecv(t, reading, "peer"); err != io.EOF || sink.off != int64(total+1000) {
-				t.Errorf("the peer got %d bytes of %d, %v", sink.off, total+1000, err)
+			if err := testenv.Recv(t, reading, "peer"); err != io.EOF || sink.Off != int64(total+1000) {
+				t.Errorf("the peer got %d bytes of %d, %v", sink.Off, total+1000, err)
 			}
 		}
 	})
@@ -252,16 +254,16 @@ func TestPitfall13FlushOnClose(t *testing.T) {
 		},
 		"CloseWrite, Close": func(s pfStream) error { return errors.Join(s.CloseWrite(), s.Close()) },
 	}
-	pfEach(t, quoit.Config{}, func(t *testing.T, server, client htTransport) {
+	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
 		for name, end := range ends {
 			for _, pieces := range []int{1, 10} {
 				for _, size := range []int{1, 1000, 40000, 300000} {
 					for range 3 {
 						s, c := pfPair(t, server, client)
-						done := pfGo(func() error {
+						done := testenv.Go(func() error {
 							b := make([]byte, size)
 							for i := range pieces {
-								htFill(b, 13, int64(i*size))
+								testenv.Fill(b, 13, int64(i*size))
 								if _, err := s.Write(b); err != nil {
 									return err
 								}
@@ -272,7 +274,7 @@ func TestPitfall13FlushOnClose(t *testing.T) {
 							t.Errorf("%s after %d times %d bytes: %v", name, pieces, size, err)
 						}
 						c.Close()
-						pfWait(t, done, name)
+						testenv.Wait(t, done, name)
 					}
 				}
 			}
@@ -283,20 +285,20 @@ func TestPitfall13FlushOnClose(t *testing.T) {
 // What Write accepted before Close must reach the peer although the process
 // ends at once.
 func TestPitfall14ReturnFromMain(t *testing.T) {
-	htWatch(t, 3*htBound)
+	testenv.Watch(t, 3*testenv.Bound)
 	for _, size := range []int64{1, 10_000, 8 << 20} {
-		ln := pfListen(t, htNet) // the child dials
-		got := pfGo(func() error {
+		ln := pfListen(t, testenv.Net) // the child dials
+		got := testenv.Go(func() error {
 			c, err := ln.Accept()
 			if err != nil {
 				return err
 			}
 			defer c.Close()
-			c.SetDeadline(time.Now().Add(htBound))
+			c.SetDeadline(time.Now().Add(testenv.Bound))
 			return pfExpect(c, 14, size)
 		})
 		pfRun(t, "exit-client", ln.Addr().String(), fmt.Sprint(size))
-		pfWait(t, got, fmt.Sprintf("%d bytes from a child that dialed", size))
+		testenv.Wait(t, got, fmt.Sprintf("%d bytes from a child that dialed", size))
 
 		cmd, stderr := pfChild(t, "exit-server", fmt.Sprint(size)) // the child listens
 		stdout, err := cmd.StdoutPipe()
@@ -310,7 +312,7 @@ func TestPitfall14ReturnFromMain(t *testing.T) {
 		if err != nil {
 			t.Fatal(err, stderr)
 		}
-		c := htDial(t, strings.TrimSpace(addr))
+		c := testenv.Dial(t, strings.TrimSpace(addr))
 		if err := pfExpect(c, 14, size); err != nil {
 			t.Errorf("%d bytes from a child that listened: %v", size, err)
 		}
@@ -325,7 +327,7 @@ func pfChildExitClient(args []string) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), htBound)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Bound)
 	defer cancel()
 	c, err := quoit.DialContext(ctx, "tcp", args[0])
 	if err != nil {

@@ -16,14 +16,16 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // After the peer's RST getpeername(2) fails, and net/http panics on a nil
 // RemoteAddr.
 func TestPitfall25EarlyReset(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		ln := pfListen(t, tr)
-		accepting := pfGo(func() error {
+		accepting := testenv.Go(func() error {
 			for {
 				c, err := ln.Accept()
 				if err != nil {
@@ -54,12 +56,12 @@ func TestPitfall25EarlyReset(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		c := htDial(t, ln.Addr().String()) // the last in the queue
+		c := testenv.Dial(t, ln.Addr().String()) // the last in the queue
 		if err := pfExpect(c, 0, 0); err != nil {
 			t.Error(err)
 		}
 		ln.Close()
-		if err := htRecv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
+		if err := testenv.Recv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
 			t.Error(err)
 		}
 	})
@@ -68,27 +70,27 @@ func TestPitfall25EarlyReset(t *testing.T) {
 // Requests that outlive Close keep the port: a server that restarts at once
 // cannot listen.
 func TestPitfall27Restart(t *testing.T) {
-	htEach(t, func(t *testing.T, tr htTransport) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		ln := pfListen(t, tr)
 		addr := ln.Addr().String()
 		for i := range 30 {
-			c := htDial(t, addr)
+			c := testenv.Dial(t, addr)
 			s := pfAccept(t, ln)
 			if _, err := s.Write([]byte("x")); err != nil {
 				t.Fatal(err)
 			}
-			accepting := pfGo(func() error { _, err := ln.Accept(); return err })
+			accepting := testenv.Go(func() error { _, err := ln.Accept(); return err })
 			if err := ln.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if err := htRecv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
+			if err := testenv.Recv(t, accepting, "Accept"); !errors.Is(err, net.ErrClosed) {
 				t.Errorf("Accept: %v", err)
 			}
 			if i%2 == 0 { // else the conn lives on beside the new listener
 				s.Close()
 			}
 			var err error
-			if ln, err = tr.listen("tcp", addr); err != nil {
+			if ln, err = tr.Listen("tcp", addr); err != nil {
 				t.Fatalf("restart %d: %v", i, err)
 			}
 			defer ln.Close()
@@ -103,7 +105,7 @@ func TestPitfall27Restart(t *testing.T) {
 // The rings of a killed process go away asynchronously, so its port comes
 // free a little later; it must come free.
 func TestPitfall27RestartAfterKill(t *testing.T) {
-	htWatch(t, 2*htBound)
+	testenv.Watch(t, 2*testenv.Bound)
 	addr := "127.0.0.1:0"
 	for range 3 {
 		cmd, stderr := pfChild(t, "serve", addr)
@@ -119,13 +121,13 @@ func TestPitfall27RestartAfterKill(t *testing.T) {
 			t.Fatal(err, stderr)
 		}
 		addr = strings.TrimSpace(line)
-		c := htDial(t, addr)
+		c := testenv.Dial(t, addr)
 		if err := pfSend(c, 27, 100); err != nil {
 			t.Error(err)
 		}
 		cmd.Process.Kill()
 		cmd.Wait()
-		htPoll(t, "a killed server's port is free", func() bool {
+		testenv.Poll(t, "a killed server's port is free", func() bool {
 			ln, err := quoit.Listen("tcp", addr)
 			if err == nil {
 				ln.Close()
@@ -158,7 +160,7 @@ func TestPitfall28Multipath(t *testing.T) {
 	yes, no := true, false
 	for name, use := range map[string]*bool{"default": nil, "on": &yes, "off": &no} {
 		t.Run(name, func(t *testing.T) {
-			htWatch(t, 2*htBound)
+			testenv.Watch(t, 2*testenv.Bound)
 			var qlc quoit.ListenConfig
 			var nlc net.ListenConfig
 			if use != nil {
@@ -192,20 +194,20 @@ func pfMultipath(t *testing.T, listen func(context.Context, string, string) (net
 	nmulti.SetMultipathTCP(true)
 	var uses []bool
 	for _, dial := range []func(context.Context, string, string) (net.Conn, error){
-		htNet.dial, htQuoit.dial, plain.DialContext, multi.DialContext, nmulti.DialContext,
+		testenv.Net.Dial, enginetest.Quoit.Dial, plain.DialContext, multi.DialContext, nmulti.DialContext,
 	} {
 		const total = 300_000
-		c := pfDial(t, htTransport{dial: dial}, ln.Addr().String())
+		c := pfDial(t, testenv.Transport{Dial: dial}, ln.Addr().String())
 		s := pfAccept(t, ln)
-		up := pfGo(func() error { return errors.Join(pfSend(c, 28, total), c.CloseWrite()) })
-		down := pfGo(func() error { return errors.Join(pfSend(s, 29, total), s.CloseWrite()) })
-		got := pfGo(func() error { return pfExpect(c, 29, total) })
+		up := testenv.Go(func() error { return errors.Join(pfSend(c, 28, total), c.CloseWrite()) })
+		down := testenv.Go(func() error { return errors.Join(pfSend(s, 29, total), s.CloseWrite()) })
+		got := testenv.Go(func() error { return pfExpect(c, 29, total) })
 		if err := pfExpect(s, 28, total); err != nil {
 			t.Error(err)
 		}
-		pfWait(t, up, "client's write")
-		pfWait(t, down, "server's write")
-		pfWait(t, got, "client's read")
+		testenv.Wait(t, up, "client's write")
+		testenv.Wait(t, down, "server's write")
+		testenv.Wait(t, got, "client's read")
 		used, err := s.(interface{ MultipathTCP() (bool, error) }).MultipathTCP()
 		if err != nil {
 			t.Error(err)
@@ -218,20 +220,20 @@ func pfMultipath(t *testing.T, listen func(context.Context, string, string) (net
 // A descriptor without close-on-exec goes to every child, which then holds
 // conns and ports open.
 func TestPitfall29Children(t *testing.T) {
-	htWatch(t, 2*htBound)
-	e := pfOn(pfEngine(t, quoit.Config{}))
+	testenv.Watch(t, 2*testenv.Bound)
+	e := enginetest.On(enginetest.New(t, quoit.Config{}))
 	ln := pfListen(t, e)
 	for range 20 { // conns that stay, each from an Accept that waited
-		accepting := pfGo(func() error {
+		accepting := testenv.Go(func() error {
 			c, err := ln.Accept()
 			if err == nil {
 				t.Cleanup(func() { c.Close() })
 			}
 			return err
 		})
-		htPace(time.Millisecond)
+		testenv.Pace(time.Millisecond)
 		pfDial(t, e, ln.Addr().String())
-		pfWait(t, accepting, "Accept")
+		testenv.Wait(t, accepting, "Accept")
 	}
 	var wg sync.WaitGroup
 	stop := make(chan bool)
@@ -242,7 +244,7 @@ func TestPitfall29Children(t *testing.T) {
 				return
 			default:
 			}
-			c, err := e.dial(t.Context(), "tcp", ln.Addr().String())
+			c, err := e.Dial(t.Context(), "tcp", ln.Addr().String())
 			if err != nil {
 				t.Error(err)
 				return
@@ -283,9 +285,9 @@ func TestPitfall25EarlyResetPeer(t *testing.T) {
 	const conns = 200
 	for _, gear := range []quoit.Gear{quoit.GearRing, quoit.GearPoll} {
 		t.Run(gear.String(), func(t *testing.T) {
-			ln := pfListen(t, pfOn(pfEngine(t, quoit.Config{Gear: gear})))
+			ln := pfListen(t, enginetest.On(enginetest.New(t, quoit.Config{Gear: gear})))
 			peers := make(chan string, conns)
-			accepting := pfGo(func() error { // in the ring ahead of Accept
+			accepting := testenv.Go(func() error { // in the ring ahead of Accept
 				for range conns {
 					c, err := ln.Accept()
 					if err != nil {
@@ -306,7 +308,7 @@ func TestPitfall25EarlyResetPeer(t *testing.T) {
 				c.(*net.TCPConn).SetLinger(0)
 				c.Close()
 			}
-			pfWait(t, accepting, "Accept")
+			testenv.Wait(t, accepting, "Accept")
 			close(peers)
 			for p := range peers {
 				if !want[p] {

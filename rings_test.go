@@ -22,13 +22,15 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // rgServe echoes on a listener until the test ends.
 func rgServe(t *testing.T, ln net.Listener) {
 	t.Helper()
 	var conns sync.WaitGroup
-	served := pfGo(func() error {
+	served := testenv.Go(func() error {
 		for {
 			c, err := ln.Accept()
 			if err != nil {
@@ -43,14 +45,14 @@ func rgServe(t *testing.T, ln net.Listener) {
 	})
 	t.Cleanup(func() {
 		ln.Close()
-		pfWait(t, served, "the server's end")
+		testenv.Wait(t, served, "the server's end")
 	})
 }
 
 // rgTouch sends a byte on a new conn and waits for its echo.
 func rgTouch(t *testing.T, addr string) net.Conn {
 	t.Helper()
-	c := pfDial(t, htNet, addr)
+	c := pfDial(t, testenv.Net, addr)
 	if _, err := c.Write([]byte{1}); err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +72,9 @@ func rgConns(e *quoit.Engine) (conns []int) {
 // One listener hands its conns to the ring with the fewest, whether they come
 // one by one or together, stay or go.
 func TestRingsHandOver(t *testing.T) {
-	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64})
-	ln := pfListen(t, pfOn(e))
+	enginetest.NeedRing(t)
+	e := enginetest.New(t, quoit.Config{Rings: 4, Entries: 64})
+	ln := pfListen(t, enginetest.On(e))
 	rgServe(t, ln)
 	addr := ln.Addr().String()
 
@@ -89,7 +91,7 @@ func TestRingsHandOver(t *testing.T) {
 			c.Close()
 		}
 	}
-	htPoll(t, "the end of every fourth conn", func() bool { return e.Stats().Conns == long-long/4 })
+	testenv.Poll(t, "the end of every fourth conn", func() bool { return e.Stats().Conns == long-long/4 })
 	for i := range conns {
 		if i%4 == 0 {
 			conns[i] = rgTouch(t, addr)
@@ -103,7 +105,7 @@ func TestRingsHandOver(t *testing.T) {
 	before := rgAccepted(e)
 	for range short { // each gone before the next
 		rgTouch(t, addr).Close()
-		htPoll(t, "the end of a short conn", gone)
+		testenv.Poll(t, "the end of a short conn", gone)
 	}
 	for i, n := range rgAccepted(e) {
 		if n-before[i] != short/4 {
@@ -125,7 +127,7 @@ func TestRingsHandOver(t *testing.T) {
 			t.Errorf("%d of %d conns went to ring %d", n-before[i], burst, i)
 		}
 	}
-	htPoll(t, "the end of the burst", gone)
+	testenv.Poll(t, "the end of the burst", gone)
 	if got := rgConns(e); slices.Max(got)-slices.Min(got) > 1 {
 		t.Errorf("after the burst: %v", got)
 	}
@@ -140,10 +142,10 @@ func rgAccepted(e *quoit.Engine) (accepted []int) {
 
 // Dialed conns are spread, too.
 func TestRingsDial(t *testing.T) {
-	pfNeedRing(t)
-	ln := pfListen(t, htNet)
+	enginetest.NeedRing(t)
+	ln := pfListen(t, testenv.Net)
 	rgServe(t, ln)
-	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
+	e := enginetest.New(t, quoit.Config{Rings: 3, Entries: 64})
 	for range 30 {
 		c, err := e.Dialer().Dial("tcp", ln.Addr().String())
 		if err != nil {
@@ -158,10 +160,10 @@ func TestRingsDial(t *testing.T) {
 
 // Dialed conns that are closed before the next come to all rings, too.
 func TestRingsDialShort(t *testing.T) {
-	pfNeedRing(t)
-	ln := pfListen(t, htNet)
+	enginetest.NeedRing(t)
+	ln := pfListen(t, testenv.Net)
 	rgServe(t, ln)
-	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64})
+	e := enginetest.New(t, quoit.Config{Rings: 4, Entries: 64})
 	for range 40 {
 		c, err := e.Dialer().Dial("tcp", ln.Addr().String())
 		if err != nil {
@@ -177,7 +179,7 @@ func TestRingsDialShort(t *testing.T) {
 }
 
 func TestRingsAffinity(t *testing.T) {
-	pfNeedRing(t)
+	enginetest.NeedRing(t)
 	var set unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &set); err != nil {
 		t.Fatal(err)
@@ -188,7 +190,7 @@ func TestRingsAffinity(t *testing.T) {
 			cpus = append(cpus, i)
 		}
 	}
-	e := pfEngine(t, quoit.Config{Affinity: cpus[:1], Rings: 2, Entries: 64})
+	e := enginetest.New(t, quoit.Config{Affinity: cpus[:1], Rings: 2, Entries: 64})
 	for i, r := range e.Stats().Rings {
 		if r.CPU != cpus[0] {
 			t.Errorf("ring %d is on CPU %d, want %d", i, r.CPU, cpus[0])
@@ -274,8 +276,8 @@ func (s *rgSteering) String() string                  { return "recorded" }
 // A Steering hears of every conn, and a conn's ring is that of the socket it
 // came to.
 func TestSteeringContract(t *testing.T) {
-	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
+	enginetest.NeedRing(t)
+	e := enginetest.New(t, quoit.Config{Rings: 3, Entries: 64})
 	s := &rgSteering{}
 	lc := quoit.ListenConfig{Engine: e, Steering: s}
 	ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -301,7 +303,7 @@ func TestSteeringContract(t *testing.T) {
 	if sum != n {
 		t.Errorf("%d conns of %d", sum, n)
 	}
-	htPoll(t, "drained sockets", func() bool { return s.drained.Load() >= 3 })
+	testenv.Poll(t, "drained sockets", func() bool { return s.drained.Load() >= 3 })
 	st := e.Stats().Steering
 	if len(st) != 1 || st[0].Policy != "recorded" || len(st[0].Decisions) != 3 || st[0].Addr != ln.Addr() || st[0].Err != nil {
 		t.Errorf("Stats say %+v", st)
@@ -309,7 +311,7 @@ func TestSteeringContract(t *testing.T) {
 	for _, c := range conns {
 		c.Close()
 	}
-	htPoll(t, "no load", func() bool {
+	testenv.Poll(t, "no load", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.load[0]+s.load[1]+s.load[2] == 0
@@ -332,19 +334,19 @@ func TestSteeringContract(t *testing.T) {
 
 // Where Attach fails nothing stays open.
 func TestSteeringRefused(t *testing.T) {
-	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
+	enginetest.NeedRing(t)
+	e := enginetest.New(t, quoit.Config{Rings: 3, Entries: 64})
 	refused := errors.New("no")
 	s := &rgSteering{fail: refused}
 	lc := quoit.ListenConfig{Engine: e, Steering: s}
-	before := len(pfFDs())
+	before := len(testenv.FDs())
 	_, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	oe, ok := errors.AsType[*net.OpError](err)
 	if !ok || oe.Op != "listen" || !errors.Is(err, refused) {
 		t.Errorf("error %v", err)
 	}
 	// Others may still be closing what earlier tests opened.
-	htPoll(t, fmt.Sprintf("%d descriptors as before", before), func() bool { return len(pfFDs()) <= before })
+	testenv.Poll(t, fmt.Sprintf("%d descriptors as before", before), func() bool { return len(testenv.FDs()) <= before })
 	if st := e.Stats().Steering; len(st) != 0 {
 		t.Errorf("Stats say %+v", st)
 	}
@@ -360,7 +362,7 @@ func TestSteeringRefused(t *testing.T) {
 
 // The ways that need no privilege, and what they promise.
 func TestSteeringPlain(t *testing.T) {
-	pfNeedRing(t)
+	enginetest.NeedRing(t)
 	for _, tt := range []struct {
 		name  string
 		s     quoit.Steering
@@ -372,7 +374,7 @@ func TestSteeringPlain(t *testing.T) {
 		{"incoming CPU", quoit.SteerByIncomingCPU(), 1},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
+			e := enginetest.New(t, quoit.Config{Rings: 3, Entries: 64})
 			lc := quoit.ListenConfig{Engine: e, Steering: tt.s}
 			ln, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 			if err != nil {
@@ -401,7 +403,7 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := pfGo(func() error {
+	done := testenv.Go(func() error {
 		runtime.LockOSThread() // the thread ends with the goroutine
 		var set unix.CPUSet
 		set.Set(0)
@@ -427,14 +429,14 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 		}
 		return nil
 	})
-	pfWait(t, done, "pinned dials")
+	testenv.Wait(t, done, "pinned dials")
 }
 
 // A group's Accept obeys deadlines and Close like that of one socket, and takes
 // from all of its sockets, whoever calls it.
 func TestSteeringAccept(t *testing.T) {
-	pfNeedRing(t)
-	e := pfEngine(t, quoit.Config{Rings: 4, Entries: 64})
+	enginetest.NeedRing(t)
+	e := enginetest.New(t, quoit.Config{Rings: 4, Entries: 64})
 	lc := quoit.ListenConfig{Engine: e, Steering: quoit.SteerByHash()}
 	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -470,9 +472,9 @@ func TestSteeringAccept(t *testing.T) {
 		})
 	}
 	for range n {
-		pfDial(t, htNet, ln.Addr().String())
+		pfDial(t, testenv.Net, ln.Addr().String())
 	}
-	htPoll(t, "all conns accepted", func() bool { return got.Load() == n })
+	testenv.Poll(t, "all conns accepted", func() bool { return got.Load() == n })
 	ln.Close()
 	group.Wait()
 	if err := ln.Close(); !errors.Is(err, net.ErrClosed) {
@@ -483,13 +485,13 @@ func TestSteeringAccept(t *testing.T) {
 // Closing the engine ends every Accept as closing its listener does, whichever
 // ring the next conn would have gone to.
 func TestRingsClose(t *testing.T) {
-	pfNeedRing(t)
+	enginetest.NeedRing(t)
 	for range 20 {
-		e := pfEngine(t, quoit.Config{Rings: 3, Entries: 64})
+		e := enginetest.New(t, quoit.Config{Rings: 3, Entries: 64})
 		var group sync.WaitGroup
 		stop := make(chan struct{})
 		for range 3 {
-			ln := pfListen(t, pfOn(e))
+			ln := pfListen(t, enginetest.On(e))
 			group.Go(func() {
 				for {
 					c, err := ln.Accept()
@@ -515,7 +517,7 @@ func TestRingsClose(t *testing.T) {
 				}
 			})
 		}
-		htPoll(t, "conns", func() bool { return e.Stats().Accepted > 30 })
+		testenv.Poll(t, "conns", func() bool { return e.Stats().Accepted > 30 })
 		if err := e.Close(); err != nil {
 			t.Error(err)
 		}

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // TestSoak runs pairs of conns, hundreds at a time, with several goroutines
@@ -43,7 +45,7 @@ func TestSoak(t *testing.T) {
 		}
 	}
 	t.Logf("seed %#x", seed)
-	htWatch(t, d+4*htBound)
+	testenv.Watch(t, d+4*testenv.Bound)
 	s := &soak{t: t, seed: seed, files: soakFiles(t, 4)}
 	s.listen()
 	defer s.close()
@@ -59,7 +61,7 @@ func TestSoak(t *testing.T) {
 	wg.Go(func() {
 		for time.Now().Before(end) {
 			runtime.GC()
-			htPace(20 * time.Millisecond)
+			testenv.Pace(20 * time.Millisecond)
 		}
 	})
 	wg.Wait()
@@ -89,7 +91,7 @@ func soakFiles(t *testing.T, n int) []string {
 	var names []string
 	for i := range n {
 		b := make([]byte, soakMax)
-		htFill(b, uint64(i), 0)
+		testenv.Fill(b, uint64(i), 0)
 		names = append(names, filepath.Join(dir, strconv.Itoa(i)))
 		if err := os.WriteFile(names[i], b, 0o600); err != nil {
 			t.Fatal(err)
@@ -103,7 +105,7 @@ type soakLink struct {
 	name    string
 	network string
 	ln      net.Listener
-	dial    htTransport
+	dial    testenv.Transport
 	mu      sync.Mutex
 	waiting map[uint64]chan net.Conn // by number of the pair
 }
@@ -116,19 +118,19 @@ func (s *soak) listen() {
 		s.t.Fatal(err)
 	}
 	s.t.Cleanup(func() { tiny.Close() })
-	small := htTransport{"tiny", tiny.Listen, tiny.Dialer().DialContext}
+	small := testenv.Transport{Name: "tiny", Listen: tiny.Listen, Dial: tiny.Dialer().DialContext}
 	dir := s.t.TempDir()
 	for _, network := range []string{"tcp", "unix"} {
-		for _, l := range []struct{ listen, dial htTransport }{
-			{htQuoit, htNet}, {htNet, htQuoit}, {htQuoit, htQuoit},
-			{small, htNet}, {htNet, small}, {small, htQuoit},
+		for _, l := range []struct{ listen, dial testenv.Transport }{
+			{enginetest.Quoit, testenv.Net}, {testenv.Net, enginetest.Quoit}, {enginetest.Quoit, enginetest.Quoit},
+			{small, testenv.Net}, {testenv.Net, small}, {small, enginetest.Quoit},
 		} {
-			name := fmt.Sprintf("%s from %s to %s", network, l.dial.name, l.listen.name)
+			name := fmt.Sprintf("%s from %s to %s", network, l.dial.Name, l.listen.Name)
 			addr := "127.0.0.1:0"
 			if network == "unix" {
 				addr = filepath.Join(dir, strconv.Itoa(len(s.links)))
 			}
-			ln, err := l.listen.listen(network, addr)
+			ln, err := l.listen.Listen(network, addr)
 			if err != nil {
 				s.t.Fatal(err)
 			}
@@ -161,7 +163,7 @@ func (l *soakLink) accept(s *soak) {
 		}
 		s.done.Go(func() {
 			var b [8]byte
-			c.SetReadDeadline(time.Now().Add(htBound))
+			c.SetReadDeadline(time.Now().Add(testenv.Bound))
 			_, err := io.ReadFull(c, b[:])
 			l.mu.Lock()
 			ch := l.waiting[binary.LittleEndian.Uint64(b[:])]
@@ -188,9 +190,9 @@ func (l *soakLink) connect(id uint64) (dialed, accepted net.Conn, err error) {
 		delete(l.waiting, id)
 		l.mu.Unlock()
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), htBound)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Bound)
 	defer cancel()
-	dialed, err = l.dial.dial(ctx, l.network, l.ln.Addr().String())
+	dialed, err = l.dial.Dial(ctx, l.network, l.ln.Addr().String())
 	if err != nil {
 		return nil, nil, err
 	}
@@ -306,10 +308,10 @@ func (s *soak) pair(id uint64) {
 	}()
 	select {
 	case <-done:
-	case <-time.After(htBound):
+	case <-time.After(testenv.Bound):
 		a.failf("hangs")
 		s.fail(id, link, a, b)
-		s.t.Logf("%s", htStacks())
+		s.t.Logf("%s", testenv.Stacks())
 		a.c.Close()
 		b.c.Close()
 		return
@@ -390,7 +392,7 @@ func (e *soakEnd) write(rng *rand.Rand) {
 		switch rng.IntN(8) {
 		case 0:
 			what = "copy"
-			var src io.Reader = &htStreamReader{e.out, off}
+			var src io.Reader = &testenv.StreamReader{Seed: e.out, Off: off}
 			if file != nil {
 				what, src = "sendfile", file
 				if _, err := file.Seek(off, io.SeekStart); err != nil {
@@ -404,10 +406,10 @@ func (e *soakEnd) write(rng *rand.Rand) {
 			err = e.c.SetWriteDeadline(time.Now().Add(time.Duration(d) * time.Millisecond))
 		default:
 			var m int
-			htFill(buf[:size], e.out, off)
+			testenv.Fill(buf[:size], e.out, off)
 			m, err = e.c.Write(buf[:size])
 			n = int64(m)
-			htFill(buf[:size], ^e.out, 0) // Write must not need it any more
+			testenv.Fill(buf[:size], ^e.out, 0) // Write must not need it any more
 		}
 		off += n
 		e.log("writer", what, size, n, err)
@@ -432,11 +434,11 @@ func (e *soakEnd) write(rng *rand.Rand) {
 // read takes what comes by all means there are, and checks it.
 func (e *soakEnd) read(rng *rand.Rand) {
 	buf := make([]byte, 1<<16)
-	sink := htSink{seed: e.in}
-	defer func() { e.mu.Lock(); e.got = sink.off; e.mu.Unlock() }()
+	sink := testenv.Sink{Seed: e.in}
+	defer func() { e.mu.Lock(); e.got = sink.Off; e.mu.Unlock() }()
 	for {
 		size := 1 + rng.Int64N(1<<rng.IntN(17))
-		before := sink.off
+		before := sink.Off
 		var err error
 		what := "read"
 		switch rng.IntN(12) {
@@ -457,7 +459,7 @@ func (e *soakEnd) read(rng *rand.Rand) {
 			err = e.c.SetReadDeadline(time.Now().Add(time.Duration(d) * time.Millisecond))
 		case 4:
 			what = "pause"
-			htPace(time.Duration(rng.IntN(500)) * time.Microsecond)
+			testenv.Pace(time.Duration(rng.IntN(500)) * time.Microsecond)
 		default:
 			var n int
 			n, err = e.c.Read(buf[:size])
@@ -465,14 +467,14 @@ func (e *soakEnd) read(rng *rand.Rand) {
 				err = serr
 			}
 		}
-		e.log("reader", what, size, sink.off-before, err)
+		e.log("reader", what, size, sink.Off-before, err)
 		switch {
-		case errors.Is(err, errHTWrong):
+		case errors.Is(err, testenv.ErrWrongByte):
 			e.failf("reader: %v", err)
 			return
 		case err == io.EOF:
-			if e.alone && sink.off != e.due { // our own Close is no EOF
-				e.failf("reader: EOF after %d bytes of %d", sink.off, e.due)
+			if e.alone && sink.Off != e.due { // our own Close is no EOF
+				e.failf("reader: EOF after %d bytes of %d", sink.Off, e.due)
 			}
 			return
 		case e.over("reader", err):

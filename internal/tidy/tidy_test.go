@@ -29,7 +29,7 @@ const (
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
-	".":                     {module + "/engine", module + "/engine/sock"}, // in Linux-only files
+	".":                     {module + "/engine", module + "/engine/sock", module + "/internal/forced"}, // engine in Linux-only files
 	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/engine/sock", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
@@ -40,7 +40,12 @@ var importRules = map[string][]string{
 	"cmd/quoit":             {module},
 	"examples/httpserver":   {module},
 	"examples/steering":     {module, module + "/engine/steering"},
-	"internal/tidy":         {},
+
+	"internal/tidy":               {},
+	"internal/forced":             {},
+	"internal/testenv":            {"golang.org/x/sys"}, // what engine's tests can import, too
+	"internal/testenv/enginetest": {module, module + "/internal/forced", module + "/internal/testenv"},
+	"internal/testenv/webtest":    {module + "/internal/testenv"},
 }
 
 // testImports may be imported by every test of the module in addition.

@@ -1,0 +1,28 @@
+// Package forced is for the tests of this module: what they force on every
+// engine, and their way to what package quoit does not export. Package quoit
+// reads the first and sets the second; only tests do the reverse.
+package forced
+
+import "net"
+
+// What an engine has whose Config leaves it to the default. They are set before
+// the first engine starts.
+var (
+	Gear    int  // a quoit.Gear; 0 is GearAuto
+	Rings   int  // 0 is the default's number
+	AnyArch bool // has the ring tried on every architecture
+)
+
+// What tests in other directories may do with an engine, a *quoit.Engine that
+// package net does not serve. All are safe for concurrent use, and nil where
+// there is no io_uring.
+var (
+	// Shift changes the gear of all of the engine's rings, where the engine is
+	// in GearAuto, until they have cause to change it themselves.
+	Shift func(engine any, hot bool)
+
+	// AdoptConn and AdoptListener are what FileConn and FileListener do with
+	// what package net has made of the file, on any engine.
+	AdoptConn     func(engine any, c net.Conn) (net.Conn, error)
+	AdoptListener func(engine any, ln net.Listener) (net.Listener, error)
+)

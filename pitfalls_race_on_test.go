@@ -1,6 +1,0 @@
-//go:build linux && race
-
-package quoit_test
-
-// pfRace says that the race detector is on.
-const pfRace = true
