@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quoit-go/quoit/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,16 +113,10 @@ func (s *scene) hangingOn(network string, port int) (address string, err error) 
 		}
 		s.closeLater(c)
 		if network != "unix" { // one conn fills it, as soon as it is there
-			s.until("queue full", func() bool { return queueFull(fd) })
+			s.until("queue full", func() bool { return testenv.QueueFull(fd) })
 			return address, nil
 		}
 	}
-}
-
-// queueFull reports whether the listener's queue is longer than its limit.
-func queueFull(fd int) bool {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	return err == nil && info.Unacked > info.Sacked
 }
 
 func TestBehaviourDialRefused(t *testing.T) {

@@ -51,7 +51,7 @@ func TestHTTPKeepAlive(t *testing.T) {
 
 func TestHTTPPipelining(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(htEcho)})
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(webtest.Echo)})
 		const n = 300
 		var reqs bytes.Buffer
 		for i := range n {
@@ -81,27 +81,9 @@ func TestHTTPPipelining(t *testing.T) {
 	})
 }
 
-// htEcho answers with the body as it comes in.
-func htEcho(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/octet-stream")
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && r.ProtoMajor == 1 {
-		panic(err)
-	}
-	if _, err := io.Copy(w, r.Body); err != nil {
-		panic(http.ErrAbortHandler)
-	}
-}
-
-// htSum answers with length and checksum of the body it got.
-func htSum(w http.ResponseWriter, r *http.Request) {
-	h := sha256.New()
-	n, err := io.Copy(h, r.Body)
-	fmt.Fprintf(w, "%d %x %v %s", n, h.Sum(nil), err, r.Trailer.Get("Sum"))
-}
-
 func TestHTTPChunkedUpload(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(htSum)})
+		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(webtest.Sum)})
 		client, _ := webtest.Client(t, testenv.Net, nil)
 		for _, size := range []int64{0, 1, 4095, 4096, 4097, 1 << 20, 12<<20 + 7} {
 			h := sha256.New()
@@ -112,7 +94,7 @@ func TestHTTPChunkedUpload(t *testing.T) {
 			}
 			req.ContentLength = -1
 			req.Trailer = http.Header{"Sum": nil}
-			req.Body = &htTrailer{Reader: body, at: func() { req.Trailer.Set("Sum", "end") }}
+			req.Body = &webtest.Trailer{Reader: body, At: func() { req.Trailer.Set("Sum", "end") }}
 			resp, err := client.Do(req)
 			if err != nil {
 				t.Fatalf("size %d: %v", size, err)
@@ -126,22 +108,6 @@ func TestHTTPChunkedUpload(t *testing.T) {
 		}
 	})
 }
-
-// htTrailer calls at when its reader has ended.
-type htTrailer struct {
-	io.Reader
-	at func()
-}
-
-func (r *htTrailer) Read(b []byte) (int, error) {
-	n, err := r.Reader.Read(b)
-	if err == io.EOF {
-		r.at()
-	}
-	return n, err
-}
-
-func (*htTrailer) Close() error { return nil }
 
 func TestHTTPServeFile(t *testing.T) {
 	const size = 64 << 20
@@ -220,7 +186,7 @@ func TestHTTPShortConns(t *testing.T) {
 			wg.Go(func() {
 				for i := next.Add(1); i <= int64(n*len(heads)); i = next.Add(1) {
 					req := fmt.Sprintf(heads[i%2], i)
-					if err := htShort(addr, req, fmt.Sprintf("hello from /%d", i)); err != nil {
+					if err := webtest.Ask(addr, req, fmt.Sprintf("hello from /%d", i)); err != nil {
 						if failed.Add(1) < 10 {
 							t.Errorf("request %d: %v", i, err)
 						}
@@ -235,30 +201,6 @@ func TestHTTPShortConns(t *testing.T) {
 	})
 }
 
-// htShort sends one request and wants one whole response, then EOF.
-func htShort(addr, req, want string) error {
-	c, err := net.DialTimeout("tcp", addr, testenv.Bound)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(testenv.Bound)); err != nil {
-		return err
-	}
-	if _, err := io.WriteString(c, req); err != nil {
-		return err
-	}
-	b, err := io.ReadAll(c)
-	if err != nil {
-		return fmt.Errorf("after %q: %w", b, err)
-	}
-	head, body, _ := bytes.Cut(b, []byte("\r\n\r\n"))
-	if !bytes.Contains(head, []byte(" 200 OK")) || string(body) != want {
-		return fmt.Errorf("got %q", b)
-	}
-	return nil
-}
-
 func TestHTTPExpectContinue(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -266,7 +208,7 @@ func TestHTTPExpectContinue(t *testing.T) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
-			htEcho(w, r)
+			webtest.Echo(w, r)
 		})})
 		c := testenv.Dial(t, addr)
 		br := bufio.NewReader(c)
@@ -345,7 +287,7 @@ func TestHTTPTestServer(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		t.Run(fmt.Sprintf("tls=%v", secure), func(t *testing.T) {
 			testenv.Watch(t, testenv.Bound)
-			ts := httptest.NewUnstartedServer(http.HandlerFunc(htEcho))
+			ts := httptest.NewUnstartedServer(http.HandlerFunc(webtest.Echo))
 			ln, err := quoit.NewListener(ts.Listener)
 			if err != nil {
 				t.Fatal(err)

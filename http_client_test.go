@@ -234,7 +234,7 @@ func TestHTTPReverseProxy(t *testing.T) {
 			wg.Go(func() {
 				size := int64(i) * 12345
 				for range 3 {
-					resp, err := client.Post("http://"+front, "", &htTrailer{Reader: testenv.Stream(uint64(i), size), at: func() {}})
+					resp, err := client.Post("http://"+front, "", &webtest.Trailer{Reader: testenv.Stream(uint64(i), size), At: func() {}})
 					if err != nil {
 						t.Errorf("client %d: %v", i, err)
 						return
@@ -256,16 +256,16 @@ func TestHTTPReverseProxy(t *testing.T) {
 // own and copies between the two.
 func TestHTTPReverseProxyUpgrade(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		back := webtest.Serve(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+		back := webtest.Serve(t, tr, &http.Server{Handler: webtest.Hijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 			_, err := io.Copy(c, io.LimitReader(rw, 1<<20))
 			return err
 		})})
 		front := htProxy(t, tr, back)
 		for range 5 {
 			c := testenv.Dial(t, front)
-			fmt.Fprintf(c, htUpgrade, "proxied")
+			fmt.Fprintf(c, webtest.Upgrade, "proxied")
 			br := bufio.NewReader(c)
-			if err := htSwitched(br); err != nil {
+			if err := webtest.Switched(br); err != nil {
 				t.Fatal(err)
 			}
 			sent := make(chan error, 1)

@@ -20,44 +20,11 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
-const htUpgrade = "GET /%s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
-
-// htHijacker answers 101 and hands the conn to serve.
-func htHijacker(t *testing.T, serve func(net.Conn, *bufio.ReadWriter) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, rw, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		defer c.Close()
-		if err := c.SetDeadline(time.Now().Add(testenv.Bound)); err != nil {
-			t.Error(err)
-		}
-		io.WriteString(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
-		if err := rw.Flush(); err != nil {
-			t.Error(err)
-		}
-		if err := serve(c, rw); err != nil {
-			t.Errorf("%s: %v", r.URL, err)
-		}
-	})
-}
-
-// htSwitched reads the 101.
-func htSwitched(br *bufio.Reader) error {
-	resp, err := http.ReadResponse(br, nil)
-	if err == nil && resp.StatusCode != http.StatusSwitchingProtocols {
-		err = errors.New(resp.Status)
-	}
-	return err
-}
-
 // TestHTTPHijackEcho echoes as a WebSocket server does. The first frames come
 // together with the request, so that the hijack's reader holds them.
 func TestHTTPHijackEcho(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		addr := webtest.Serve(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: webtest.Hijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 			buf := make([]byte, 32<<10)
 			for {
 				n, err := rw.Read(buf)
@@ -76,7 +43,7 @@ func TestHTTPHijackEcho(t *testing.T) {
 			const total = 1 << 20
 			c := testenv.Dial(t, addr)
 			var head bytes.Buffer
-			fmt.Fprintf(&head, htUpgrade, fmt.Sprint(early))
+			fmt.Fprintf(&head, webtest.Upgrade, fmt.Sprint(early))
 			io.Copy(&head, testenv.Stream(7, int64(early)))
 			sent := make(chan error, 1)
 			go func() {
@@ -86,7 +53,7 @@ func TestHTTPHijackEcho(t *testing.T) {
 				sent <- errors.Join(err, cerr, c.CloseWrite())
 			}()
 			br := bufio.NewReader(c)
-			if err := htSwitched(br); err != nil {
+			if err := webtest.Switched(br); err != nil {
 				t.Fatal(err)
 			}
 			sink := testenv.Sink{Seed: 7}
@@ -113,7 +80,7 @@ func TestHTTPHijackBackgroundRead(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		addr := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			testenv.Pace(time.Duration(rand.IntN(200)) * time.Microsecond)
-			htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+			webtest.Hijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 				_, err := io.Copy(c, rw)
 				return err
 			}).ServeHTTP(w, r)
@@ -140,7 +107,7 @@ func htHijackRound(addr string) error {
 	}
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(testenv.Bound))
-	fmt.Fprintf(c, htUpgrade, "background")
+	fmt.Fprintf(c, webtest.Upgrade, "background")
 	testenv.Pace(time.Duration(rand.IntN(400)) * time.Microsecond)
 	want := "abcdefgh"[:1+rand.IntN(8)]
 	for i := range want {
@@ -152,7 +119,7 @@ func htHijackRound(addr string) error {
 		return err
 	}
 	br := bufio.NewReader(c)
-	if err := htSwitched(br); err != nil {
+	if err := webtest.Switched(br); err != nil {
 		return err
 	}
 	if got, err := io.ReadAll(br); err != nil || string(got) != want {
@@ -192,10 +159,10 @@ func TestHTTPHijackDeadlines(t *testing.T) {
 			_, err := c.Write(b[:])
 			return err
 		}
-		srv := &http.Server{ReadTimeout: htShortTimeout, WriteTimeout: htShortTimeout, Handler: htHijacker(t, serve)}
-		c := webtest.ServeSent(t, tr, srv, fmt.Sprintf(htUpgrade, "deadlines"))
+		srv := &http.Server{ReadTimeout: htShortTimeout, WriteTimeout: htShortTimeout, Handler: webtest.Hijacker(t, serve)}
+		c := webtest.ServeSent(t, tr, srv, fmt.Sprintf(webtest.Upgrade, "deadlines"))
 		br := bufio.NewReader(c)
-		if err := htSwitched(br); err != nil {
+		if err := webtest.Switched(br); err != nil {
 			t.Fatal(err)
 		}
 		var b [8]byte
@@ -214,7 +181,7 @@ func TestHTTPHijackDeadlines(t *testing.T) {
 // tunnel CONNECT: ReadFrom and WriteTo run on both.
 func TestHTTPHijackPipe(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		back := webtest.Serve(t, tr, &http.Server{Handler: htHijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+		back := webtest.Serve(t, tr, &http.Server{Handler: webtest.Hijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
 			_, err := io.Copy(c, rw)
 			return err
 		})})
@@ -234,16 +201,16 @@ func TestHTTPHijackPipe(t *testing.T) {
 				return
 			}
 			defer up.Close()
-			fmt.Fprintf(up, htUpgrade, "pipe")
+			fmt.Fprintf(up, webtest.Upgrade, "pipe")
 			var wg sync.WaitGroup
 			wg.Go(func() { htTunnel(t, up, c) })
 			wg.Go(func() { htTunnel(t, c, up) })
 			wg.Wait()
 		})})
 		c := testenv.Dial(t, front)
-		fmt.Fprintf(c, htUpgrade, "tunnel")
+		fmt.Fprintf(c, webtest.Upgrade, "tunnel")
 		br := bufio.NewReader(c)
-		if err := htSwitched(br); err != nil {
+		if err := webtest.Switched(br); err != nil {
 			t.Fatal(err)
 		}
 		const total = 8 << 20

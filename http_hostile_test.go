@@ -30,14 +30,14 @@ func htHostileServer(t *testing.T, tr testenv.Transport) string {
 			case "/stream":
 				io.Copy(w, testenv.Stream(21, 1<<20))
 			case "/echo":
-				htEcho(w, r)
+				webtest.Echo(w, r)
 			default:
 				io.WriteString(w, "page")
 			}
 		}),
 	})
 	t.Cleanup(func() {
-		if err := htShort(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
+		if err := webtest.Ask(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
 			t.Errorf("an ordinary client afterwards: %v", err)
 		}
 	})
@@ -131,7 +131,7 @@ func TestHTTPReset(t *testing.T) {
 			})
 		}
 		for i := range rounds { // the good client among them
-			if err := htShort(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
+			if err := webtest.Ask(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
 				t.Errorf("request %d: %v", i, err)
 			}
 		}
@@ -221,7 +221,7 @@ func TestHTTPSlowReaders(t *testing.T) {
 			})
 		}
 		for i := range 100 {
-			if err := htShort(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
+			if err := webtest.Ask(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
 				t.Errorf("request %d: %v", i, err)
 			}
 		}
@@ -243,7 +243,7 @@ func TestHTTPStalled(t *testing.T) {
 			io.WriteString(c, parts[i%len(parts)])
 		}
 		for i := range 100 {
-			if err := htShort(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
+			if err := webtest.Ask(addr, "GET / HTTP/1.0\r\n\r\n", "page"); err != nil {
 				t.Errorf("request %d: %v", i, err)
 			}
 		}

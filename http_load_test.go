@@ -39,8 +39,6 @@ func htLoadSeconds() int {
 	return 3
 }
 
-func htHello(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "hello, world\n") }
-
 // TestHTTPWrk wants no socket error and no status but 200, however short the
 // conns are.
 func TestHTTPWrk(t *testing.T) {
@@ -66,7 +64,7 @@ func TestHTTPWrk(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(fmt.Sprintf("%s/%d", tt.name, tt.conns), func(t *testing.T) {
 			testenv.Watch(t, 2*testenv.Bound)
-			addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(htHello)})
+			addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(webtest.Hello)})
 			args := []string{"-t1", fmt.Sprintf("-c%d", tt.conns), fmt.Sprintf("-d%ds", htLoadSeconds()), "--timeout", "20s"}
 			args = append(args, tt.args...)
 			out := htRun(t, testenv.Bound, wrk, append(args, "http://"+addr+"/")...)
@@ -86,7 +84,7 @@ func TestHTTPWrk(t *testing.T) {
 func TestHTTPH2Load(t *testing.T) {
 	h2load := webtest.Tool(t, "h2load")
 	testenv.Watch(t, 2*testenv.Bound)
-	addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(htHello), TLSConfig: webtest.ServerTLS()})
+	addr := webtest.Serve(t, enginetest.Quoit, &http.Server{Handler: http.HandlerFunc(webtest.Hello), TLSConfig: webtest.ServerTLS()})
 	out := htRun(t, testenv.Bound, h2load, "-t1", "-c32", "-m16", fmt.Sprintf("-D%d", htLoadSeconds()), "https://"+addr+"/")
 	re := regexp.MustCompile(`requests: (\d+) total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout`)
 	m := re.FindStringSubmatch(out)
@@ -123,7 +121,7 @@ func TestHTTPCurl(t *testing.T) {
 					http.ServeFile(w, r, up)
 					return
 				}
-				htSum(w, r)
+				webtest.Sum(w, r)
 			})}
 			url := "http://"
 			if secure {

@@ -27,7 +27,7 @@ func TestHTTP2(t *testing.T) {
 		var opened atomic.Int32
 		addr := webtest.Serve(t, tr, &http.Server{
 			TLSConfig: webtest.ServerTLS(),
-			Handler:   http.HandlerFunc(htEcho),
+			Handler:   http.HandlerFunc(webtest.Echo),
 			ConnState: func(_ net.Conn, s http.ConnState) {
 				if s == http.StateNew {
 					opened.Add(1)
@@ -239,7 +239,7 @@ func TestHTTPMalformedTLS(t *testing.T) {
 		{"data first", []byte{23, 3, 3, 0, 5, 1, 2, 3, 4, 5}},
 	}
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		addr := webtest.Serve(t, tr, &http.Server{TLSConfig: webtest.ServerTLS(), Handler: http.HandlerFunc(htEcho)})
+		addr := webtest.Serve(t, tr, &http.Server{TLSConfig: webtest.ServerTLS(), Handler: http.HandlerFunc(webtest.Echo)})
 		client, rt := webtest.Client(t, testenv.Net, webtest.ClientTLS())
 		for _, tt := range tests {
 			for _, end := range []func(*net.TCPConn){

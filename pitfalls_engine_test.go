@@ -107,7 +107,7 @@ func pfBlackhole(t *testing.T) string {
 	}
 	addr := fmt.Sprintf("127.0.0.1:%d", sa.(*unix.SockaddrInet4).Port)
 	testenv.Dial(t, addr)
-	testenv.Poll(t, "the queue is full", func() bool { return queueFull(fd) })
+	testenv.Poll(t, "the queue is full", func() bool { return testenv.QueueFull(fd) })
 	return addr
 }
 

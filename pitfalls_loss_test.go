@@ -23,6 +23,7 @@ import (
 	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/internal/testenv"
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
 
 // The completion that ends a multishot receive may carry data, and a full
@@ -95,7 +96,7 @@ func TestPitfall10DescriptorLimit(t *testing.T) {
 		io.Copy(io.Discard, resp.Body)
 		c.Close()
 	}
-	if err := htShort(strings.TrimSpace(addr), "GET / HTTP/1.0\r\n\r\n", "hello, world\n"); err != nil {
+	if err := webtest.Ask(strings.TrimSpace(addr), "GET / HTTP/1.0\r\n\r\n", "hello, world\n"); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 	stdin.Close()
@@ -113,7 +114,7 @@ func pfChildNofile([]string) error {
 	if err := pfLimit(unix.RLIMIT_NOFILE, uint64(len(testenv.FDs())+20)); err != nil {
 		return err
 	}
-	srv := &http.Server{Handler: http.HandlerFunc(htHello)}
+	srv := &http.Server{Handler: http.HandlerFunc(webtest.Hello)}
 	served := testenv.Go(func() error { return srv.Serve(ln) })
 	fmt.Println(ln.Addr())
 	full := func() bool {
