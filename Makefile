@@ -33,19 +33,22 @@ test:
 	done; \
 	exit $$rc
 
-# Tests that go through the gears themselves.
+# Packages whose tests use whatever gear the environment asks for, and the tests
+# in them that go through the gears themselves.
+GEARED = . ./internal/behaviour ./internal/nethttp ./internal/pitfalls
 EVERYGEAR = ^Test(Behaviour(Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|Arch)$$
 
 # The other tests of conns and listeners once more, with the gear forced, and with one
 # that changes all the time. Uncached: go test does not see what is read from
-# the environment before it starts.
+# the environment before it starts. One package at a time: some tests take all
+# CPUs, others mind the time.
 test-gears:
 	@rc=0; \
 	for g in ring poll flip; do \
 		echo "== go test -race, gear $$g"; \
-		for m in . conformance; do \
-			(cd $$m && QUOIT_TEST_GEAR=$$g go test -race -count=1 -skip '$(EVERYGEAR)' $(TESTFLAGS) .) || rc=1; \
-		done; \
+		export QUOIT_TEST_GEAR=$$g; \
+		go test -race -count=1 -p 1 -skip '$(EVERYGEAR)' $(TESTFLAGS) $(GEARED) || rc=1; \
+		(cd conformance && go test -race -count=1 -skip '$(EVERYGEAR)' $(TESTFLAGS) .) || rc=1; \
 	done; \
 	exit $$rc
 
@@ -56,16 +59,17 @@ SHARED = ^TestBehaviour(Zone|Options|SetOptions|InUse|Relisten|EarlyReset|Listen
 test-rings:
 	@rc=0; \
 	echo "== go test -race, 3 rings"; \
-	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=flip go test -race -count=1 -skip '$(EVERYGEAR)' $(TESTFLAGS) . || rc=1; \
+	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=flip \
+		go test -race -count=1 -p 1 -skip '$(EVERYGEAR)' $(TESTFLAGS) $(GEARED) || rc=1; \
 	echo "== go test -race, 3 rings, a socket each"; \
 	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=ring QUOIT_TEST_STEERING=hash \
-		go test -race -count=1 -skip '$(SHARED)|$(EVERYGEAR)' $(TESTFLAGS) . || rc=1; \
+		go test -race -count=1 -p 1 -skip '$(SHARED)|$(EVERYGEAR)' $(TESTFLAGS) $(GEARED) || rc=1; \
 	exit $$rc
 
 # Under older kernels in QEMU, and the newest one's verifier; internal/kernels
 # says what it takes. TESTFLAGS are the binaries', such as -test.run=TestNop.
 KERNELS ?= 6.1 6.12
-BINARIES ?= . engine/ring engine/pbuf
+BINARIES ?= $(GEARED:./%=%) engine/ring engine/pbuf
 test-kernels:
 	KERNELS='$(KERNELS)' BINARIES='$(BINARIES)' TESTFLAGS='$(TESTFLAGS)' internal/kernels/run.sh
 
@@ -90,4 +94,4 @@ cross:
 	done
 
 soak:
-	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 .
+	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls

@@ -16,7 +16,7 @@
 set -eu
 
 KERNELS=${KERNELS-6.1 6.12}
-BINARIES=${BINARIES-. engine/ring engine/pbuf}
+BINARIES=${BINARIES-. internal/behaviour internal/nethttp internal/pitfalls engine/ring engine/pbuf}
 VERIFIER=${VERIFIER-newest}
 TESTFLAGS=${TESTFLAGS-}
 OUTPUT=${OUTPUT-}
@@ -138,7 +138,7 @@ command_for() {
 	*) flags= ;;
 	esac
 	case $1 in
-	.) vars="$vars QUOIT_TEST_GEAR=ring" ;;
+	. | internal/*) vars="$vars QUOIT_TEST_GEAR=ring" ;;
 	esac
 	name=$(binary "$1")
 	dir=$1

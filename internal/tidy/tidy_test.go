@@ -42,7 +42,10 @@ var importRules = map[string][]string{
 	"examples/steering":     {module, module + "/engine/steering"},
 
 	"internal/tidy":               {},
+	"internal/behaviour":          {},
 	"internal/forced":             {},
+	"internal/nethttp":            {},
+	"internal/pitfalls":           {},
 	"internal/testenv":            {"golang.org/x/sys"}, // what engine's tests can import, too
 	"internal/testenv/enginetest": {module, module + "/internal/forced", module + "/internal/testenv"},
 	"internal/testenv/webtest":    {module + "/internal/testenv"},
