@@ -3,6 +3,7 @@ package quoit_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -24,6 +26,9 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
+
+// An http.Server and an http.Client over quoit do what they do over net, which
+// each test asks first. What is rarer is in internal/nethttp.
 
 // TestHTTPKeepAlive has a bare conn: http.Transport may give one up early.
 func TestHTTPKeepAlive(t *testing.T) {
@@ -314,4 +319,188 @@ func TestHTTPTestServer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestHTTP2 runs many streams over one conn.
+func TestHTTP2(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		var opened atomic.Int32
+		addr := webtest.Serve(t, tr, &http.Server{
+			TLSConfig: webtest.ServerTLS(),
+			Handler:   http.HandlerFunc(webtest.Echo),
+			ConnState: func(_ net.Conn, s http.ConnState) {
+				if s == http.StateNew {
+					opened.Add(1)
+				}
+			},
+		})
+		client, _ := webtest.Client(t, tr, webtest.ClientTLS())
+		if _, err := webtest.Get(client, "https://"+addr); err != nil { // so that the rest share its conn
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for i := range 150 {
+			wg.Go(func() {
+				size := int64(i) * 1500
+				resp, err := client.Post("https://"+addr, "", testenv.Stream(uint64(i), size))
+				if err != nil {
+					t.Errorf("stream %d: %v", i, err)
+					return
+				}
+				defer resp.Body.Close()
+				sink := testenv.Sink{Seed: uint64(i)}
+				if n, err := io.Copy(&sink, resp.Body); n != size || err != nil || resp.ProtoMajor != 2 {
+					t.Errorf("stream %d: %d bytes of %d over %s, %v", i, n, size, resp.Proto, err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := opened.Load(); n != 1 {
+			t.Errorf("%d connections, want 1", n)
+		}
+	})
+}
+
+// TestHTTPHijackEcho echoes as a WebSocket server does. The first frames come
+// together with the request, so that the hijack's reader holds them.
+func TestHTTPHijackEcho(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		addr := webtest.Serve(t, tr, &http.Server{Handler: webtest.Hijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
+			buf := make([]byte, 32<<10)
+			for {
+				n, err := rw.Read(buf)
+				if _, werr := c.Write(buf[:n]); werr != nil {
+					return werr
+				}
+				if err == io.EOF {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+			}
+		})})
+		for _, early := range []int{0, 1, 100, 4000, 40000, 400000} {
+			const total = 1 << 20
+			c := testenv.Dial(t, addr)
+			var head bytes.Buffer
+			fmt.Fprintf(&head, webtest.Upgrade, fmt.Sprint(early))
+			io.Copy(&head, testenv.Stream(7, int64(early)))
+			sent := make(chan error, 1)
+			go func() {
+				_, err := c.Write(head.Bytes())
+				rest := testenv.StreamReader{Seed: 7, Off: int64(early)}
+				_, cerr := io.Copy(c, io.LimitReader(&rest, total-int64(early)))
+				sent <- errors.Join(err, cerr, c.CloseWrite())
+			}()
+			br := bufio.NewReader(c)
+			if err := webtest.Switched(br); err != nil {
+				t.Fatal(err)
+			}
+			sink := testenv.Sink{Seed: 7}
+			n, err := io.Copy(&sink, br)
+			if n != total || err != nil {
+				t.Errorf("%d bytes early: %d bytes back, %v", early, n, err)
+			}
+			if err := testenv.Recv(t, sent, "writer"); err != nil {
+				t.Error(err)
+			}
+			c.Close()
+		}
+	})
+}
+
+// htBusy serves "/" at once and "/slow" when release is closed.
+func htBusy(t *testing.T, tr testenv.Transport) (srv *http.Server, addr string, entered chan bool, release chan bool) {
+	t.Helper()
+	entered, release = make(chan bool, 64), make(chan bool)
+	srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/slow" {
+			return
+		}
+		entered <- true
+		select {
+		case <-release:
+			io.Copy(w, testenv.Stream(1, 1<<20))
+		case <-r.Context().Done():
+		case <-time.After(testenv.Bound):
+		}
+	})}
+	return srv, webtest.Serve(t, tr, srv), entered, release
+}
+
+func TestHTTPShutdown(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		srv, addr, entered, release := htBusy(t, tr)
+		const n = 10
+		idle, active := make([]*net.TCPConn, n), make([]*net.TCPConn, n)
+		for i := range n {
+			idle[i], active[i] = testenv.Dial(t, addr), testenv.Dial(t, addr)
+			if err := webtest.RoundTrip(idle[i], bufio.NewReader(idle[i]), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(active[i], "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+			testenv.Recv(t, entered, "handler")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), testenv.Bound)
+		defer cancel()
+		done := make(chan error, 1)
+		go func() { done <- srv.Shutdown(ctx) }()
+		for i, c := range idle {
+			if b, err := io.ReadAll(c); err != nil || len(b) != 0 {
+				t.Errorf("idle conn %d: %q, %v, want EOF", i, b, err)
+			}
+		}
+		if c, err := net.DialTimeout("tcp", addr, testenv.Bound); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("dial during Shutdown: %v, %v", c, err)
+		}
+		select {
+		case err := <-done:
+			t.Errorf("Shutdown returned %v while handlers run", err)
+		default:
+		}
+		close(release)
+		for i, c := range active {
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Errorf("active conn %d: %v", i, err)
+				continue
+			}
+			sink := testenv.Sink{Seed: 1}
+			if n, err := io.Copy(&sink, resp.Body); n != 1<<20 || err != nil || !resp.Close {
+				t.Errorf("active conn %d: %d bytes, %v, close %v", i, n, err, resp.Close)
+			}
+		}
+		if err := testenv.Recv(t, done, "return of Shutdown"); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+}
+
+func TestHTTPServerClose(t *testing.T) {
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		srv, addr, entered, _ := htBusy(t, tr)
+		var conns []*net.TCPConn
+		for range 10 {
+			idle, active, fresh := testenv.Dial(t, addr), testenv.Dial(t, addr), testenv.Dial(t, addr)
+			if err := webtest.RoundTrip(idle, bufio.NewReader(idle), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(active, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
+			testenv.Recv(t, entered, "handler")
+			conns = append(conns, idle, active, fresh)
+		}
+		if err := srv.Close(); err != nil {
+			t.Error(err)
+		}
+		for i, c := range conns {
+			b, err := io.ReadAll(c)
+			if len(b) != 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
+				t.Errorf("conn %d: %q, %v, want EOF or reset", i, b, err)
+			}
+		}
+		if c, err := net.DialTimeout("tcp", addr, testenv.Bound); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("dial after Close: %v, %v", c, err)
+		}
+	})
 }

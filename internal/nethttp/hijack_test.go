@@ -2,7 +2,6 @@ package nethttp
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -19,55 +18,6 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
-
-// TestHTTPHijackEcho echoes as a WebSocket server does. The first frames come
-// together with the request, so that the hijack's reader holds them.
-func TestHTTPHijackEcho(t *testing.T) {
-	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		addr := webtest.Serve(t, tr, &http.Server{Handler: webtest.Hijacker(t, func(c net.Conn, rw *bufio.ReadWriter) error {
-			buf := make([]byte, 32<<10)
-			for {
-				n, err := rw.Read(buf)
-				if _, werr := c.Write(buf[:n]); werr != nil {
-					return werr
-				}
-				if err == io.EOF {
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-			}
-		})})
-		for _, early := range []int{0, 1, 100, 4000, 40000, 400000} {
-			const total = 1 << 20
-			c := testenv.Dial(t, addr)
-			var head bytes.Buffer
-			fmt.Fprintf(&head, webtest.Upgrade, fmt.Sprint(early))
-			io.Copy(&head, testenv.Stream(7, int64(early)))
-			sent := make(chan error, 1)
-			go func() {
-				_, err := c.Write(head.Bytes())
-				rest := testenv.StreamReader{Seed: 7, Off: int64(early)}
-				_, cerr := io.Copy(c, io.LimitReader(&rest, total-int64(early)))
-				sent <- errors.Join(err, cerr, c.CloseWrite())
-			}()
-			br := bufio.NewReader(c)
-			if err := webtest.Switched(br); err != nil {
-				t.Fatal(err)
-			}
-			sink := testenv.Sink{Seed: 7}
-			n, err := io.Copy(&sink, br)
-			if n != total || err != nil {
-				t.Errorf("%d bytes early: %d bytes back, %v", early, n, err)
-			}
-			if err := testenv.Recv(t, sent, "writer"); err != nil {
-				t.Error(err)
-			}
-			c.Close()
-		}
-	})
-}
 
 // TestHTTPHijackBackgroundRead: when Hijack is called net/http is reading in
 // the background and ends that read by a deadline in the past. A byte that

@@ -2,7 +2,6 @@ package nethttp
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -162,10 +160,10 @@ func TestHTTPConnState(t *testing.T) {
 			return err
 		}, "[new active closed]"},
 		{"two requests", func(c *net.TCPConn, br *bufio.Reader) error {
-			return errors.Join(htRoundTrip(c, br, get), htRoundTrip(c, br, get), c.Close())
+			return errors.Join(webtest.RoundTrip(c, br, get), webtest.RoundTrip(c, br, get), c.Close())
 		}, "[new active idle active idle closed]"},
 		{"closing request", func(c *net.TCPConn, br *bufio.Reader) error {
-			return errors.Join(htRoundTrip(c, br, get), htRoundTrip(c, br, last))
+			return errors.Join(webtest.RoundTrip(c, br, get), webtest.RoundTrip(c, br, last))
 		}, "[new active idle active closed]"},
 		{"hijack", func(c *net.TCPConn, br *bufio.Reader) error {
 			_, err := io.WriteString(c, strings.Replace(get, "/", "/hijack", 1))
@@ -200,113 +198,4 @@ func TestHTTPConnState(t *testing.T) {
 			})
 		})
 	}
-}
-
-// htRoundTrip sends one request and reads its response.
-func htRoundTrip(c io.Writer, br *bufio.Reader, req string) error {
-	if _, err := io.WriteString(c, req); err != nil {
-		return err
-	}
-	resp, err := http.ReadResponse(br, nil)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	_, err = io.Copy(io.Discard, resp.Body)
-	return err
-}
-
-// htBusy serves "/" at once and "/slow" when release is closed.
-func htBusy(t *testing.T, tr testenv.Transport) (srv *http.Server, addr string, entered chan bool, release chan bool) {
-	t.Helper()
-	entered, release = make(chan bool, 64), make(chan bool)
-	srv = &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/slow" {
-			return
-		}
-		entered <- true
-		select {
-		case <-release:
-			io.Copy(w, testenv.Stream(1, 1<<20))
-		case <-r.Context().Done():
-		case <-time.After(testenv.Bound):
-		}
-	})}
-	return srv, webtest.Serve(t, tr, srv), entered, release
-}
-
-func TestHTTPShutdown(t *testing.T) {
-	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		srv, addr, entered, release := htBusy(t, tr)
-		const n = 10
-		idle, active := make([]*net.TCPConn, n), make([]*net.TCPConn, n)
-		for i := range n {
-			idle[i], active[i] = testenv.Dial(t, addr), testenv.Dial(t, addr)
-			if err := htRoundTrip(idle[i], bufio.NewReader(idle[i]), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			io.WriteString(active[i], "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-			testenv.Recv(t, entered, "handler")
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), testenv.Bound)
-		defer cancel()
-		done := make(chan error, 1)
-		go func() { done <- srv.Shutdown(ctx) }()
-		for i, c := range idle {
-			if b, err := io.ReadAll(c); err != nil || len(b) != 0 {
-				t.Errorf("idle conn %d: %q, %v, want EOF", i, b, err)
-			}
-		}
-		if c, err := net.DialTimeout("tcp", addr, testenv.Bound); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("dial during Shutdown: %v, %v", c, err)
-		}
-		select {
-		case err := <-done:
-			t.Errorf("Shutdown returned %v while handlers run", err)
-		default:
-		}
-		close(release)
-		for i, c := range active {
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			if err != nil {
-				t.Errorf("active conn %d: %v", i, err)
-				continue
-			}
-			sink := testenv.Sink{Seed: 1}
-			if n, err := io.Copy(&sink, resp.Body); n != 1<<20 || err != nil || !resp.Close {
-				t.Errorf("active conn %d: %d bytes, %v, close %v", i, n, err, resp.Close)
-			}
-		}
-		if err := testenv.Recv(t, done, "return of Shutdown"); err != nil {
-			t.Errorf("Shutdown: %v", err)
-		}
-	})
-}
-
-func TestHTTPServerClose(t *testing.T) {
-	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		srv, addr, entered, _ := htBusy(t, tr)
-		var conns []*net.TCPConn
-		for range 10 {
-			idle, active, fresh := testenv.Dial(t, addr), testenv.Dial(t, addr), testenv.Dial(t, addr)
-			if err := htRoundTrip(idle, bufio.NewReader(idle), "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-				t.Fatal(err)
-			}
-			io.WriteString(active, "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-			testenv.Recv(t, entered, "handler")
-			conns = append(conns, idle, active, fresh)
-		}
-		if err := srv.Close(); err != nil {
-			t.Error(err)
-		}
-		for i, c := range conns {
-			b, err := io.ReadAll(c)
-			if len(b) != 0 || err != nil && !errors.Is(err, syscall.ECONNRESET) {
-				t.Errorf("conn %d: %q, %v, want EOF or reset", i, b, err)
-			}
-		}
-		if c, err := net.DialTimeout("tcp", addr, testenv.Bound); !errors.Is(err, syscall.ECONNREFUSED) {
-			t.Errorf("dial after Close: %v, %v", c, err)
-		}
-	})
 }

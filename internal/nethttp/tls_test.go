@@ -11,8 +11,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -20,46 +18,6 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 	"github.com/quoit-go/quoit/internal/testenv/webtest"
 )
-
-// TestHTTP2 runs many streams over one conn.
-func TestHTTP2(t *testing.T) {
-	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		var opened atomic.Int32
-		addr := webtest.Serve(t, tr, &http.Server{
-			TLSConfig: webtest.ServerTLS(),
-			Handler:   http.HandlerFunc(webtest.Echo),
-			ConnState: func(_ net.Conn, s http.ConnState) {
-				if s == http.StateNew {
-					opened.Add(1)
-				}
-			},
-		})
-		client, _ := webtest.Client(t, tr, webtest.ClientTLS())
-		if _, err := webtest.Get(client, "https://"+addr); err != nil { // so that the rest share its conn
-			t.Fatal(err)
-		}
-		var wg sync.WaitGroup
-		for i := range 150 {
-			wg.Go(func() {
-				size := int64(i) * 1500
-				resp, err := client.Post("https://"+addr, "", testenv.Stream(uint64(i), size))
-				if err != nil {
-					t.Errorf("stream %d: %v", i, err)
-					return
-				}
-				defer resp.Body.Close()
-				sink := testenv.Sink{Seed: uint64(i)}
-				if n, err := io.Copy(&sink, resp.Body); n != size || err != nil || resp.ProtoMajor != 2 {
-					t.Errorf("stream %d: %d bytes of %d over %s, %v", i, n, size, resp.Proto, err)
-				}
-			})
-		}
-		wg.Wait()
-		if n := opened.Load(); n != 1 {
-			t.Errorf("%d connections, want 1", n)
-		}
-	})
-}
 
 // TestHTTP2PingPong streams in both directions at once: each message waits
 // for the answer to the one before.

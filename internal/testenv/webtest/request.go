@@ -78,6 +78,20 @@ func Ask(addr, req, want string) error {
 	return nil
 }
 
+// RoundTrip sends one request and reads its response.
+func RoundTrip(c io.Writer, br *bufio.Reader, req string) error {
+	if _, err := io.WriteString(c, req); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(br, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
 // Hijacker answers 101 and hands the conn to serve.
 func Hijacker(t *testing.T, serve func(net.Conn, *bufio.ReadWriter) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
