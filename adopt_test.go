@@ -13,31 +13,14 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // ringEngine is a gearEngine in GearRing.
 func ringEngine(t *testing.T) *Engine {
 	t.Helper()
 	return gearEngine(t, Config{Gear: GearRing})
-}
-
-func tcpPair(t *testing.T) (a, b *net.TCPConn) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.Close(); s.Close() })
-	return c.(*net.TCPConn), s.(*net.TCPConn)
 }
 
 // parkedRead starts a Read and returns when it is parked, its receive asked
@@ -87,7 +70,7 @@ func TestAdoptListenerClosedEngine(t *testing.T) {
 // Closing a FileConn leaves the socket to whoever else holds it.
 func TestFileConnLeavesSocket(t *testing.T) {
 	e := ringEngine(t)
-	a, b := tcpPair(t)
+	a, b := testenv.TCPPair(t)
 	f, err := a.File()
 	if err != nil {
 		t.Fatal(err)

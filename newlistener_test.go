@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // bothEngines runs f on an engine that package net serves, and on the ring.
@@ -139,7 +141,7 @@ func TestFilesOfOtherNetworks(t *testing.T) {
 		}
 
 		e.Close()
-		a, _ := tcpPair(t)
+		a, _ := testenv.TCPPair(t)
 		if _, err := e.adoptConn(a); !errors.Is(err, ErrEngineClosed) {
 			t.Errorf("conn: %v", err)
 		}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/internal/gear"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // TestSim runs the engine on a simKernel through schedules that a seed
@@ -34,7 +35,7 @@ func TestSim(t *testing.T) {
 	if testing.Short() {
 		n = 500
 	}
-	if raceEnabled() {
+	if testenv.Race {
 		n /= 5
 	}
 	procs := runtime.GOMAXPROCS(0)
@@ -95,11 +96,6 @@ func simEnv(t *testing.T, name string) int {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return n
-}
-
-func raceEnabled() bool {
-	info, _ := debug.ReadBuildInfo()
-	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 // simLog is the trace of a schedule, and its failure.

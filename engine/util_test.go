@@ -8,24 +8,18 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
-// tcpPair returns both ends of a loopback connection, nonblocking.
+// tcpPair returns both ends of a loopback connection, nonblocking, that leaves no
+// TIME_WAIT behind.
 func tcpPair(b testing.TB) (client, server int) {
-	ln := must(b)(unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0))
-	defer unix.Close(ln)
-	try(b, unix.Bind(ln, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
-	try(b, unix.Listen(ln, 1))
-	sa, err := unix.Getsockname(ln)
-	try(b, err)
-	client = connected(b, sa)
-	server, _, err = unix.Accept4(ln, unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK)
-	try(b, err)
+	client, server = testenv.TCPSockets(b, unix.SOCK_NONBLOCK)
 	for _, fd := range []int{client, server} {
-		try(b, unix.SetNonblock(fd, true))
 		try(b, unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1))
-		b.Cleanup(func() { unix.Close(fd) })
 	}
+	try(b, unix.SetsockoptLinger(client, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}))
 	return client, server
 }
 

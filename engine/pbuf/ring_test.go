@@ -15,25 +15,14 @@ import (
 
 	"github.com/quoit-go/quoit/engine/pbuf"
 	"github.com/quoit-go/quoit/engine/ring"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
-
-// needKernel skips on kernels older than major.minor, and only there.
-func needKernel(t *testing.T, major, minor int) {
-	t.Helper()
-	haveMajor, haveMinor, err := ring.KernelVersion()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if haveMajor < major || haveMajor == major && haveMinor < minor {
-		t.Skipf("Linux %d.%d, needs %d.%d", haveMajor, haveMinor, major, minor)
-	}
-}
 
 // newRing makes a ring and its group of 8 buffers of 100 bytes, on a locked
 // thread, until the test ends.
 func newRing(t *testing.T) (*ring.Ring, *pbuf.Group) {
 	t.Helper()
-	needKernel(t, 6, 1)
+	testenv.NeedKernel(t, "6.1")
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
 	r, err := ring.New(&ring.Params{Entries: 8, Flags: ring.SetupSingleIssuer | ring.SetupDeferTaskrun})

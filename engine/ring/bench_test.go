@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // engineFlags are the setup of a transport on a recent kernel.
@@ -27,7 +29,7 @@ func perRequest(b *testing.B, n int) {
 }
 
 func BenchmarkNop(b *testing.B) {
-	needKernel(b, "6.6")
+	testenv.NeedKernel(b, "6.6")
 	for _, batch := range []int{1, 8, 64, 256, 1024} {
 		for _, fixed := range []bool{false, true} {
 			b.Run(fmt.Sprintf("batch=%d/ringfd=%v", batch, fixed), func(b *testing.B) {
@@ -146,7 +148,7 @@ type sleeper struct {
 // call to when the thread runs Go again, p99-ns the 99th percentile, call-ns
 // the median cost to the caller.
 func BenchmarkWake(b *testing.B) {
-	needKernel(b, "6.6")
+	testenv.NeedKernel(b, "6.6")
 	for _, bb := range []struct {
 		by    string
 		setup func(b *testing.B) (func() sleeper, func() waker)

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func TestNop(t *testing.T) {
@@ -90,7 +92,7 @@ func TestShortSubmit(t *testing.T) {
 		t.Fatalf("Submit = %d, %v, pending %d", n, err, r.SQPending())
 	}
 	cqes := reap(t, r, 3)
-	if !haveKernel(t, "6.2") { // the bad one's is posted at once, before those of its batch
+	if !testenv.HaveKernel(t, "6.2") { // the bad one's is posted at once, before those of its batch
 		slices.SortFunc(cqes, func(a, b CQE) int { return cmp.Compare(a.UserData, b.UserData) })
 	}
 	for i, c := range cqes {
@@ -287,7 +289,7 @@ func TestEINTR(t *testing.T) {
 func TestGCDuringWait(t *testing.T) {
 	fd := eventFD(t)
 	tid, done := make(chan int), make(chan error, 1)
-	needKernel(t, "6.1")
+	testenv.NeedKernel(t, "6.1")
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
@@ -330,7 +332,7 @@ func TestAllocs(t *testing.T) {
 		b := make([]byte, 8)
 		check := func(name string, f func()) {
 			t.Helper()
-			if n := testing.AllocsPerRun(50, f); n != 0 && !raceEnabled { // whose checks allocate
+			if n := testing.AllocsPerRun(50, f); n != 0 && !testenv.Race { // whose checks allocate
 				t.Errorf("%s: %v allocations", name, n)
 			}
 		}

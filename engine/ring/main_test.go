@@ -12,49 +12,20 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if leaks := ringFDs(); code == 0 && len(leaks) != 0 {
-		fmt.Fprintln(os.Stderr, "leaked:", leaks)
-		code = 1
-	}
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m.Run)) }
 
 // ringFDs lists open rings and sockets.
 func ringFDs() (open []string) {
-	fds, _ := os.ReadDir("/proc/self/fd")
-	for _, fd := range fds {
-		link, _ := os.Readlink("/proc/self/fd/" + fd.Name())
-		if strings.HasPrefix(link, "socket:") || strings.Contains(link, "[io_uring]") {
-			open = append(open, link)
+	for _, target := range testenv.FDs() {
+		if strings.HasPrefix(target, "socket:") || strings.Contains(target, "[io_uring]") {
+			open = append(open, target)
 		}
 	}
 	return open
-}
-
-// needKernel skips on kernels older than release, and only there.
-func needKernel(t testing.TB, release string) {
-	t.Helper()
-	if !haveKernel(t, release) {
-		t.Skip("needs Linux", release)
-	}
-}
-
-// haveKernel reports whether the kernel is of release or newer.
-func haveKernel(t testing.TB, release string) bool {
-	t.Helper()
-	wantMajor, wantMinor, err := parseRelease(release)
-	if err != nil {
-		t.Fatal(err)
-	}
-	major, minor, err := KernelVersion()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return major > wantMajor || major == wantMajor && minor >= wantMinor
 }
 
 // modes are the setups that kernel tests run in.
@@ -71,7 +42,7 @@ var modes = []struct {
 func eachMode(t *testing.T, p Params, f func(t *testing.T, r *Ring)) {
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
-			needKernel(t, mode.kernel)
+			testenv.NeedKernel(t, mode.kernel)
 			p.Flags = mode.flags
 			f(t, newRing(t, p))
 		})
@@ -81,7 +52,7 @@ func eachMode(t *testing.T, p Params, f func(t *testing.T, r *Ring)) {
 // newRing sets a ring up on a locked thread, both until the test ends.
 func newRing(t testing.TB, p Params) *Ring {
 	t.Helper()
-	needKernel(t, "6.1")
+	testenv.NeedKernel(t, "6.1")
 	runtime.LockOSThread()
 	t.Cleanup(runtime.UnlockOSThread)
 	r, err := New(&p)
@@ -179,16 +150,8 @@ func listenTCP(t testing.TB) (fd int32, port uint16) {
 // tcpPair opens two TCP sockets connected to each other.
 func tcpPair(t testing.TB) (a, b int32) {
 	t.Helper()
-	ln, port := listenTCP(t)
-	b = socket(t, unix.AF_INET)
-	if err := unix.Connect(int(b), &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}, Port: int(port)}); err != nil {
-		t.Fatal(err)
-	}
-	fd, _, err := unix.Accept4(int(ln), unix.SOCK_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return closeLater(t, fd), b
+	client, server := testenv.TCPSockets(t, 0)
+	return int32(server), int32(client)
 }
 
 // eventFD opens an eventfd.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // What this package's tests forget is found, too.
@@ -137,7 +139,7 @@ func TestKeptMemory(t *testing.T) {
 		r.NextSQE().PrepRead(pr, c, CurrentOffset, 1)
 		ok(t, second(r.Submit()))
 		runtime.GC()
-		if haveKernel(t, "6.13") {
+		if testenv.HaveKernel(t, "6.13") {
 			ok(t, r.ResizeRings(2, 0))
 		}
 		for range 2 {

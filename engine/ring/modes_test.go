@@ -15,6 +15,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // anonymous maps n bytes until the test ends.
@@ -71,7 +73,7 @@ func TestSetupFlags(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			needKernel(t, tt.kernel)
+			testenv.NeedKernel(t, tt.kernel)
 			r := newRing(t, tt.p)
 			nops(t, r, 3*int(min(r.CQEntries(), 64))+1)
 			i := r.Info()
@@ -126,7 +128,7 @@ func TestInfoString(t *testing.T) {
 }
 
 func TestSQAffBadCPU(t *testing.T) {
-	needKernel(t, "5.11")
+	testenv.NeedKernel(t, "5.11")
 	_, err := New(&Params{Entries: 4, Flags: SetupSQPoll | SetupSQAff, SQThreadCPU: 4095})
 	if !errors.Is(err, syscall.EINVAL) || !strings.Contains(err.Error(), "CPU") {
 		t.Errorf("got %v", err)
@@ -173,7 +175,7 @@ func TestCQE32(t *testing.T) {
 
 // Narrow and wide completions in one queue, which wraps in all phases.
 func TestCQEMixed(t *testing.T) {
-	needKernel(t, "6.18")
+	testenv.NeedKernel(t, "6.18")
 	r := newRing(t, Params{Entries: 8, CQEntries: 8, Flags: SetupCQEMixed})
 	var next, seen UserData
 	wide := func(ud UserData) bool { return ud%3 == 0 }
@@ -240,11 +242,11 @@ func TestSQE128(t *testing.T) {
 }
 
 func TestNoMmap(t *testing.T) {
-	needKernel(t, "6.5")
+	testenv.NeedKernel(t, "6.5")
 	for _, flags := range []SetupFlags{SetupNoMmap, SetupNoMmap | SetupNoSQArray, SetupNoMmap | SetupCQE32 | SetupSQE128} {
 		t.Run(flags.String(), func(t *testing.T) {
 			if flags&SetupNoSQArray != 0 {
-				needKernel(t, "6.6")
+				testenv.NeedKernel(t, "6.6")
 			}
 			p := Params{Entries: 8, Flags: flags}
 			p.Memory = anonymous(t, p.MemoryBytes())
@@ -259,7 +261,7 @@ func TestNoMmap(t *testing.T) {
 
 // One huge page holds queues that are larger than a small one.
 func TestNoMmapHugePage(t *testing.T) {
-	needKernel(t, "6.14") // before, only if the huge page is granted
+	testenv.NeedKernel(t, "6.14") // before, only if the huge page is granted
 	const huge = 2 << 20
 	mem := anonymous(t, 2*huge)
 	off := huge - int(uintptr(unsafe.Pointer(&mem[0]))%huge)
@@ -283,7 +285,7 @@ func TestNoMmapNotAligned(t *testing.T) {
 	}
 	p.Memory = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(anonymous(t, 1<<16)))), 1<<16)
 	unix.Mprotect(p.Memory, unix.PROT_NONE)
-	needKernel(t, "6.5")
+	testenv.NeedKernel(t, "6.5")
 	if _, err := New(&p); !errors.Is(err, syscall.EFAULT) || !strings.Contains(err.Error(), "Memory") {
 		t.Errorf("memory without access: %v", err)
 	}
@@ -291,7 +293,7 @@ func TestNoMmapNotAligned(t *testing.T) {
 
 // A ring without an fd works, registers, and leaves nothing behind.
 func TestRegisteredFDOnly(t *testing.T) {
-	needKernel(t, "6.5")
+	testenv.NeedKernel(t, "6.5")
 	before := len(ringFDs())
 	for range 40 { // a thread has 16 places
 		p := Params{Entries: 8, Flags: SetupNoMmap | SetupRegisteredFDOnly}
@@ -327,7 +329,7 @@ func TestIOPoll(t *testing.T) {
 	for _, flags := range []SetupFlags{SetupIOPoll, SetupIOPoll | SetupHybridIOPoll} {
 		t.Run(flags.String(), func(t *testing.T) {
 			if flags&SetupHybridIOPoll != 0 {
-				needKernel(t, "6.13")
+				testenv.NeedKernel(t, "6.13")
 			}
 			name := filepath.Join(t.TempDir(), "f")
 			want := bytes.Repeat([]byte("polled! "), 512)

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // Each modifier on an entry of each operation: race builds refuse those that
@@ -41,11 +43,11 @@ func TestModifiers(t *testing.T) {
 		}
 		for op := range OpUringCmd128 + 1 {
 			s := SQE{Opcode: op, Fd: 3}
-			if wrong := m.ops != nil && !right[op]; panics(func() { m.set(&s) }) != (wrong && raceEnabled) {
+			if wrong := m.ops != nil && !right[op]; panics(func() { m.set(&s) }) != (wrong && testenv.Race) {
 				t.Errorf("%s on %v", m.name, op)
 			}
 		}
-		if panics(func() { m.set(new(SQE)) }) != raceEnabled {
+		if panics(func() { m.set(new(SQE)) }) != testenv.Race {
 			t.Errorf("%s before a Prep", m.name)
 		}
 	}
@@ -60,7 +62,7 @@ func TestNextSQECleared(t *testing.T) {
 		fd := tempFile(t, "some text")
 		for range 4 {
 			want(t, r, 8, func(s *SQE) {
-				if raceEnabled && *s != (SQE{}) {
+				if testenv.Race && *s != (SQE{}) {
 					t.Errorf("handed out %+v", s)
 				}
 				s.PrepRead(fd, b, 0, 1)
@@ -68,7 +70,7 @@ func TestNextSQECleared(t *testing.T) {
 			})
 		}
 		s := r.NextSQE()
-		if raceEnabled {
+		if testenv.Race {
 			misuse(t, "had no Prep", func() { _, _ = r.Submit() })
 			misuse(t, "SetFlags before a Prep", func() { s.SetFlags(SQEIOLink) })
 		}

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/pbuf"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func newGroup(t testing.TB, r *Ring, entries, bufBytes int) *pbuf.Group {
@@ -178,7 +179,7 @@ func TestRecvNoBuffers(t *testing.T) {
 }
 
 func TestRecvLimit(t *testing.T) {
-	needKernel(t, "6.17")
+	testenv.NeedKernel(t, "6.17")
 	eachMode(t, Params{Entries: 8}, func(t *testing.T, r *Ring) {
 		g := newGroup(t, r, 16, 4)
 		a, b := socketPair(t)

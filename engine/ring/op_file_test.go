@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // do runs one request with one completion.
@@ -141,7 +143,7 @@ func TestFixedBuffers(t *testing.T) {
 		t.Errorf("file %q", got)
 	}
 	want(t, r, syscall.EFAULT, func(s *SQE) { s.PrepReadFixed(fd, mem[4096:4196], 0, 0, 1) })
-	needKernel(t, "6.15")
+	testenv.NeedKernel(t, "6.15")
 	want(t, r, 6, func(s *SQE) { s.PrepReadVFixed(fd, kept(t, iovecs(mem[10:13], mem[0:3])), 0, 0, 0, 1) })
 	if string(mem[:3])+string(mem[10:13]) != "345012" {
 		t.Errorf("readv_fixed %q", mem[:13])
@@ -153,7 +155,7 @@ func TestFixedBuffers(t *testing.T) {
 }
 
 func TestReadMultishot(t *testing.T) {
-	needKernel(t, "6.7")
+	testenv.NeedKernel(t, "6.7")
 	r := newRing(t, Params{Entries: 8})
 	g := newGroup(t, r, 4, 16)
 	pr, pw := pipePair(t)
@@ -190,12 +192,12 @@ func TestFileOps(t *testing.T) {
 			t.Error("madvise did nothing")
 		}
 		want(t, r, syscall.EINVAL, func(s *SQE) { s.PrepFadvise(fd, 0, 0, 99, 1) })
-		needKernel(t, "6.9")
+		testenv.NeedKernel(t, "6.9")
 		want(t, r, 0, func(s *SQE) { s.PrepFtruncate(fd, 4, 1) })
 		if got := contents(t, fd); got != "0123" {
 			t.Errorf("file %q", got)
 		}
-		needKernel(t, "6.11")
+		testenv.NeedKernel(t, "6.11")
 		want(t, r, 0, func(s *SQE) { s.PrepFadvise(fd, 0, 1<<33, unix.FADV_NORMAL, 1) })
 	})
 }
@@ -223,7 +225,7 @@ func TestSplice(t *testing.T) {
 }
 
 func TestPipe(t *testing.T) {
-	needKernel(t, "6.16")
+	testenv.NeedKernel(t, "6.16")
 	r := newRing(t, Params{Entries: 8})
 	fds := new([2]int32)
 	want(t, r, 0, func(s *SQE) { s.PrepPipe(fds, unix.O_CLOEXEC, 1) })
@@ -357,7 +359,7 @@ func TestDirectFiles(t *testing.T) {
 	if fds[0] != 1 {
 		t.Errorf("allocated %d", fds[0])
 	}
-	needKernel(t, "6.8")
+	testenv.NeedKernel(t, "6.8")
 	for _, f := range []InstallFlags{0, InstallNoCloexec} {
 		c := do(t, r, func(s *SQE) { s.PrepFixedFDInstall(2, f, 1) })
 		if c.Res < 0 {

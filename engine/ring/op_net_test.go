@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/pbuf"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func localhost(port uint16) *Sockaddr {
@@ -41,7 +42,7 @@ func TestSocketAccept(t *testing.T) {
 		return closeLater(t, int(c.Res))
 	}
 	ln, port := listenTCP(t)
-	if haveKernel(t, "6.11") {
+	if testenv.HaveKernel(t, "6.11") {
 		ln = sock()
 		want(t, r, 0, func(s *SQE) { s.PrepBind(ln, kept(t, localhost(0)), 1) })
 		want(t, r, 0, func(s *SQE) { s.PrepListen(ln, 16, 1) })
@@ -84,7 +85,7 @@ func TestSocketAccept(t *testing.T) {
 		want(t, r, 0, func(s *SQE) { s.PrepRecv(client, b, 0, 1) })
 	}
 	cancel(t, r, 1) // the multishot one
-	needKernel(t, "6.10")
+	testenv.NeedKernel(t, "6.10")
 	want(t, r, syscall.EAGAIN, func(s *SQE) { s.PrepAccept(ln, nil, 0, 1); s.SetAccept(AcceptDontwait) })
 	direct := func(slot uint32) func(s *SQE) {
 		return func(s *SQE) { s.PrepSocketDirect(unix.AF_INET, unix.SOCK_STREAM, 0, slot, 0, 1) }
@@ -132,7 +133,7 @@ func TestSendRecvMsg(t *testing.T) {
 	if string(buf[:4]) != "pong" {
 		t.Errorf("got %q", buf)
 	}
-	needKernel(t, "6.17")
+	testenv.NeedKernel(t, "6.17")
 	c, d := socketPair(t)
 	want(t, r, 6, func(s *SQE) { s.PrepSendV(c, kept(t, iovecs([]byte("vec"), kept(t, []byte("tor")))), 0, 1) })
 	want(t, r, 6, func(s *SQE) { s.PrepRecv(d, buf, 0, 1) })
@@ -241,7 +242,7 @@ func TestSendZC(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			needKernel(t, tt.kernel)
+			testenv.NeedKernel(t, tt.kernel)
 			tt.prep(r.NextSQE())
 			got := make([]byte, 16)
 			if _, err := r.SubmitAndWait(1, -1); err != nil {
@@ -266,7 +267,7 @@ func TestSendZC(t *testing.T) {
 
 // Many buffers in one send, and in one receive.
 func TestBundles(t *testing.T) {
-	needKernel(t, "6.10")
+	testenv.NeedKernel(t, "6.10")
 	r := newRing(t, Params{Entries: 8})
 	send, err := pbuf.New(r, 8, 4, 10)
 	if err != nil {
@@ -330,7 +331,7 @@ func TestProvideBuffers(t *testing.T) {
 }
 
 func TestSocketCommands(t *testing.T) {
-	needKernel(t, "6.7")
+	testenv.NeedKernel(t, "6.7")
 	r := newRing(t, Params{Entries: 8})
 	a, b := tcpPair(t)
 	unix.Write(int(a), []byte("hello"))
@@ -357,10 +358,10 @@ func TestSocketCommands(t *testing.T) {
 }
 
 func TestTxTimestamp(t *testing.T) {
-	needKernel(t, "6.17")
+	testenv.NeedKernel(t, "6.17")
 	for _, flags := range []SetupFlags{SetupCQE32, SetupCQEMixed} {
 		if flags == SetupCQEMixed {
-			needKernel(t, "6.18")
+			testenv.NeedKernel(t, "6.18")
 		}
 		r := newRing(t, Params{Entries: 8, Flags: flags})
 		a, _, to := udpPair(t)
@@ -398,7 +399,7 @@ func TestTxTimestamp(t *testing.T) {
 
 // Without a device that can, the kernel refuses zero-copy receives.
 func TestRecvZC(t *testing.T) {
-	needKernel(t, "6.15")
+	testenv.NeedKernel(t, "6.15")
 	r := newRing(t, Params{Entries: 8, Flags: SetupSingleIssuer | SetupDeferTaskrun | SetupCQE32})
 	area, refill := anonymous(t, 1<<16), anonymous(t, 8192)
 	err := r.RegisterZcrxIfq(&ZcrxIfqReg{IfIdx: 1 << 20, RqEntries: 64},

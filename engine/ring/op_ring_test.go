@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func TestNopFlags(t *testing.T) {
-	needKernel(t, "6.10")
+	testenv.NeedKernel(t, "6.10")
 	r := newRing(t, Params{Entries: 4})
 	want(t, r, -7, func(s *SQE) { s.PrepNopFlags(-7, NopInjectResult, 1) })
 	want(t, r, 42, func(s *SQE) { s.PrepNopFlags(42, NopInjectResult, 1) })
@@ -131,7 +133,7 @@ func TestTimeouts(t *testing.T) {
 }
 
 func TestTimeoutMultishot(t *testing.T) {
-	needKernel(t, "6.4")
+	testenv.NeedKernel(t, "6.4")
 	r := newRing(t, Params{Entries: 8})
 	ms := NewTimespec(time.Millisecond)
 	kept(t, &ms)
@@ -257,7 +259,7 @@ func TestCancels(t *testing.T) {
 			{"any", "5.19", func(s *SQE) { s.PrepCancel(0, CancelAny, 9) }, []UserData{1, 2, 3, 3, 4}, 5},
 		}
 		for _, tt := range tests {
-			if !haveKernel(t, tt.kernel) {
+			if !testenv.HaveKernel(t, tt.kernel) {
 				continue
 			}
 			r.NextSQE().PrepPollAdd(a, unix.POLLIN, 1)
@@ -307,7 +309,7 @@ func TestMsgRingAll(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	want(t, a, syscall.EBADFD, func(s *SQE) { s.PrepMsgRing(eventFD(t), 5, 6, 1) })
-	needKernel(t, "6.3")
+	testenv.NeedKernel(t, "6.3")
 	want(t, a, 0, func(s *SQE) { s.PrepMsgRingFlags(to, 5, 6, CQEMore, 1) })
 	if c := reap(t, b, 1)[0]; !c.More() {
 		t.Errorf("got %+v", c)
@@ -330,7 +332,7 @@ func TestMsgRingAll(t *testing.T) {
 		want(t, b, 5, func(s *SQE) { s.PrepRead(file, buf, 0, 1); s.SetFlags(SQEFixedFile) })
 	}
 	want(t, a, syscall.EBADF, func(s *SQE) { s.PrepMsgRingFD(to, 7, 2, 6, 0, 1) })
-	needKernel(t, "6.13")
+	testenv.NeedKernel(t, "6.13")
 	if err := SendMsgRing(to, 8, 9); err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +359,7 @@ func TestEpoll(t *testing.T) {
 	if n, err := unix.EpollWait(ep, evs, 0); n != 1 || err != nil {
 		t.Fatalf("epoll_wait: %d, %v", n, err)
 	}
-	if haveKernel(t, "6.15") {
+	if testenv.HaveKernel(t, "6.15") {
 		clear(evs)
 		want(t, r, 1, func(s *SQE) { s.PrepEpollWait(epfd, evs, 1) })
 		if evs[0].Fd != 77 || evs[0].Events != unix.EPOLLIN {
@@ -369,7 +371,7 @@ func TestEpoll(t *testing.T) {
 }
 
 func TestFutex(t *testing.T) {
-	needKernel(t, "6.7")
+	testenv.NeedKernel(t, "6.7")
 	r := newRing(t, Params{Entries: 8})
 	const flags = Futex32 | FutexPrivate
 	words := kept(t, make([]uint32, 2))
@@ -391,7 +393,7 @@ func TestFutex(t *testing.T) {
 }
 
 func TestWaitID(t *testing.T) {
-	needKernel(t, "6.7")
+	testenv.NeedKernel(t, "6.7")
 	r := newRing(t, Params{Entries: 8})
 	cmd := exec.Command("sh", "-c", "exit 3")
 	if err := cmd.Start(); err != nil {

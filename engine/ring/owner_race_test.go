@@ -9,8 +9,6 @@ import (
 	"testing"
 )
 
-const raceEnabled = true
-
 // Two goroutines that use a ring without handing it over are reported, even
 // when their calls do not overlap and share no memory of the package.
 func TestOwnerCheck(t *testing.T) {

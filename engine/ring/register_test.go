@@ -14,6 +14,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // fails fails unless err is an *Error of io_uring_register with errno.
@@ -52,7 +54,7 @@ func TestRegisterBuffers(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 	ok(t, r.UnregisterBuffers())
-	if haveKernel(t, "6.13") {
+	if testenv.HaveKernel(t, "6.13") {
 		if c := reap(t, r, 1)[0]; c.UserData != 12 {
 			t.Errorf("got %+v", c)
 		}
@@ -71,7 +73,7 @@ func TestRegisterBuffers(t *testing.T) {
 }
 
 func TestCloneBuffers(t *testing.T) {
-	needKernel(t, "6.12")
+	testenv.NeedKernel(t, "6.12")
 	a, b := newRing(t, Params{Entries: 8}), newRing(t, Params{Entries: 8})
 	mem, fd := anonymous(t, 8192), tempFile(t, "0123456789")
 	fails(t, b.CloneBuffers(a, 0, 0, 0, 0), syscall.ENXIO)
@@ -79,7 +81,7 @@ func TestCloneBuffers(t *testing.T) {
 	ok(t, b.CloneBuffers(a, 0, 0, 0, 0))
 	want(t, b, 10, func(s *SQE) { s.PrepReadFixed(fd, mem[4096:4106], 0, 1, 1) })
 	fails(t, b.CloneBuffers(a, 0, 0, 0, 0), syscall.EBUSY)
-	if haveKernel(t, "6.13") {
+	if testenv.HaveKernel(t, "6.13") {
 		ok(t, b.CloneBuffers(a, 0, 1, 1, CloneReplace))
 		want(t, b, 10, func(s *SQE) { s.PrepReadFixed(fd, mem[4096:4106], 0, 0, 1) })
 		p := Params{Entries: 8, Flags: SetupNoMmap | SetupRegisteredFDOnly}
@@ -125,7 +127,7 @@ func TestRegisterFiles(t *testing.T) {
 	}
 	reads(1, 3)
 	ok(t, r.UnregisterFiles())
-	if haveKernel(t, "6.13") {
+	if testenv.HaveKernel(t, "6.13") {
 		expect(t, byUD(t, r, 2), map[UserData]int32{21: 0, 23: 0})
 	}
 	idle(t, r)
@@ -159,7 +161,7 @@ func TestUnregisterInUse(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if haveKernel(t, "6.13") {
+	if testenv.HaveKernel(t, "6.13") {
 		ok(t, r.UnregisterFiles())
 		idle(t, r)
 		send()
@@ -293,7 +295,7 @@ func TestSyncCancel(t *testing.T) {
 		expect(t, byUD(t, r, 2), map[UserData]int32{1: eCanceled, 3: eCanceled})
 		arm()
 		flags, op := CancelAny, Op(0)
-		if haveKernel(t, "6.6") {
+		if testenv.HaveKernel(t, "6.6") {
 			flags, op = CancelAll|CancelOp, OpPollAdd
 		}
 		if n, err = r.SyncCancel(SyncCancel{Op: op, Flags: flags}); n != 3 || err != nil {
@@ -304,7 +306,7 @@ func TestSyncCancel(t *testing.T) {
 }
 
 func TestNAPI(t *testing.T) {
-	needKernel(t, "6.9")
+	testenv.NeedKernel(t, "6.9")
 	r := newRing(t, Params{Entries: 8})
 	set := NAPI{BusyPoll: 20 * time.Microsecond, PreferBusyPoll: true}
 	if old, err := r.RegisterNAPI(set); err != nil || old != (NAPI{}) {
@@ -316,7 +318,7 @@ func TestNAPI(t *testing.T) {
 	if old, err := r.UnregisterNAPI(); err != nil || old != set {
 		t.Error(old, err)
 	}
-	needKernel(t, "6.13")
+	testenv.NeedKernel(t, "6.13")
 	const id = 1 << 20 // of no device, which the kernel does not mind
 	fails(t, r.AddNAPI(id), syscall.EINVAL)
 	set.Static = true
@@ -334,7 +336,7 @@ func TestNAPI(t *testing.T) {
 
 // Queues grow and shrink with what they hold, wherever it lies.
 func TestResizeRings(t *testing.T) {
-	needKernel(t, "6.13")
+	testenv.NeedKernel(t, "6.13")
 	for _, more := range []SetupFlags{0, SetupSQE128 | SetupCQE32} {
 		r := newRing(t, Params{Entries: 4, Flags: engineFlags | more})
 		var next, seen UserData
@@ -384,11 +386,11 @@ func TestResizeRings(t *testing.T) {
 }
 
 func TestRegions(t *testing.T) {
-	needKernel(t, "6.13")
+	testenv.NeedKernel(t, "6.13")
 	r := newRing(t, Params{Entries: 4})
 	ok(t, r.RegisterRegion(anonymous(t, 8192)))
 	fails(t, r.RegisterRegion(anonymous(t, 8192)), syscall.EBUSY)
-	needKernel(t, "6.14")
+	testenv.NeedKernel(t, "6.14")
 	k := newRing(t, Params{Entries: 4})
 	mem, err := k.MapRegion(os.Getpagesize())
 	ok(t, err)
@@ -397,7 +399,7 @@ func TestRegions(t *testing.T) {
 }
 
 func TestBufRingMapped(t *testing.T) {
-	needKernel(t, "6.8")
+	testenv.NeedKernel(t, "6.8")
 	r := newRing(t, Params{Entries: 8})
 	mem, err := r.MapBufRing(4, 3, 0)
 	ok(t, err)
@@ -433,7 +435,7 @@ func TestBufRingMapped(t *testing.T) {
 
 // One buffer serves several receives.
 func TestBufRingInc(t *testing.T) {
-	needKernel(t, "6.12")
+	testenv.NeedKernel(t, "6.12")
 	r := newRing(t, Params{Entries: 8})
 	ringMem, buf := anonymous(t, 4096), anonymous(t, 4096)
 	ok(t, r.RegisterBufRingFlags(unsafe.Pointer(&ringMem[0]), 4, 3, BufRingInc))
@@ -456,7 +458,7 @@ func TestBufRingInc(t *testing.T) {
 }
 
 func TestQueryLimits(t *testing.T) {
-	needKernel(t, "6.18")
+	testenv.NeedKernel(t, "6.18")
 	l, err := QueryLimits()
 	ok(t, err)
 	r := newRing(t, Params{Entries: 4})
@@ -475,7 +477,7 @@ func TestProbeByKernel(t *testing.T) {
 	ok(t, err)
 	since := opKernels(t)
 	for op := range Op(len(opNames)) {
-		if haveKernel(t, since[op]) && !p.Supports(op) {
+		if testenv.HaveKernel(t, since[op]) && !p.Supports(op) {
 			t.Errorf("%v: documented for Linux %s, not supported", op, since[op])
 		}
 	}

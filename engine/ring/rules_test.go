@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // On a SQPOLL ring what is read at submission is the caller's again when
@@ -42,7 +44,7 @@ func TestSQPollReadAtSubmission(t *testing.T) {
 func TestOverflowIsNoError(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
-			needKernel(t, mode.kernel)
+			testenv.NeedKernel(t, mode.kernel)
 			r := newRing(t, Params{Entries: 4, CQEntries: 4, Flags: mode.flags})
 			other := newRing(t, Params{Entries: 4})
 			for i := range 7 {

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func TestNewRefuses(t *testing.T) {
@@ -154,7 +156,7 @@ func mapsOf(t *testing.T, name string) int {
 }
 
 func TestSetupNoSpace(t *testing.T) {
-	needKernel(t, "6.1")
+	testenv.NeedKernel(t, "6.1")
 	var old unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &old); err != nil {
 		t.Fatal(err)

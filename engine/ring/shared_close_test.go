@@ -10,12 +10,14 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // A poll keeps its ID when its user data changes, has the new one in the
 // completions that come after the update's, and ends, so that Close does.
 func TestSharedPollUpdate(t *testing.T) {
-	needKernel(t, "6.1")
+	testenv.NeedKernel(t, "6.1")
 	s := newShared(t, Params{Entries: 8})
 	ev := eventFD(t)
 	kept := new(int)
@@ -148,7 +150,7 @@ func descriptorMakers() []descriptorMaker {
 func TestSharedCloseDescriptors(t *testing.T) {
 	for _, tt := range descriptorMakers() {
 		t.Run(tt.name, func(t *testing.T) {
-			needKernel(t, tt.kernel)
+			testenv.NeedKernel(t, tt.kernel)
 			s := newShared(t, Params{Entries: 8})
 			tt.start(t, s)
 			for s.Ring().CQReady() < uint32(tt.done) { // a worker thread may have to do it

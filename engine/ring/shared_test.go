@@ -19,11 +19,13 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func newShared(t testing.TB, p Params) *Shared {
 	t.Helper()
-	needKernel(t, "6.1")
+	testenv.NeedKernel(t, "6.1")
 	s, err := NewShared(&p)
 	ok(t, err)
 	t.Cleanup(func() {
@@ -449,7 +451,7 @@ func TestSharedAllocs(t *testing.T) {
 	if n := testing.AllocsPerRun(50, func() {
 		s.Add(func(e *SQE) { e.PrepNop(1) }, keep)
 		s.Wait(dst, time.Second)
-	}); n != 0 && !raceEnabled { // under which a Pool forgets
+	}); n != 0 && !testenv.Race { // under which a Pool forgets
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // misuse calls f, which must panic in race builds, where it returns false, and
@@ -16,7 +18,7 @@ func misuse(t *testing.T, what string, f func()) (harmless bool) {
 	defer func() {
 		t.Helper()
 		p := recover()
-		if raceEnabled != (p != nil && strings.Contains(fmt.Sprint(p), what)) {
+		if testenv.Race != (p != nil && strings.Contains(fmt.Sprint(p), what)) {
 			t.Errorf("%s: panic %v", what, p)
 		}
 	}()
@@ -154,7 +156,7 @@ func TestLoopClose(t *testing.T) {
 
 // ResizeRings in the body would leave the loop memory that is gone.
 func TestLoopResize(t *testing.T) {
-	needKernel(t, "6.13")
+	testenv.NeedKernel(t, "6.13")
 	r := newRing(t, Params{Entries: 4, Flags: engineFlags})
 	queued(t, r, 3)
 	n := 0
@@ -166,7 +168,7 @@ func TestLoopResize(t *testing.T) {
 			}
 		}
 	})
-	if want := 3; !raceEnabled && n != want {
+	if want := 3; !testenv.Race && n != want {
 		t.Errorf("visited %d, want %d", n, want)
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func TestWaitFor(t *testing.T) {
@@ -37,7 +39,7 @@ func TestWaitFor(t *testing.T) {
 }
 
 func TestWaitDeadline(t *testing.T) {
-	needKernel(t, "6.12")
+	testenv.NeedKernel(t, "6.12")
 	for _, clock := range []int32{unix.CLOCK_MONOTONIC, unix.CLOCK_BOOTTIME} {
 		r := newRing(t, Params{Entries: 4})
 		if err := r.RegisterClock(clock); err != nil {
@@ -62,7 +64,7 @@ func TestWaitDeadline(t *testing.T) {
 // A minimal wait gathers completions that come one by one; one is enough
 // after it.
 func TestWaitMin(t *testing.T) {
-	needKernel(t, "6.12")
+	testenv.NeedKernel(t, "6.12")
 	eachMode(t, Params{Entries: 4}, func(t *testing.T, r *Ring) {
 		const d = 30 * time.Millisecond
 		var all unix.Sigset_t // the runtime's own signals would end the wait
@@ -118,7 +120,7 @@ func TestWaitSigmask(t *testing.T) {
 }
 
 func TestRegisteredWaits(t *testing.T) {
-	needKernel(t, "6.13")
+	testenv.NeedKernel(t, "6.13")
 	r := newRing(t, Params{Entries: 4, Flags: SetupRDisabled})
 	if err := r.RegisterWaits(0); !errors.Is(err, syscall.EINVAL) {
 		t.Errorf("no waits: %v", err)

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // The peer's address outlives a reset.
@@ -20,8 +22,8 @@ func TestPeer(t *testing.T) {
 			continue
 		}
 		defer ln.Close()
-		c, s := conns(t, ln)
-		fd := descriptor(t, s)
+		client, s := testenv.Connect(t, ln)
+		c, fd := client.(*net.TCPConn), descriptor(t, s.(*net.TCPConn))
 		want := c.LocalAddr().(*net.TCPAddr)
 		check := func(when string) {
 			t.Helper()

@@ -2,8 +2,6 @@
 
 package sock
 
-const raceEnabled = false
-
 func beforeSend()                  {}
 func afterSend([]byte, int)        {}
 func afterRecv([]byte, int, error) {}

@@ -11,8 +11,6 @@ import (
 // conns: a byte that was sent happens before one that is received, and which
 // memory the kernel read or wrote. The calls themselves are the same without it.
 
-const raceEnabled = true
-
 var transfers byte // stands for all of them
 
 func beforeSend() { runtime.RaceReleaseMerge(unsafe.Pointer(&transfers)) }

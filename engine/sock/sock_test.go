@@ -9,21 +9,9 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
-)
 
-// conns are the ends of a connection to ln.
-func conns(t *testing.T, ln net.Listener) (client, server *net.TCPConn) {
-	t.Helper()
-	c, err := net.Dial("tcp", ln.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := ln.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c.(*net.TCPConn), s.(*net.TCPConn)
-}
+	"github.com/quoit-go/quoit/internal/testenv"
+)
 
 // descriptor takes c's place until the test ends.
 func descriptor(t *testing.T, c *net.TCPConn) int {
@@ -37,26 +25,8 @@ func descriptor(t *testing.T, c *net.TCPConn) int {
 	return int(f.Fd())
 }
 
-// pair is a connected TCP pair, as descriptors.
-func pair(t *testing.T) (a, b int) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	c, s := conns(t, ln)
-	fds := []int{descriptor(t, c), descriptor(t, s)}
-	for _, fd := range fds {
-		if err := unix.SetNonblock(fd, true); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return fds[0], fds[1]
-}
-
 func TestTransfer(t *testing.T) {
-	a, b := pair(t)
+	a, b := testenv.TCPSockets(t, unix.SOCK_NONBLOCK)
 	buf := make([]byte, 1<<20)
 	if n, err := Recv(b, buf); n != -1 || err != unix.EAGAIN {
 		t.Errorf("Recv of nothing: %d, %v", n, err)
@@ -101,7 +71,7 @@ func TestTransfer(t *testing.T) {
 }
 
 func TestEnd(t *testing.T) {
-	a, b := pair(t)
+	a, b := testenv.TCPSockets(t, unix.SOCK_NONBLOCK)
 	if err := unix.Shutdown(a, unix.SHUT_WR); err != nil {
 		t.Fatal(err)
 	}
@@ -115,7 +85,7 @@ func TestEnd(t *testing.T) {
 
 // Somebody's duplicate may have made the socket a blocking one.
 func TestDoesNotBlock(t *testing.T) {
-	_, b := pair(t)
+	_, b := testenv.TCPSockets(t, unix.SOCK_NONBLOCK)
 	if err := unix.SetNonblock(b, false); err != nil {
 		t.Fatal(err)
 	}
@@ -133,7 +103,7 @@ func TestDoesNotBlock(t *testing.T) {
 }
 
 func TestNoAllocations(t *testing.T) {
-	a, b := pair(t)
+	a, b := testenv.TCPSockets(t, unix.SOCK_NONBLOCK)
 	buf := make([]byte, 64)
 	if n := testing.AllocsPerRun(100, func() {
 		_, _ = Send(a, buf)
@@ -144,7 +114,7 @@ func TestNoAllocations(t *testing.T) {
 		}
 		_, _ = Recv(b, buf)
 		Room(a)
-	}); n != 0 && !raceEnabled {
+	}); n != 0 && !testenv.Race {
 		t.Errorf("%v allocations", n)
 	}
 }

@@ -30,3 +30,30 @@ func Dial(t *testing.T, addr string) *net.TCPConn {
 	}
 	return c.(*net.TCPConn)
 }
+
+// Connect dials ln, and returns both ends, which the test's end closes.
+func Connect(t testing.TB, ln net.Listener) (client, server net.Conn) {
+	t.Helper()
+	client, err := net.DialTimeout(ln.Addr().Network(), ln.Addr().String(), Bound)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { client.Close() })
+	if server, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { server.Close() })
+	return client, server
+}
+
+// TCPPair returns both ends of a connection over loopback.
+func TCPPair(t testing.TB) (client, server *net.TCPConn) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	c, s := Connect(t, ln)
+	return c.(*net.TCPConn), s.(*net.TCPConn)
+}
