@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/internal/forced"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // gearEngine is an engine on io_uring, or the test is skipped.
@@ -33,13 +34,7 @@ func gearPair(t *testing.T, e *Engine) (server, client net.Conn) {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	if client, err = net.Dial("tcp", ln.Addr().String()); err != nil {
-		t.Fatal(err)
-	}
-	if server, err = ln.Accept(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { server.Close(); client.Close() })
+	client, server = testenv.Connect(t, ln)
 	for _, c := range []net.Conn{server, client} {
 		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/valyala/fasthttp"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // startFasthttp serves over quoit until the test ends.
@@ -32,7 +34,7 @@ func startFasthttp(t *testing.T, network string, h fasthttp.RequestHandler) (*fa
 		if err := srv.ShutdownWithContext(callContext(t)); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
-		if err := wait(t, "end of Serve", served); err != nil {
+		if err := testenv.Recv(t, served, "end of Serve"); err != nil {
 			t.Errorf("Serve: %v", err)
 		}
 	})
@@ -52,7 +54,7 @@ func TestFasthttpServer(t *testing.T) {
 		t.Run(network, func(t *testing.T) {
 			_, addr := startFasthttp(t, network, fasthttpHash)
 			tr := newTransport(t, addr)
-			client := &http.Client{Transport: tr, Timeout: patience}
+			client := &http.Client{Transport: tr, Timeout: testenv.Bound}
 			var wg sync.WaitGroup
 			for i := range 64 {
 				wg.Go(func() {
@@ -72,9 +74,9 @@ func TestFasthttpServer(t *testing.T) {
 func TestFasthttpClient(t *testing.T) {
 	_, addr := startFasthttp(t, "tcp", fasthttpHash)
 	client := &fasthttp.HostClient{
-		Addr: addr.String(), ReadTimeout: patience, WriteTimeout: patience, MaxConns: 64,
+		Addr: addr.String(), ReadTimeout: testenv.Bound, WriteTimeout: testenv.Bound, MaxConns: 64,
 		Dial: func(address string) (net.Conn, error) {
-			c, err := quoitStack.dial(callContext(t), "tcp", address)
+			c, err := quoitStack.Dial(callContext(t), "tcp", address)
 			if err == nil {
 				onRing(t, c)
 			}
@@ -111,13 +113,13 @@ func TestFasthttpClient(t *testing.T) {
 
 func TestFasthttpPipelined(t *testing.T) {
 	_, addr := startFasthttp(t, "tcp", func(ctx *fasthttp.RequestCtx) { ctx.SetBody(ctx.Path()) })
-	c, err := quoitStack.dial(callContext(t), "tcp", addr.String())
+	c, err := quoitStack.Dial(callContext(t), "tcp", addr.String())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
 	onRing(t, c)
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	const requests = 1000
 	wrote := make(chan error, 1)
 	go func() {
@@ -152,7 +154,7 @@ func TestFasthttpShutdown(t *testing.T) {
 		<-release
 		ctx.SetBodyString("done")
 	})
-	client := &http.Client{Transport: newTransport(t, addr), Timeout: patience}
+	client := &http.Client{Transport: newTransport(t, addr), Timeout: testenv.Bound}
 	got := make(chan string, 1)
 	go func() {
 		resp, err := client.Get("http://localhost/")
@@ -164,17 +166,17 @@ func TestFasthttpShutdown(t *testing.T) {
 		body, _ := io.ReadAll(resp.Body)
 		got <- string(body)
 	}()
-	wait(t, "entry of the request", entered)
+	testenv.Recv(t, entered, "entry of the request")
 	down := make(chan error, 1)
 	go func() { down <- srv.ShutdownWithContext(callContext(t)) }()
 	close(release)
-	if s := wait(t, "response", got); s != "done" {
+	if s := testenv.Recv(t, got, "response"); s != "done" {
 		t.Errorf("request in flight: %q", s)
 	}
-	if err := wait(t, "Shutdown", down); err != nil {
+	if err := testenv.Recv(t, down, "Shutdown"); err != nil {
 		t.Error(err)
 	}
-	if c, err := quoitStack.dial(callContext(t), "tcp", addr.String()); err == nil {
+	if c, err := quoitStack.Dial(callContext(t), "tcp", addr.String()); err == nil {
 		c.Close()
 		t.Error("the address still accepts")
 	}

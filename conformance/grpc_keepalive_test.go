@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // The other end of these conns is bare frames, so that the pings show.
@@ -41,7 +43,7 @@ func nextPing(fr *http2.Framer) ([8]byte, error) {
 // wants the conn closed for that.
 func answerPings(t *testing.T, c net.Conn, fr *http2.Framer, n int) {
 	t.Helper()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(testenv.Bound))
 	for i := range n + 1 {
 		data, err := nextPing(fr)
 		if err != nil {
@@ -74,7 +76,7 @@ func TestGRPCServerKeepalive(t *testing.T) {
 				Time:    time.Second,     // the least that gRPC allows
 				Timeout: 5 * time.Second, // answers on a slow machine come in time
 			}))
-			c, err := p.client.dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String())
+			c, err := p.client.Dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,8 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 const maxMessage = 16 << 20
@@ -28,7 +30,7 @@ type grpcPair struct {
 	*echoServer
 	server *grpc.Server
 	ln     *signalListener
-	client stack
+	client testenv.Transport
 	creds  credentials.TransportCredentials
 }
 
@@ -48,7 +50,7 @@ func (ln *signalListener) Close() error {
 type grpcCase struct {
 	name           string
 	network        string
-	server, client stack
+	server, client testenv.Transport
 	tls            bool
 }
 
@@ -56,8 +58,8 @@ var grpcCases = []grpcCase{
 	{"tcp", "tcp", quoitStack, quoitStack, false},
 	{"unix", "unix", quoitStack, quoitStack, false},
 	{"tls", "tcp", quoitStack, quoitStack, true},
-	{"server only", "tcp", quoitStack, stdStack, false},
-	{"client only", "tcp", stdStack, quoitStack, false},
+	{"server only", "tcp", quoitStack, testenv.Net, false},
+	{"client only", "tcp", testenv.Net, quoitStack, false},
 }
 
 func eachGRPC(t *testing.T, f func(t *testing.T, p *grpcPair)) {
@@ -97,8 +99,8 @@ func (p *grpcPair) connect(t *testing.T, opts ...grpc.DialOption) *grpc.ClientCo
 	cc, err := grpc.NewClient("passthrough:///localhost", append(opts,
 		grpc.WithTransportCredentials(p.creds),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
-			c, err := p.client.dial(ctx, p.ln.Addr().Network(), p.ln.Addr().String())
-			if err == nil && p.client.name == quoitStack.name {
+			c, err := p.client.Dial(ctx, p.ln.Addr().Network(), p.ln.Addr().String())
+			if err == nil && p.client.Name == quoitStack.Name {
 				onRing(t, c)
 			}
 			return c, err
@@ -205,7 +207,7 @@ func TestGRPCBidiStream(t *testing.T) {
 				t.Fatalf("message %d: %v", i, err)
 			}
 		}
-		if err := wait(t, "end of sending", sent); err != nil {
+		if err := testenv.Recv(t, sent, "end of sending"); err != nil {
 			t.Error(err)
 		}
 		if err := s.RecvMsg(new(blob)); err != io.EOF {
@@ -239,12 +241,12 @@ func TestGRPCCancel(t *testing.T) {
 			ctx, cancel := context.WithCancel(callContext(t))
 			done := make(chan error, 1)
 			go func() { done <- cc.Invoke(ctx, methodHold, wrapperspb.Bytes(nil), new(blob)) }()
-			wait(t, "entry of the call", p.held)
+			testenv.Recv(t, p.held, "entry of the call")
 			cancel()
-			if err := wait(t, "end of the call", done); status.Code(err) != codes.Canceled {
+			if err := testenv.Recv(t, done, "end of the call"); status.Code(err) != codes.Canceled {
 				t.Errorf("client: %v", err)
 			}
-			if err := wait(t, "end on the server", p.canceled); err != context.Canceled {
+			if err := testenv.Recv(t, p.canceled, "end on the server"); err != context.Canceled {
 				t.Errorf("server: %v", err)
 			}
 		})
@@ -279,7 +281,7 @@ func TestGRPCCancel(t *testing.T) {
 				t.Errorf("client: %v", err2)
 			}
 			for { // the deadline subtest may have left its own reason
-				if err := wait(t, "end on the server", p.canceled); err == context.Canceled {
+				if err := testenv.Recv(t, p.canceled, "end on the server"); err == context.Canceled {
 					break
 				}
 			}
@@ -310,7 +312,7 @@ func TestGRPCGracefulStop(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range calls {
-			wait(t, "entry of a call", p.held)
+			testenv.Recv(t, p.held, "entry of a call")
 		}
 
 		stopped := make(chan struct{})
@@ -318,8 +320,8 @@ func TestGRPCGracefulStop(t *testing.T) {
 			p.server.GracefulStop()
 			close(stopped)
 		}()
-		wait(t, "close of the listener", p.ln.closed)
-		if c, err := p.client.dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String()); err == nil {
+		testenv.Recv(t, p.ln.closed, "close of the listener")
+		if c, err := p.client.Dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String()); err == nil {
 			c.Close()
 			t.Error("the address still accepts")
 		}
@@ -333,7 +335,7 @@ func TestGRPCGracefulStop(t *testing.T) {
 		}
 		close(p.release)
 		for range calls {
-			if err := wait(t, "end of a call", results); err != nil {
+			if err := testenv.Recv(t, results, "end of a call"); err != nil {
 				t.Errorf("call in flight: %v", err)
 			}
 		}
@@ -341,7 +343,7 @@ func TestGRPCGracefulStop(t *testing.T) {
 		if err := s.RecvMsg(new(blob)); err != io.EOF {
 			t.Errorf("stream's end: %v", err)
 		}
-		wait(t, "GracefulStop", stopped)
+		testenv.Recv(t, stopped, "GracefulStop")
 		if err := callUnary(callContext(t), cc, nil); status.Code(err) != codes.Unavailable {
 			t.Errorf("call after the stop: %v", err)
 		}
@@ -354,12 +356,12 @@ func TestGRPCStop(t *testing.T) {
 		cc := p.connect(t)
 		done := make(chan error, 1)
 		go func() { done <- cc.Invoke(callContext(t), methodHold, wrapperspb.Bytes(nil), new(blob)) }()
-		wait(t, "entry of the call", p.held)
+		testenv.Recv(t, p.held, "entry of the call")
 		p.server.Stop()
-		if err := wait(t, "end of the call", done); status.Code(err) != codes.Unavailable {
+		if err := testenv.Recv(t, done, "end of the call"); status.Code(err) != codes.Unavailable {
 			t.Errorf("client: %v", err)
 		}
-		if err := wait(t, "end on the server", p.canceled); !errors.Is(err, context.Canceled) {
+		if err := testenv.Recv(t, p.canceled, "end on the server"); !errors.Is(err, context.Canceled) {
 			t.Errorf("server: %v", err)
 		}
 	})

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // A client that reads nothing is gone when TCP_USER_TIMEOUT has passed, which
@@ -31,11 +32,11 @@ func TestGRPCUserTimeout(t *testing.T) {
 	}}
 	lc.SetMultipathTCP(false)
 	server := quoitStack
-	server.listen = func(network, address string) (net.Listener, error) {
+	server.Listen = func(network, address string) (net.Listener, error) {
 		return lc.Listen(t.Context(), network, address)
 	}
-	p := startGRPC(t, grpcCase{"", "tcp", server, stdStack, false})
-	c, err := p.client.dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String())
+	p := startGRPC(t, grpcCase{"", "tcp", server, testenv.Net, false})
+	c, err := p.client.Dial(callContext(t), p.ln.Addr().Network(), p.ln.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +44,7 @@ func TestGRPCUserTimeout(t *testing.T) {
 	if err := askForFlood(c); err != nil {
 		t.Fatal(err)
 	}
-	wait(t, "the end of the conn", p.canceled)
+	testenv.Recv(t, p.canceled, "the end of the conn")
 }
 
 // askForFlood begins a call of Flood, with room for more than sockets hold.

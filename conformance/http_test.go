@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // serveHTTP serves h over quoit until the test ends and returns the address.
@@ -33,7 +35,7 @@ func serveHTTP(t *testing.T, network string, tlsConfig *tls.Config, h http.Handl
 	}()
 	t.Cleanup(func() {
 		srv.Close()
-		if err := wait(t, "end of Serve", served); err != http.ErrServerClosed {
+		if err := testenv.Recv(t, served, "end of Serve"); err != http.ErrServerClosed {
 			t.Errorf("Serve: %v", err)
 		}
 	})
@@ -44,7 +46,7 @@ func serveHTTP(t *testing.T, network string, tlsConfig *tls.Config, h http.Handl
 func newTransport(t *testing.T, addr net.Addr) *http.Transport {
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			c, err := quoitStack.dial(ctx, addr.Network(), addr.String())
+			c, err := quoitStack.Dial(ctx, addr.Network(), addr.String())
 			if err == nil {
 				onRing(t, c)
 			}
@@ -93,7 +95,7 @@ func TestHTTP2(t *testing.T) {
 			tr.Protocols = new(http.Protocols)
 			tr.Protocols.SetHTTP2(true)
 			tr.Protocols.SetUnencryptedHTTP2(!tt.tls)
-			client := &http.Client{Transport: tr, Timeout: patience}
+			client := &http.Client{Transport: tr, Timeout: testenv.Bound}
 			// Requests that find no conn dial one each, and package http gives
 			// each of those 2 s to get going.
 			checkHash(t, client, scheme+"://localhost", 2, 1, 1)

@@ -18,10 +18,9 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
-
-// patience bounds what should take milliseconds, on a busy machine.
-const patience = 30 * time.Second
 
 func TestMain(m *testing.M) {
 	st := engine.Stats()
@@ -40,7 +39,7 @@ func TestMain(m *testing.M) {
 // settled waits until the engine has let go of everything. Closing is
 // asynchronous to it and has no event to wait for.
 func settled() error {
-	deadline := time.After(patience)
+	deadline := time.After(testenv.Bound)
 	for tick := time.Tick(10 * time.Millisecond); ; {
 		st := engine.Stats()
 		if st.Conns == 0 && st.Listeners == 0 {
@@ -57,50 +56,22 @@ func settled() error {
 
 // callContext bounds one call. Unlike t.Context it serves clean-ups too.
 func callContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), testenv.Bound)
 	t.Cleanup(cancel)
 	return ctx
 }
 
-// wait returns what ch delivers, and fails the test instead of hanging.
-func wait[T any](t testing.TB, what string, ch <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-ch:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("%s: nothing in %v", what, patience)
-		panic("unreachable")
-	}
-}
-
-// stack is who serves one end of a conn.
-type stack struct {
-	name   string
-	listen func(network, address string) (net.Listener, error)
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
-}
-
-var (
-	stdStack   = stack{"net", net.Listen, new(net.Dialer).DialContext}
-	quoitStack = stack{"quoit", engine.Listen, engine.Dialer().DialContext}
-)
-
-// engine is in the gear that QUOIT_TEST_GEAR asks for.
+// engine is in the gear that enginetest has been asked for.
 var engine = func() *quoit.Engine {
-	var cfg quoit.Config
-	switch os.Getenv("QUOIT_TEST_GEAR") {
-	case "ring":
-		cfg.Gear = quoit.GearRing
-	case "poll":
-		cfg.Gear = quoit.GearPoll
-	}
-	e, err := quoit.New(&cfg)
+	e, err := quoit.New(nil)
 	if err != nil {
 		panic(err)
 	}
 	return e
 }()
+
+// quoitStack serves one end of a conn, or both.
+var quoitStack = enginetest.On(engine)
 
 // onRing checks that what quoit returned is on the ring whenever the engine is.
 func onRing(t testing.TB, v any) {
@@ -119,14 +90,14 @@ func onRing(t testing.TB, v any) {
 }
 
 // newListener listens on loopback or on a fresh path until the test ends.
-func newListener(t testing.TB, s stack, network string) net.Listener {
+func newListener(t testing.TB, s testenv.Transport, network string) net.Listener {
 	t.Helper()
-	ln, err := s.listen(network, newAddress(t, network))
+	ln, err := s.Listen(network, newAddress(t, network))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { ln.Close() })
-	if s.name == quoitStack.name {
+	if s.Name == quoitStack.Name {
 		onRing(t, ln)
 	}
 	return ln

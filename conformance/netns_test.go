@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/steering"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // vethHosts is how many addresses of each family the clients' side has.
@@ -145,14 +146,14 @@ func askFromEach(t *testing.T, clients netns.NsHandle, port uint16) map[netip.Ad
 	t.Helper()
 	out := map[netip.Addr]int{}
 	visit := func(source, to netip.Addr) error {
-		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}, Timeout: patience}
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: source.AsSlice()}, Timeout: testenv.Bound}
 		c, err := d.Dial("tcp", netip.AddrPortFrom(to, port).String())
 		if err != nil {
 			return err
 		}
 		defer c.Close()
 		var b [1]byte
-		_ = c.SetDeadline(time.Now().Add(patience))
+		_ = c.SetDeadline(time.Now().Add(testenv.Bound))
 		_, err = io.ReadFull(c, b[:])
 		out[source] = int(b[0])
 		return err

@@ -7,16 +7,18 @@ import (
 	"testing"
 
 	"golang.org/x/net/nettest"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func TestNettest(t *testing.T) {
 	sides := []struct {
 		name             string
-		accepted, dialed stack
+		accepted, dialed testenv.Transport
 		dialedFirst      bool // c1, which nettest works hardest, is the dialed end
 	}{
-		{"accepted", quoitStack, stdStack, false},
-		{"dialed", stdStack, quoitStack, true},
+		{"accepted", quoitStack, testenv.Net, false},
+		{"dialed", testenv.Net, quoitStack, true},
 		{"both", quoitStack, quoitStack, false},
 		{"both dialed first", quoitStack, quoitStack, true},
 	}
@@ -41,8 +43,8 @@ func TestNettest(t *testing.T) {
 }
 
 // pipe returns the two ends of a new conn.
-func pipe(t *testing.T, network string, accepter, dialer stack) (accepted, dialed net.Conn, stop func(), err error) {
-	ln, err := accepter.listen(network, newAddress(t, network))
+func pipe(t *testing.T, network string, accepter, dialer testenv.Transport) (accepted, dialed net.Conn, stop func(), err error) {
+	ln, err := accepter.Listen(network, newAddress(t, network))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -55,9 +57,9 @@ func pipe(t *testing.T, network string, accepter, dialer stack) (accepted, diale
 		c, err := ln.Accept()
 		accept <- result{c, err}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), testenv.Bound)
 	defer cancel()
-	dialed, err = dialer.dial(ctx, network, ln.Addr().String())
+	dialed, err = dialer.Dial(ctx, network, ln.Addr().String())
 	if err != nil {
 		ln.Close()
 		<-accept
@@ -70,10 +72,10 @@ func pipe(t *testing.T, network string, accepter, dialer stack) (accepted, diale
 		return nil, nil, nil, fmt.Errorf("accept: %w", r.err)
 	}
 	for _, end := range []struct {
-		s stack
+		s testenv.Transport
 		c net.Conn
 	}{{accepter, r.c}, {dialer, dialed}} {
-		if end.s.name == quoitStack.name {
+		if end.s.Name == quoitStack.Name {
 			onRing(t, end.c)
 		}
 	}

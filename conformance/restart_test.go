@@ -21,6 +21,7 @@ import (
 
 	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/engine/steering"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // restartEnv has TestRestartServer serve, in a process of its own.
@@ -138,7 +139,7 @@ func (r *restarted) line() string {
 		r.out.Scan()
 		line <- r.out.Text()
 	}()
-	return wait(r.t, "a line from the server", line)
+	return testenv.Recv(r.t, line, "a line from the server")
 }
 
 func (r *restarted) do(command string) {
@@ -165,7 +166,7 @@ type visitors struct {
 func visit(addr string, n int) *visitors {
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &visitors{stop: cancel, visits: map[string]int{}}
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: testenv.Bound}
 	for range n {
 		v.group.Go(func() {
 			for ctx.Err() == nil {
@@ -206,7 +207,7 @@ func (v *visitors) served(t *testing.T, pid string, n int) {
 		}
 		close(done)
 	}()
-	wait(t, "answers of "+pid, done)
+	testenv.Recv(t, done, "answers of "+pid)
 }
 
 // needBPF skips a test that needs a program in the kernel, where that is not

@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 const maxFrame = 32 << 20
@@ -137,7 +139,7 @@ func TestWebSocketClose(t *testing.T) {
 			if err := c.Close(websocket.StatusNormalClosure, "done"); err != nil {
 				t.Errorf("close handshake: %v", err)
 			}
-			err := wait(t, "end on the server", p.ended)
+			err := testenv.Recv(t, p.ended, "end on the server")
 			if ce, ok := errors.AsType[websocket.CloseError](err); !ok || ce.Code != websocket.StatusNormalClosure || ce.Reason != "done" {
 				t.Errorf("server: %v", err)
 			}
@@ -151,14 +153,14 @@ func TestWebSocketClose(t *testing.T) {
 			if ce, ok := errors.AsType[websocket.CloseError](err); !ok || ce.Code != websocket.StatusGoingAway || ce.Reason != "as you wish" {
 				t.Errorf("client: %v", err)
 			}
-			if err := wait(t, "end on the server", p.ended); err != nil {
+			if err := testenv.Recv(t, p.ended, "end on the server"); err != nil {
 				t.Errorf("close handshake: %v", err)
 			}
 		})
 		t.Run("abrupt", func(t *testing.T) {
 			c := p.dial(t, websocket.DialOptions{})
 			c.CloseNow()
-			err := wait(t, "end on the server", p.ended)
+			err := testenv.Recv(t, p.ended, "end on the server")
 			if ce, ok := errors.AsType[websocket.CloseError](err); ok || err == nil {
 				t.Errorf("server: %v, as if there had been a handshake: %v", err, ce)
 			}
@@ -172,11 +174,11 @@ func TestWebSocketClose(t *testing.T) {
 				read <- err
 			}()
 			cancel()
-			if err := wait(t, "canceled Read", read); !errors.Is(err, context.Canceled) {
+			if err := testenv.Recv(t, read, "canceled Read"); !errors.Is(err, context.Canceled) {
 				t.Errorf("client: %v", err)
 			}
 			c.CloseNow() // a Read that had not begun leaves the conn open
-			wait(t, "end on the server", p.ended)
+			testenv.Recv(t, p.ended, "end on the server")
 		})
 	})
 }

@@ -5,18 +5,17 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"io"
 	"os"
 	"os/exec"
-	"reflect"
-	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // refuseEnv asks a child to do without io_uring.
@@ -26,55 +25,26 @@ func init() {
 	if os.Getenv(refuseEnv) == "" {
 		return
 	}
-	if err := refuse(unix.SYS_IO_URING_SETUP); err != nil {
+	if err := testenv.Refuse(unix.EPERM, unix.SYS_IO_URING_SETUP); err != nil {
 		panic(err)
 	}
-}
-
-// refuse has a system call fail with EPERM, as container runtimes do.
-func refuse(call uint32) error {
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // seccomp_data.nr
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
-	}
-	prog := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return os.NewSyscallError("prctl", err)
-	}
-	// prog is on the heap, as reflect keeps it, and does not move.
-	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC, reflect.ValueOf(prog).Pointer())
-	runtime.KeepAlive(prog)
-	if e != 0 {
-		return os.NewSyscallError("seccomp", e)
-	}
-	return nil
 }
 
 // command is the program as a process of its own, for a user without
 // privileges.
 func command(t *testing.T, env []string, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), bound)
-	t.Cleanup(cancel)
-	cmd = exec.CommandContext(ctx, "/proc/self/exe") // its directory may be closed to other users
-	cmd.Dir = "/"
-	cmd.Env = slices.Concat(os.Environ(), env, []string{childEnv + "=" + strings.Join(args, " "), "GORACE=atexit_sleep_ms=0"})
+	cmd, stderr = testenv.Command(t, append(env, childEnv+"="+strings.Join(args, " "))...)
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	}
-	stderr = new(bytes.Buffer)
-	cmd.Stderr = stderr
 	return cmd, stderr
 }
 
 // Without privileges the table names the fallback and what is missing, and the
 // tour says that it is over soon.
 func TestUnprivileged(t *testing.T) {
-	needRing(t)
+	enginetest.NeedRing(t)
 	if mayLoad(t) && os.Geteuid() != 0 {
 		t.Skip("CAP_BPF, and no way to do without")
 	}

@@ -2,20 +2,18 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"regexp"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // bound is for what should take moments, on a busy machine.
@@ -24,70 +22,18 @@ const bound = 2 * time.Minute
 // childEnv holds the arguments of a child that is the program.
 const childEnv = "STEERING_TEST_CHILD"
 
-// TestMain fails if a test left descriptors or goroutines behind.
 func TestMain(m *testing.M) {
 	if args, ok := os.LookupEnv(childEnv); ok {
 		os.Args = append(os.Args[:1], strings.Fields(args)...)
 		main()
 	}
-	if ln, err := net.Listen("tcp", "127.0.0.1:0"); err == nil {
-		ln.Close() // what the runtime opens for good is open now
-	}
-	before := descriptors()
-	code := m.Run()
-	if code == 0 {
-		if report := leaks(before); report != "" {
-			fmt.Fprint(os.Stderr, report)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-// leaks waits until everything is gone and says what stays.
-func leaks(before int) (report string) {
-	for end := time.Now().Add(bound); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		report = ""
-		if n := descriptors(); n > before {
-			report = fmt.Sprintf("%d descriptors, %d before the tests\n", n, before)
-		}
-		buf := make([]byte, 1<<20)
-		buf = buf[:runtime.Stack(buf, true)]
-		for i, g := range bytes.Split(buf, []byte("\n\n")) {
-			if i > 0 && !bytes.Contains(g, []byte("os/signal.")) && !bytes.Contains(g, []byte("created by testing.")) {
-				report += fmt.Sprintf("leaked goroutine: %s\n", g)
-			}
-		}
-		if report == "" {
-			return ""
-		}
-	}
-	return report
-}
-
-// descriptors is 0 where there is no /proc.
-func descriptors() int {
-	entries, _ := os.ReadDir("/proc/self/fd")
-	return len(entries)
-}
-
-// needRing skips a test that makes no sense without rings.
-func needRing(t *testing.T) {
-	t.Helper()
-	p := quoit.Probe()
-	switch {
-	case p.IOUring:
-	case os.Getenv("QUOIT_TEST_REQUIRE") == "1":
-		t.Fatalf("no io_uring here: %v", p.Err)
-	default:
-		t.Skipf("no io_uring here: %v", p.Err)
-	}
+	os.Exit(testenv.Main(m.Run))
 }
 
 // needProgram skips a test for which the eBPF program has to be loaded.
 func needProgram(t *testing.T) {
 	t.Helper()
-	needRing(t)
+	enginetest.NeedRing(t)
 	if !mayLoad(t) {
 		t.Skip("no CAP_BPF")
 	}

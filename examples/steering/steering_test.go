@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
 // quick has a lot of conns come and go in a short time.
@@ -187,7 +189,7 @@ func only(t *testing.T, p *program, key, said string) int {
 
 // What needs no privilege serves, too, and says that it is fixed.
 func TestPlain(t *testing.T) {
-	needRing(t)
+	enginetest.NeedRing(t)
 	for name, policy := range map[string]string{
 		"hash": "hash", "cpu": "by CPU (classic BPF)", "random": "at random (classic BPF)", "none": "none: one socket, ",
 	} {

@@ -52,7 +52,7 @@ func Eventually(cond func() bool) bool {
 func Pace(d time.Duration) { <-time.After(d) }
 
 // Recv takes a value from c within the bound.
-func Recv[T any](t *testing.T, c <-chan T, what string) T {
+func Recv[T any](t testing.TB, c <-chan T, what string) T {
 	t.Helper()
 	select {
 	case v := <-c:
