@@ -16,6 +16,12 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv"
 )
 
+// ringEngine is a gearEngine in GearRing.
+func ringEngine(t *testing.T) *Engine {
+	t.Helper()
+	return gearEngine(t, Config{Gear: GearRing})
+}
+
 // bothEngines runs f on an engine that package net serves, and on the ring.
 func bothEngines(t *testing.T, f func(t *testing.T, e *Engine)) {
 	t.Run("net", func(t *testing.T) { f(t, &Engine{reason: errUntried}) })

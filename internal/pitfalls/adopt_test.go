@@ -1,6 +1,6 @@
 //go:build linux
 
-package quoit
+package pitfalls
 
 import (
 	"errors"
@@ -14,24 +14,30 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/internal/testenv"
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
-// ringEngine is a gearEngine in GearRing.
-func ringEngine(t *testing.T) *Engine {
+// pfRingEngine is an engine in GearRing.
+func pfRingEngine(t *testing.T) *quoit.Engine {
 	t.Helper()
-	return gearEngine(t, Config{Gear: GearRing})
+	enginetest.NeedRing(t)
+	return enginetest.New(t, quoit.Config{Gear: quoit.GearRing, Require: true})
 }
 
-// parkedRead starts a Read and returns when it is parked, its receive asked
-// for.
-func parkedRead(t *testing.T, c net.Conn) <-chan error {
+// pfParkedRead starts a Read and returns when it waits on the ring: in the
+// netpoller it would be in the state IO wait.
+func pfParkedRead(t *testing.T, c net.Conn) <-chan error {
 	t.Helper()
-	done := startRead(c)
+	done := testenv.Go(func() error {
+		_, err := c.Read(make([]byte, 1))
+		return err
+	})
 	buf := make([]byte, 1<<20)
 	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(g, "quoit.startRead.func") && strings.Contains(g, "[chan receive") && strings.Contains(g, "engine.(*half).sleep(") {
+			if strings.Contains(g, "pitfalls.pfParkedRead.func") && strings.Contains(g, "[chan receive") {
 				return done
 			}
 		}
@@ -43,7 +49,7 @@ func parkedRead(t *testing.T, c net.Conn) <-chan error {
 
 // A listener that cannot be taken over is closed, not waited for.
 func TestAdoptListenerClosedEngine(t *testing.T) {
-	e := ringEngine(t)
+	e := pfRingEngine(t)
 	e.Close()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -51,12 +57,12 @@ func TestAdoptListenerClosedEngine(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := e.adoptListener(ln)
+		_, err := enginetest.NewListener(e, ln)
 		done <- err
 	}()
 	select {
 	case err := <-done:
-		if !errors.Is(err, ErrEngineClosed) {
+		if !errors.Is(err, quoit.ErrEngineClosed) {
 			t.Errorf("got %v", err)
 		}
 	case <-time.After(10 * time.Second):
@@ -69,22 +75,18 @@ func TestAdoptListenerClosedEngine(t *testing.T) {
 
 // Closing a FileConn leaves the socket to whoever else holds it.
 func TestFileConnLeavesSocket(t *testing.T) {
-	e := ringEngine(t)
+	e := pfRingEngine(t)
 	a, b := testenv.TCPPair(t)
 	f, err := a.File()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	nc, err := net.FileConn(f)
+	q, err := enginetest.FileConn(e, f)
 	if err != nil {
 		t.Fatal(err)
 	}
-	q, err := e.adoptConn(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := parkedRead(t, q)
+	read := pfParkedRead(t, q)
 	q.Close()
 	if err := <-read; !errors.Is(err, net.ErrClosed) {
 		t.Errorf("parked Read: %v", err)
@@ -99,13 +101,13 @@ func TestFileConnLeavesSocket(t *testing.T) {
 
 // A reset that a Control hook asked for is not preceded by a FIN.
 func TestDialerControlLinger(t *testing.T) {
-	e := ringEngine(t)
+	e := pfRingEngine(t)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	d := Dialer{Engine: e, Control: func(_, _ string, rc syscall.RawConn) error {
+	d := quoit.Dialer{Engine: e, Control: func(_, _ string, rc syscall.RawConn) error {
 		return rc.Control(func(fd uintptr) {
 			l := syscall.Linger{Onoff: 1}
 			if err := syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &l); err != nil {
@@ -122,7 +124,7 @@ func TestDialerControlLinger(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer p.Close()
-	read := parkedRead(t, q)
+	read := pfParkedRead(t, q)
 	q.Close()
 	<-read
 	if _, err := p.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
@@ -145,10 +147,10 @@ func TestEngineCloseUnmaps(t *testing.T) {
 		}
 		return n
 	}
-	ringEngine(t).Close()
+	pfRingEngine(t).Close()
 	before := mapped()
 	for range 5 {
-		ringEngine(t).Close()
+		pfRingEngine(t).Close()
 	}
 	if after := mapped(); after > before {
 		t.Errorf("%d mappings, %d after five more engines", before, after)
