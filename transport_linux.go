@@ -22,7 +22,7 @@ func init() { // for the tests in other directories
 
 func (t *transport) shift(hot bool) {
 	for _, r := range t.rings {
-		r.Shift(hot)
+		forced.ShiftRing(r, hot)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/internal/gear"
+	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // Config sizes an engine. All fields must be set.
@@ -309,5 +310,6 @@ func (e *Engine) Stats() Stats {
 // Hot reports whether the engine is in GearRing.
 func (e *Engine) Hot() bool { return e.gear.Hot() }
 
-// Shift is gear.Box.Shift.
-func (e *Engine) Shift(hot bool) { e.gear.Shift(hot) }
+func init() { // for tests in other directories
+	forced.ShiftRing = func(e any, hot bool) { e.(*Engine).gear.Shift(hot) }
+}

@@ -61,7 +61,7 @@ func TestLeavePoller(t *testing.T) {
 		first, _, _ := state()
 		left := 0
 		for try := 0; left < 3 && try < 100; try++ {
-			e.Shift(true)
+			e.gear.Shift(true)
 			next() // of the Read in the netpoller
 			until(t, "armed", func() bool { _, _, armed := state(); return armed })
 			fd, polled, _ := state()
@@ -72,7 +72,7 @@ func TestLeavePoller(t *testing.T) {
 				left++
 			}
 			next()
-			e.Shift(false)
+			e.gear.Shift(false)
 			next()
 			until(t, "in the netpoller again", func() bool { _, polled, armed := state(); return polled && !armed })
 			next()
@@ -135,7 +135,7 @@ func TestLeavePollerRace(t *testing.T) {
 	}
 	wg.Go(func() {
 		for !over() {
-			e.Shift(rand.IntN(2) == 0)
+			e.gear.Shift(rand.IntN(2) == 0)
 			time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
 		}
 	})

@@ -205,7 +205,7 @@ func (r *simRun) flip(rnd *rand.Rand) {
 		if r.e.Hot() != hot {
 			r.hit(map[bool]string{true: "shifted up", false: "shifted down"}[hot])
 		}
-		r.e.Shift(hot)
+		r.e.gear.Shift(hot)
 		r.mu.Lock()
 		conns := r.conns
 		r.mu.Unlock()

@@ -1,6 +1,6 @@
 // Package forced is for the tests of this module: what they force on every
-// engine, and their way to what package quoit does not export. Package quoit
-// reads the first and sets the second; only tests do the reverse.
+// engine, and their way to what packages quoit and engine do not export. These
+// read the first and set the second; only tests do the reverse.
 package forced
 
 import "net"
@@ -20,6 +20,9 @@ var (
 	// Shift changes the gear of all of the engine's rings, where the engine is
 	// in GearAuto, until they have cause to change it themselves.
 	Shift func(engine any, hot bool)
+
+	// ShiftRing is that for one ring, an *engine.Engine.
+	ShiftRing func(ring any, hot bool)
 
 	// AdoptConn and AdoptListener are what FileConn and FileListener do with
 	// what package net has made of the file, on any engine.

@@ -30,7 +30,7 @@ const (
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
 	".":                     {module + "/engine", module + "/engine/sock", module + "/internal/forced"}, // engine in Linux-only files
-	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/engine/sock", "golang.org/x/sys"},
+	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/engine/sock", module + "/internal/forced", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
 	"engine/ring":           {"golang.org/x/sys"},
