@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // ErrEngineClosed is returned by Listen and Dial on an [Engine] after Close.
@@ -130,6 +132,12 @@ func engineOr(e *Engine) *Engine {
 		return Default()
 	}
 	return e
+}
+
+func init() { // for the tests in other directories
+	forced.Shift = func(e any, hot bool) { e.(*Engine).t.shift(hot) }
+	forced.AdoptConn = func(e any, c net.Conn) (net.Conn, error) { return e.(*Engine).adoptConn(c) }
+	forced.AdoptListener = func(e any, ln net.Listener) (net.Listener, error) { return e.(*Engine).adoptListener(ln) }
 }
 
 // Listen is [ListenConfig.Listen] with the defaults on this engine.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/engine"
+	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // transport makes listeners and conns on the rings of an Engine, each an
@@ -77,6 +78,13 @@ func (t *transport) close() (err error) {
 		}
 	}
 	return engineError(err)
+}
+
+// shift changes the gear of all rings, for tests.
+func (t *transport) shift(hot bool) {
+	for _, r := range t.rings {
+		forced.ShiftRing(r, hot)
+	}
 }
 
 // forListener returns the ring for a new listener: the next one.

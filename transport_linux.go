@@ -11,20 +11,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/engine"
-	"github.com/quoit-go/quoit/internal/forced"
 )
-
-func init() { // for the tests in other directories
-	forced.Shift = func(e any, hot bool) { e.(*Engine).t.shift(hot) }
-	forced.AdoptConn = func(e any, c net.Conn) (net.Conn, error) { return e.(*Engine).adoptConn(c) }
-	forced.AdoptListener = func(e any, ln net.Listener) (net.Listener, error) { return e.(*Engine).adoptListener(ln) }
-}
-
-func (t *transport) shift(hot bool) {
-	for _, r := range t.rings {
-		forced.ShiftRing(r, hot)
-	}
-}
 
 func engineConfig(c *Config) engine.Config {
 	return engine.Config{

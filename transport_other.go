@@ -40,6 +40,7 @@ func (*transport) listenSteered(context.Context, string, string, *ListenConfig) 
 }
 func (*transport) stats(*Stats) {}
 func (*transport) close() error { return nil }
+func (*transport) shift(bool)   {}
 
 // Attach implements [Steering]. It is not called where there are no rings.
 func (plainSteering) Attach(_, _ []int) error { return errors.ErrUnsupported }

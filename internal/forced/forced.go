@@ -13,15 +13,16 @@ var (
 	AnyArch bool // has the ring tried on every architecture
 )
 
-// What tests in other directories may do with an engine, a *quoit.Engine that
-// package net does not serve. All are safe for concurrent use, and nil where
-// there is no io_uring.
+// What tests in other directories may do with an engine, a *quoit.Engine. All
+// are safe for concurrent use.
 var (
 	// Shift changes the gear of all of the engine's rings, where the engine is
-	// in GearAuto, until they have cause to change it themselves.
+	// in GearAuto, until they have cause to change it themselves. Package net
+	// must not serve it.
 	Shift func(engine any, hot bool)
 
-	// ShiftRing is that for one ring, an *engine.Engine.
+	// ShiftRing is that for one ring, an *engine.Engine. It is nil on systems
+	// other than Linux.
 	ShiftRing func(ring any, hot bool)
 
 	// AdoptConn and AdoptListener are what FileConn and FileListener do with
