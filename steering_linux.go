@@ -8,7 +8,7 @@ import (
 	"net"
 	"syscall"
 
-	"github.com/quoit-go/quoit/engine/sock"
+	"github.com/quoit-go/quoit/internal/sock"
 )
 
 // errNotTCP is why a unix socket has no Steering.

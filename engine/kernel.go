@@ -12,7 +12,7 @@ import (
 
 	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/ring"
-	"github.com/quoit-go/quoit/engine/sock"
+	"github.com/quoit-go/quoit/internal/sock"
 )
 
 // kernel is all that the engine asks of the operating system, so that a test

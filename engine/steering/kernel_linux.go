@@ -13,7 +13,7 @@ import (
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
-	"github.com/quoit-go/quoit/engine/sock"
+	"github.com/quoit-go/quoit/internal/sock"
 )
 
 // kernel is the loaded program with what it works on.

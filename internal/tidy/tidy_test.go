@@ -29,19 +29,19 @@ const (
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
-	".":                     {module + "/engine", module + "/engine/sock", module + "/internal/forced"}, // engine in Linux-only files
-	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/engine/sock", module + "/internal/forced", "golang.org/x/sys"},
+	".":                     {module + "/engine", module + "/internal/sock", module + "/internal/forced"}, // engine in Linux-only files
+	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/internal/sock", module + "/internal/forced", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
 	"engine/ring":           {"golang.org/x/sys"},
 	"engine/pbuf":           {module + "/engine/ring", "golang.org/x/sys"},
-	"engine/sock":           {"golang.org/x/sys"},
-	"engine/steering":       {module + "/engine/sock", ebpf, "golang.org/x/sys"},
+	"engine/steering":       {module + "/internal/sock", ebpf, "golang.org/x/sys"},
 	"cmd/quoit":             {module},
 	"examples/httpserver":   {module},
 	"examples/steering":     {module, module + "/engine/steering"},
 
 	"internal/tidy":               {},
+	"internal/sock":               {"golang.org/x/sys"},
 	"internal/behaviour":          {},
 	"internal/forced":             {},
 	"internal/nethttp":            {},
@@ -54,7 +54,7 @@ var importRules = map[string][]string{
 // testImports may be imported by every test of the module in addition.
 var testImports = []string{module, "golang.org/x/sys"}
 
-var unsafePackages = []string{"engine/ring", "engine/pbuf", "engine/sock"}
+var unsafePackages = []string{"engine/ring", "engine/pbuf", "internal/sock"}
 
 const (
 	maxFileLines = 600
@@ -191,7 +191,7 @@ func TestTidyImports(t *testing.T) {
 func TestTidyEngineOnLinuxOnly(t *testing.T) {
 	for _, f := range parseAll(t) {
 		usesEngine := slices.ContainsFunc(f.imports(), func(p string) bool {
-			return within(p, []string{module + "/engine", "golang.org/x/sys/unix"})
+			return within(p, []string{module + "/engine", module + "/internal/sock", "golang.org/x/sys/unix"})
 		})
 		if f.dir != "." || !usesEngine {
 			continue
