@@ -14,6 +14,7 @@ import (
 
 	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/ring"
+	"github.com/quoit-go/quoit/internal/sock"
 )
 
 // Accepting ahead of Accept saves it a wait where conns come fast. maxAhead
@@ -187,7 +188,7 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}
 	e.stats.Accepted.Add(1)
-	return c, netAddr(a.peer, l.tcp), nil
+	return c, sock.NetAddr(a.peer, l.tcp), nil
 }
 
 // next waits for an accepted conn. Called with amu held.

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/sock"
 )
 
 // Control runs f on the descriptor, which stays open meanwhile.
@@ -21,6 +23,14 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 	defer c.drop()
 	f(uintptr(c.fd))
 	return nil
+}
+
+// LocalAddr asks the kernel for the conn's own address. It may be called
+// until Close.
+func (c *Conn) LocalAddr() net.Addr {
+	var sa syscall.Sockaddr
+	_ = c.Control(func(fd uintptr) { sa, _ = syscall.Getsockname(int(fd)) })
+	return sock.NetAddr(sa, c.tcp)
 }
 
 // share notes that others may reach the socket from now on, by a number or a

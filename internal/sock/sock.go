@@ -6,8 +6,9 @@
 // is over sooner than the bookkeeping. None of them blocks, whatever the
 // descriptor's mode: somebody with a duplicate may have changed it.
 //
-// It also has what steers connections to one of several listening sockets
-// without eBPF, and memory shared with the kernel, for those who do it with.
+// It also has addresses in package net's form, what steers connections to one of
+// several listening sockets without eBPF, and memory shared with the kernel, for
+// those who do it with.
 package sock
 
 import (

@@ -1,6 +1,6 @@
 //go:build linux
 
-package engine
+package sock
 
 import (
 	"net"
@@ -8,9 +8,10 @@ import (
 	"syscall"
 )
 
-// netAddr turns a socket address into package net's form. Without one, the
-// result is the unspecified address, never nil.
-func netAddr(sa syscall.Sockaddr, tcp bool) net.Addr {
+// NetAddr turns the address of a TCP or unix socket into package net's form.
+// Without one, the result is the unspecified address, never nil. A TCP
+// address shares its IP's memory with sa.
+func NetAddr(sa syscall.Sockaddr, tcp bool) net.Addr {
 	switch sa := sa.(type) {
 	case *syscall.SockaddrInet4:
 		return &net.TCPAddr{IP: sa.Addr[:], Port: sa.Port}
@@ -33,12 +34,4 @@ func zoneName(id uint32) string {
 		return ifi.Name
 	}
 	return strconv.FormatUint(uint64(id), 10)
-}
-
-// LocalAddr asks the kernel for the conn's own address. It may be called
-// until Close.
-func (c *Conn) LocalAddr() net.Addr {
-	var sa syscall.Sockaddr
-	_ = c.Control(func(fd uintptr) { sa, _ = syscall.Getsockname(int(fd)) })
-	return netAddr(sa, c.tcp)
 }
