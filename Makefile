@@ -14,6 +14,7 @@ all: lint cross test
 
 # Where the kernel offers io_uring, tests fail if package net serves. The file
 # and the seccomp mode are asked before our own probe, which may be what broke.
+# One package at a time: some tests take all CPUs, others mind the time.
 test:
 	@require=$${QUOIT_TEST_REQUIRE-unset}; \
 	if [ "$$require" = unset ]; then \
@@ -29,7 +30,7 @@ test:
 	rc=0; \
 	for m in $(MODULES); do \
 		echo "== go test $(RACE), module $$m, QUOIT_TEST_REQUIRE=$$require"; \
-		(cd $$m && go test $(RACE) $(TESTFLAGS) ./...) || rc=1; \
+		(cd $$m && go test $(RACE) -p 1 $(TESTFLAGS) ./...) || rc=1; \
 	done; \
 	exit $$rc
 
@@ -40,8 +41,7 @@ EVERYGEAR = ^Test(Behaviour(Shared.*|RawSees|Heir|FileBlocks|ChildStdio|Blocking
 
 # The other tests of conns and listeners once more, with the gear forced, and with one
 # that changes all the time. Uncached: go test does not see what is read from
-# the environment before it starts. One package at a time: some tests take all
-# CPUs, others mind the time.
+# the environment before it starts.
 test-gears:
 	@rc=0; \
 	for g in ring poll flip; do \

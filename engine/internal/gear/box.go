@@ -57,13 +57,15 @@ const (
 //
 // Methods may be called by any thread, but for those that say so.
 type Box struct {
+	// Set by Init and Join.
 	clock   clock.Source
+	fixed   bool            // the gear is not Auto
 	compare *comparison     // nil: a trial is proof
 	stop    <-chan struct{} // ends a comparison
 	started int64
 
+	// Any thread's.
 	hot     atomic.Bool
-	fixed   bool
 	held    atomic.Bool // a comparison shifts
 	favored atomic.Bool // the ring won the last one
 	proven  atomic.Bool // hot, and not for a trial
@@ -95,7 +97,7 @@ type trial struct {
 	saved    uint64        // sends that batching made unnecessary
 }
 
-// Init sets the gear of a new box.
+// Init sets the gear of a new box. Before anything else.
 func (b *Box) Init(g Gear, c clock.Source) {
 	b.clock, b.started = c, c.Now()
 	b.fixed = g != Auto
@@ -104,8 +106,9 @@ func (b *Box) Init(g Gear, c clock.Source) {
 	b.hot.Store(g == Ring)
 }
 
-// Join has a box in Auto compared with the others of the process until stop is
-// closed. Then Leave is called.
+// Join has a box in Auto compared with the others of the process until Leave. It is
+// called before the engine takes conns. A comparison that the box has asked for ends
+// when stop is closed.
 func (b *Box) Join(stop <-chan struct{}) {
 	if b.fixed {
 		return
