@@ -116,6 +116,22 @@ func (c *conn) shutdown(how int) error {
 	return c.opError("close", c.ec.Shutdown(how))
 }
 
+// opError returns what a *net.TCPConn would. io.EOF stays bare.
+func (c *conn) opError(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.raddr, Err: err}
+}
+
+// setError is opError for the calls where net names the local address only.
+func (c *conn) setError(op string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &net.OpError{Op: op, Net: c.network, Addr: c.LocalAddr(), Err: err}
+}
+
 // LocalAddr returns the local address. Do not modify it.
 func (c *conn) LocalAddr() net.Addr {
 	if !c.ok() {
@@ -180,15 +196,6 @@ func (c *conn) name() string {
 		s += c.raddr.String()
 	}
 	return s
-}
-
-// ReadFrom copies r to c until the end of file: from a file by sendfile(2),
-// from one of package net's stream conns by splice(2).
-func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
-	if !c.ok() {
-		return 0, syscall.EINVAL
-	}
-	return c.readFrom(r)
 }
 
 // WriteTo copies c to w until the end of file.

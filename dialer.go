@@ -134,3 +134,6 @@ func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {
 	}
 	return e.t.conn(c.LocalAddr().Network(), c, true)
 }
+
+// Dialer returns a Dialer with default options on this engine.
+func (e *Engine) Dialer() *Dialer { return &Dialer{Engine: e} }

@@ -1,35 +1,30 @@
-//go:build linux
-
 package quoit
 
-import (
-	"errors"
-	"io"
-	"net"
+import "errors"
 
-	"github.com/quoit-go/quoit/engine"
-)
+// ErrEngineClosed is returned by Listen and Dial on an [Engine] after Close.
+var ErrEngineClosed = errors.New("quoit: engine closed")
 
-// opError returns what a *net.TCPConn would. io.EOF stays bare.
-func (c *conn) opError(op string, err error) error {
-	if err == nil || err == io.EOF {
-		return err
-	}
-	return &net.OpError{Op: op, Net: c.network, Source: c.LocalAddr(), Addr: c.raddr, Err: err}
+// UnsupportedError reports that io_uring cannot serve here.
+// errors.Is(err, errors.ErrUnsupported) holds for it.
+type UnsupportedError struct {
+	Feature   string // what is missing
+	MinKernel string // first kernel that has it, "" if not a matter of age
+	Err       error  // what the kernel said, may be nil
 }
 
-// setError is opError for the calls where net names the local address only.
-func (c *conn) setError(op string, err error) error {
-	if err == nil {
-		return nil
+func (e *UnsupportedError) Error() string {
+	s := "quoit: " + e.Feature + " not available"
+	if e.MinKernel != "" {
+		s += " (needs Linux " + e.MinKernel + ")"
 	}
-	return &net.OpError{Op: op, Net: c.network, Addr: c.LocalAddr(), Err: err}
+	if e.Err != nil {
+		s += ": " + e.Err.Error()
+	}
+	return s
 }
 
-// engineError puts the engine's errors into this package's words.
-func engineError(err error) error {
-	if errors.Is(err, engine.ErrClosed) {
-		return ErrEngineClosed
-	}
-	return err
-}
+func (e *UnsupportedError) Unwrap() error { return e.Err }
+
+// Is makes every UnsupportedError an errors.ErrUnsupported.
+func (e *UnsupportedError) Is(target error) bool { return target == errors.ErrUnsupported }

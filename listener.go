@@ -40,6 +40,26 @@ type Listener struct {
 	keepAliveConfig net.KeepAliveConfig
 }
 
+func newListener(network string, nl netListener, lc *ListenConfig) *Listener {
+	l := &Listener{nl: nl, addr: nl.Addr(), network: network}
+	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() && lc.Control == nil {
+		l.local = l.addr // unless a transparent proxy's options change that
+	}
+	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
+	return l
+}
+
+// begin ends the making of a listener that has its engine's.
+func (l *Listener) begin() {
+	nl := l.nl
+	l.cleanup = runtime.AddCleanup(l, func(el *engine.Listener) {
+		if u, ok := nl.(*net.UnixListener); ok {
+			u.SetUnlinkOnClose(false) // package net's collector leaves the file, too
+		}
+		el.Close()
+	}, l.el)
+}
+
 // Accept waits for a conn. Errors are *net.OpError: net.ErrClosed after
 // Close, os.ErrDeadlineExceeded, or a temporary one such as EMFILE.
 func (l *Listener) Accept() (net.Conn, error) {

@@ -109,3 +109,12 @@ func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled boo
 
 // writerOnly hides ReadFrom from io.Copy.
 type writerOnly struct{ io.Writer }
+
+// ReadFrom copies r to c until the end of file: from a file by sendfile(2),
+// from one of package net's stream conns by splice(2).
+func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	return c.readFrom(r)
+}

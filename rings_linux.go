@@ -200,3 +200,41 @@ func (s *steered) Place(socket int) *engine.Engine {
 	}
 	return s.t.forConn()
 }
+
+// engineError puts the engine's errors into this package's words.
+func engineError(err error) error {
+	if errors.Is(err, engine.ErrClosed) {
+		return ErrEngineClosed
+	}
+	return err
+}
+
+func engineConfig(c *Config) engine.Config {
+	return engine.Config{
+		Entries: c.Entries,
+		Gear:    engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
+		CPU: -1, Share: c.Rings,
+	}
+}
+
+func asUnsupported(err error) error {
+	if a, ok := errors.AsType[*engine.AffinityError](err); ok {
+		return &ConfigError{Field: "Affinity", Value: a.CPU, Max: maxCPU, Err: a.Err}
+	}
+	if m, ok := errors.AsType[*engine.MissingError](err); ok {
+		return &UnsupportedError{Feature: m.Feature, MinKernel: m.MinKernel, Err: m.Err}
+	}
+	return &UnsupportedError{Feature: "io_uring", Err: err}
+}
+
+// checkArch refuses an architecture that the ring was not tried on, unless it
+// is asked for.
+func checkArch(arch string, asked bool) error {
+	switch {
+	case arch == "amd64", arch == "arm64", asked:
+		return nil
+	}
+	return &UnsupportedError{Feature: "io_uring on linux/" + arch, Err: errUntried}
+}
+
+var errUntried = errors.New("the ring was not tried there, and Config.AnyArch does not ask for it")

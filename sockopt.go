@@ -140,3 +140,15 @@ func (c *Conn) MultipathTCP() (bool, error) {
 	})
 	return err != syscall.EOPNOTSUPP && err != syscall.ENOPROTOOPT, nil
 }
+
+// setOptions sets what net sets on an accepted conn, which does not care
+// about errors either.
+func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) {
+	_ = setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+	if !ka.Enable && idle >= 0 {
+		ka = net.KeepAliveConfig{Enable: true, Idle: idle}
+	}
+	if ka.Enable {
+		_ = setKeepAliveConfig(fd, ka)
+	}
+}

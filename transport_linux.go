@@ -3,33 +3,13 @@
 package quoit
 
 import (
-	"errors"
 	"net"
 	"runtime"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/quoit-go/quoit/engine"
 )
-
-func engineConfig(c *Config) engine.Config {
-	return engine.Config{
-		Entries: c.Entries,
-		Gear:    engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
-		CPU: -1, Share: c.Rings,
-	}
-}
-
-func asUnsupported(err error) error {
-	if a, ok := errors.AsType[*engine.AffinityError](err); ok {
-		return &ConfigError{Field: "Affinity", Value: a.CPU, Max: maxCPU, Err: a.Err}
-	}
-	if m, ok := errors.AsType[*engine.MissingError](err); ok {
-		return &UnsupportedError{Feature: m.Feature, MinKernel: m.MinKernel, Err: m.Err}
-	}
-	return &UnsupportedError{Feature: "io_uring", Err: err}
-}
 
 // control returns the hook that gives a socket, before it listens, the options
 // that net sets on every conn it accepts. Accepted conns inherit them.
@@ -72,15 +52,6 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig, 
 	return l, nil
 }
 
-func newListener(network string, nl netListener, lc *ListenConfig) *Listener {
-	l := &Listener{nl: nl, addr: nl.Addr(), network: network}
-	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() && lc.Control == nil {
-		l.local = l.addr // unless a transparent proxy's options change that
-	}
-	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
-	return l
-}
-
 // descriptor returns ln's descriptor, which stays ln's.
 func descriptor(ln netListener) (fd int, err error) {
 	rc, err := ln.SyscallConn()
@@ -88,17 +59,6 @@ func descriptor(ln netListener) (fd int, err error) {
 		err = rc.Control(func(f uintptr) { fd = int(f) })
 	}
 	return fd, err
-}
-
-// begin ends the making of a listener that has its engine's.
-func (l *Listener) begin() {
-	nl := l.nl
-	l.cleanup = runtime.AddCleanup(l, func(el *engine.Listener) {
-		if u, ok := nl.(*net.UnixListener); ok {
-			u.SetUnlinkOnClose(false) // package net's collector leaves the file, too
-		}
-		el.Close()
-	}, l.el)
 }
 
 // adopt takes over a listener that has been listening before.
@@ -133,18 +93,6 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 	return l, nil
 }
 
-// setOptions sets what net sets on an accepted conn, which does not care
-// about errors either.
-func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) {
-	_ = setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
-	if !ka.Enable && idle >= 0 {
-		ka = net.KeepAliveConfig{Enable: true, Idle: idle}
-	}
-	if ka.Enable {
-		_ = setKeepAliveConfig(fd, ka)
-	}
-}
-
 // conn takes over c, or returns it where it is not a stream conn of package
 // net.
 func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, error) {
@@ -171,16 +119,4 @@ func probe() Support {
 	}
 	s.IOUring = s.Err == nil
 	return s
-}
-
-var errUntried = errors.New("the ring was not tried there, and Config.AnyArch does not ask for it")
-
-// checkArch refuses an architecture that the ring was not tried on, unless it
-// is asked for.
-func checkArch(arch string, asked bool) error {
-	switch {
-	case arch == "amd64", arch == "arm64", asked:
-		return nil
-	}
-	return &UnsupportedError{Feature: "io_uring on linux/" + arch, Err: errUntried}
 }

@@ -6,14 +6,12 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/internal/gear"
-	"github.com/quoit-go/quoit/engine/ring"
 )
 
 // Conn is a connected stream socket. Its methods may be called from any
@@ -24,7 +22,6 @@ type Conn struct {
 	tcp   bool
 	meter *gear.Meter // where its Reads and bytes are counted
 	node  node
-	links[Conn]
 	descriptor
 	reader
 	writer
@@ -45,6 +42,46 @@ type served struct {
 	held bool   // the engine holds a reference to the descriptor
 	turn uint64 // of the last completion of the poll
 }
+
+// descriptor is a Conn's, with who uses it and what owns its number.
+type descriptor struct {
+	fd    int // changes while refs is seized
+	refs  fdRef
+	polls atomic.Pointer[poller] // what owns fd while it is in Go's netpoller
+	idle  chan struct{}          // Close waits here for the last reference; guarded by Conn.mu
+}
+
+// reader is a Conn's for who reads. rmu is held by a Read, parked or not, and
+// guards what half says is its owner's.
+type reader struct {
+	rmu   sync.Mutex
+	r     half
+	reads uint8  // see gear.Box.Count
+	left  uint32 // see gear.Box.Leaves
+
+	got atomic.Bool // bytes that no Write has followed; see Conn.mayBatch
+}
+
+// writer is a Conn's for who writes. wmu is held by a Write, parked or not, and
+// guards what half says is its owner's.
+type writer struct {
+	wmu    sync.Mutex
+	w      half
+	credit int   // bytes that surely fit into the send buffer
+	writes uint8 // see gear.Box.Count
+}
+
+// outgoing is what Write has accepted and the kernel has not. out fills while
+// flight is on its way. Guarded by Conn.mu.
+type outgoing struct {
+	out      *batch
+	flight   *batch
+	state    flightState
+	flushers waiters // who is in flush
+}
+
+// flushed reports whether the kernel has all.
+func (o *outgoing) flushed() bool { return o.flight == nil && o.out == nil }
 
 // Socket is a stream conn of package net.
 type Socket interface {
@@ -84,13 +121,12 @@ func (e *Engine) open(c *Conn) error {
 		_ = c.closeFD()
 		return ErrClosed
 	}
-	push(&e.conns, c)
+	e.conns.push(&c.node)
 	e.loaded()
 	return nil
 }
 
-func (c *Conn) engine() *Engine     { return c.e }
-func (c *Conn) place() *links[Conn] { return &c.links }
+func (c *Conn) engine() *Engine { return c.e }
 
 func (c *Conn) cannot(h *half) error {
 	switch {
@@ -104,12 +140,8 @@ func (c *Conn) cannot(h *half) error {
 	return c.e.cause()
 }
 
-func (c *Conn) try(h *half, _ int) bool {
-	if h.write {
-		return c.sendAll()
-	}
-	return c.recv()
-}
+// mayWatch reports whether a Read that has to wait does so on the ring.
+func (c *Conn) mayWatch() bool { return c.tcp && c.e.gear.Hot() }
 
 // check is cannot for who does not hold mu.
 func (c *Conn) check(h *half) error {
@@ -135,87 +167,9 @@ func (c *Conn) SetDeadlines(t time.Time, read, write bool) error {
 	return nil
 }
 
-// serve turns a caller's wishes into requests. Engine thread.
-func (c *Conn) serve(l *loop, w want) {
-	if w&wantEnd != 0 {
-		c.end(l)
+func (c *Conn) closeFD() error {
+	if p := c.polls.Load(); p != nil {
+		return p.Close()
 	}
-	if w&wantCancelSend != 0 {
-		c.cancelSend(l)
-	}
-	if w&wantWatch != 0 && !c.node.isFlying(kindPoll) {
-		c.arm(l)
-	}
-	if w&wantSend != 0 {
-		c.startSend(l)
-	}
-	c.settle(l)
-}
-
-// end cancels the poll of a closed conn. Engine thread.
-func (c *Conn) end(l *loop) {
-	if c.node.isFlying(kindPoll) {
-		l.cancel(&c.node, kindPoll)
-	}
-	c.settle(l)
-}
-
-// hold keeps the descriptor open while requests are in flight. It fails on a
-// closed conn. Engine thread.
-func (c *Conn) hold() bool {
-	if !c.held {
-		c.held = c.refs.acquire()
-	}
-	return c.held
-}
-
-// settle lets go of the descriptor, and of the slot once closed, when nothing
-// is in flight. Engine thread.
-func (c *Conn) settle(l *loop) {
-	if c.node.flying != 0 {
-		return
-	}
-	c.mu.Lock()
-	closed := c.closed
-	c.mu.Unlock()
-	if closed {
-		l.slots.vacate(&c.node)
-	}
-	if c.held {
-		c.held = false
-		if idle := c.dropLast(); idle != nil {
-			l.wakes.push(wakeup{ch: idle})
-		}
-	}
-}
-
-// complete takes a completion. Engine thread.
-func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
-	c.completed(l, k, cqe)
-	c.settle(l)
-}
-
-func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
-	c.mu.Lock()
-	defer c.mu.Unlock() // fail takes it, if this panics
-	switch k {
-	case kindPoll:
-		c.readable(l, cqe)
-	case kindSend:
-		c.sent(l, cqe)
-	}
-}
-
-// fail ends all waits because the engine died.
-func (c *Conn) fail(err error) {
-	c.mu.Lock()
-	c.poll, c.dead = pollIdle, err
-	c.r.wake(err)
-	c.w.wake(err)
-	c.flushers.release(c.e)
-	shared := c.shared
-	c.mu.Unlock()
-	if !shared { // others may go on with the socket
-		_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
-	}
+	return c.e.k.CloseFD(c.fd)
 }

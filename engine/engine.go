@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
@@ -18,22 +17,6 @@ import (
 	"github.com/quoit-go/quoit/engine/internal/gear"
 	"github.com/quoit-go/quoit/internal/forced"
 )
-
-// Config sizes an engine. All fields must be set.
-type Config struct {
-	Entries  int // submission queue, requests, a power of two
-	Gear     Gear
-	BusyPoll time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
-	CPU      int           // that the thread is pinned to, or -1
-	Share    int           // engines that share the process's memory limit
-
-	// Loaded is told the number of open conns whenever that changes, in order,
-	// with a lock held. It must not block. May be nil.
-	Loaded func(conns int)
-}
-
-// Gear is gear.Gear, for who cannot import that.
-type Gear = gear.Gear
 
 // Comparisons is gear.Comparisons.
 func Comparisons() (n uint64, ringCost float64) { return gear.Comparisons() }
@@ -79,9 +62,9 @@ type Engine struct {
 
 	mu        sync.Mutex
 	closed    bool
-	conns     list[Conn]
+	conns     list
 	load      atomic.Int64 // conns.n
-	listeners list[Listener]
+	listeners list
 
 	_     cpu.CacheLinePad // what the engine counts, and now and then a caller
 	stats Counters[atomic.Uint64]
@@ -142,16 +125,6 @@ func (e *Engine) setup() (*loop, error) {
 	l := e.attach(k)
 	e.gear.Join(e.stopped) // a comparison may shift it from here on
 	return l, nil
-}
-
-// attach makes the loop of an engine on k.
-func (e *Engine) attach(k kernel) *loop {
-	e.k = k
-	e.rested = make(chan struct{}, 1)
-	e.gear.Init(e.cfg.Gear, k)
-	l := &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}
-	l.armWake()
-	return l
 }
 
 // post asks the engine for w on behalf of n.
@@ -239,10 +212,10 @@ func (e *Engine) arm(t *clock.Timer, when int64) {
 // CloseListeners closes all listeners.
 func (e *Engine) CloseListeners() {
 	e.mu.Lock()
-	listeners := all[Listener](&e.listeners)
+	listeners := e.listeners.all()
 	e.mu.Unlock()
-	for _, l := range listeners {
-		l.Close()
+	for _, n := range listeners {
+		_ = n.h.Close()
 	}
 }
 
@@ -255,11 +228,11 @@ func (e *Engine) Close() error {
 		return ErrClosed
 	}
 	e.closed = true
-	conns := all[Conn](&e.conns)
+	conns := e.conns.all()
 	e.mu.Unlock()
 	e.CloseListeners()
-	for _, c := range conns {
-		c.Close()
+	for _, n := range conns {
+		_ = n.h.Close()
 	}
 	e.closing.Store(true)
 	e.post(&e.control, wantEnd)
@@ -312,4 +285,11 @@ func (e *Engine) Hot() bool { return e.gear.Hot() }
 
 func init() { // for tests in other directories
 	forced.ShiftRing = func(e any, hot bool) { e.(*Engine).gear.Shift(hot) }
+}
+
+// cutOff resets a conn that nobody accepted, as the kernel does when the
+// listening socket closes.
+func (e *Engine) cutOff(fd int) {
+	_ = e.k.ResetOnClose(fd)
+	_ = e.k.CloseFD(fd)
 }

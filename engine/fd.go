@@ -2,56 +2,6 @@
 
 package engine
 
-import "sync/atomic"
-
-// descriptor is a Conn's, with who uses it and what owns its number.
-type descriptor struct {
-	fd    int // changes while refs is seized
-	refs  fdRef
-	polls atomic.Pointer[poller] // what owns fd while it is in Go's netpoller
-	idle  chan struct{}          // Close waits here for the last reference; guarded by Conn.mu
-}
-
-// fdRef counts who may use a descriptor: its owner until Close, callers in
-// the middle of a system call, and the engine while a request is in flight.
-// The descriptor is closed when the last reference of a closed one has been
-// dropped. It is 0, and nobody's, while seized.
-type fdRef struct{ v atomic.Uint32 }
-
-const fdClosed = 1 << 31
-
-func (r *fdRef) init() { r.v.Store(1) }
-
-// acquire takes a reference, unless closed or seized.
-func (r *fdRef) acquire() bool {
-	for {
-		v := r.v.Load()
-		if v == 0 || v&fdClosed != 0 {
-			return false
-		}
-		if r.v.CompareAndSwap(v, v+1) {
-			return true
-		}
-	}
-}
-
-// seize has the owner alone until restore, if it is and nothing is closed.
-func (r *fdRef) seize() bool { return r.v.CompareAndSwap(1, 0) }
-
-func (r *fdRef) restore() { r.v.Store(1) }
-
-// close refuses further references. The owner's own stays.
-func (r *fdRef) close() { r.v.Or(fdClosed) }
-
-func (r *fdRef) closed() bool { return r.v.Load()&fdClosed != 0 }
-
-// alone reports whether a closed descriptor is used by its owner only.
-func (r *fdRef) alone() bool { return r.v.Load() == fdClosed|1 }
-
-// release drops a reference and reports whether the descriptor is now the
-// caller's to close.
-func (r *fdRef) release() bool { return r.v.Add(^uint32(0)) == fdClosed }
-
 // poller is nil until openPoller.
 func (c *Conn) poller() *poller { return c.polls.Load() }
 
@@ -108,13 +58,6 @@ func (c *Conn) acquire() bool {
 	return c.refs.acquire() // who seized them has let go of mu
 }
 
-func (c *Conn) closeFD() error {
-	if p := c.poller(); p != nil {
-		return p.Close()
-	}
-	return c.e.k.CloseFD(c.fd)
-}
-
 // drop releases a reference to the descriptor. After the last, who waits in
 // Close closes it.
 func (c *Conn) drop() {
@@ -138,6 +81,15 @@ func (c *Conn) dropLast() (idle chan<- struct{}) {
 func (c *Conn) unlist() {
 	c.e.mu.Lock()
 	defer c.e.mu.Unlock()
-	remove(&c.e.conns, c)
+	c.e.conns.remove(&c.node)
 	c.e.loaded()
+}
+
+// hold keeps the descriptor open while requests are in flight. It fails on a
+// closed conn. Engine thread.
+func (c *Conn) hold() bool {
+	if !c.held {
+		c.held = c.refs.acquire()
+	}
+	return c.held
 }

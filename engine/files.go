@@ -59,3 +59,20 @@ func closeAll(fds []int) {
 		_ = unix.Close(fd)
 	}
 }
+
+// MissingError says what the engine cannot do without.
+type MissingError struct {
+	Feature   string
+	MinKernel string // "" if it is not a matter of the kernel's age
+	Err       error
+}
+
+func (e *MissingError) Error() string {
+	s := e.Feature
+	if e.MinKernel != "" {
+		s += " (Linux " + e.MinKernel + ")"
+	}
+	return s + ": " + e.Err.Error()
+}
+
+func (e *MissingError) Unwrap() error { return e.Err }

@@ -8,49 +8,6 @@ import (
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
-// outgoing is what Write has accepted and the kernel has not. out fills while
-// flight is on its way. Guarded by Conn.mu.
-//
-//	landed  -- the engine serves the conn ---> inRing
-//	landed  -- a caller will not wait for it-> byHand
-//	inRing  -- all was sent -----------------> landed
-//	inRing  -- some was sent, or nothing ----> left
-//	byHand  -- all was sent -----------------> landed
-//	byHand  -- EAGAIN -----------------------> left
-//	left    -- the engine serves the conn ---> stuck
-//	stuck   -- all was sent -----------------> landed
-//	stuck   -- some was sent ----------------> left
-//	stuck   -- Close has waited long enough -> givenUp
-//	any     -- an error, see fate -----------> landed, with nothing to send
-//
-// Write accepts only what fits into the socket for certain. So a flight ends
-// with its first send, which does not wait for room, but for a kernel short of
-// memory. Then nothing more is accepted, and the second send waits in the ring
-// for as long as it takes; see Conn.Close.
-type outgoing struct {
-	out      *batch
-	flight   *batch
-	state    flightState
-	flushers waiters // who is in flush
-}
-
-type flightState uint8
-
-const (
-	landed  flightState = iota // there is no flight
-	inRing                     // a send that does not wait is in the ring
-	byHand                     // a caller sends it
-	left                       // the socket had no room for all of it
-	stuck                      // a send that waits for room is in the ring
-	givenUp                    // and is cancelled
-)
-
-// waits reports whether it depends on the peer when the flight lands.
-func (s flightState) waits() bool { return s >= left }
-
-// flushed reports whether the kernel has all.
-func (o *outgoing) flushed() bool { return o.flight == nil && o.out == nil }
-
 // startSend sends what was accepted, unless somebody is at it. Engine thread.
 func (c *Conn) startSend(l *loop) {
 	c.mu.Lock()
@@ -107,5 +64,42 @@ func (c *Conn) cancelSend(l *loop) {
 	case c.node.isFlying(kindSend):
 		c.state = givenUp
 		l.cancel(&c.node, kindSend)
+	}
+}
+
+// takeOut makes what is next the flight of the caller, who has to call
+// sendByHand with it. It returns nil if nothing is, or another flight is on its
+// way. Called with mu held.
+func (c *Conn) takeOut() *batch {
+	if c.state != landed || c.out == nil {
+		return nil
+	}
+	c.flight, c.out, c.state = c.out, nil, byHand
+	return c.flight
+}
+
+// land ends a flight. Called with mu held.
+func (c *Conn) land() {
+	c.flight.free()
+	c.flight, c.state = nil, landed
+	if c.out != nil {
+		return // whoever is here sends it next, or has the engine do so
+	}
+	if c.w.state == waitDrain {
+		c.w.wake(nil)
+	}
+	c.flushers.release(c.e)
+}
+
+// loseFlight drops what was accepted. Called with mu held.
+func (c *Conn) loseFlight(errno unix.Errno) {
+	if c.out != nil {
+		c.out.free()
+		c.out = nil
+	}
+	c.land()
+	c.lose(errno)
+	if c.untold != 0 && c.r.state == waitRing {
+		c.r.wake(nil)
 	}
 }

@@ -2,49 +2,39 @@
 
 package engine
 
-// links places an element in a list.
-type links[T any] struct{ prev, next *T }
-
-// linked is an element's access to its links.
-type linked[T any] interface {
-	*T
-	place() *links[T]
-}
-
-// list is an intrusive doubly linked list; the zero value is empty.
-type list[T any] struct {
-	first *T
+// list is a doubly linked list of nodes, in their links; the zero value is empty.
+type list struct {
+	first *node
 	n     int
 }
 
-func push[T any, P linked[T]](l *list[T], e *T) {
-	p := P(e).place()
-	p.prev, p.next = nil, l.first
+func (l *list) push(n *node) {
+	n.links = links{next: l.first}
 	if l.first != nil {
-		P(l.first).place().prev = e
+		l.first.links.prev = n
 	}
-	l.first = e
+	l.first = n
 	l.n++
 }
 
-func remove[T any, P linked[T]](l *list[T], e *T) {
-	p := P(e).place()
-	if p.prev != nil {
-		P(p.prev).place().next = p.next
+func (l *list) remove(n *node) {
+	if n.links.prev != nil {
+		n.links.prev.links.next = n.links.next
 	} else {
-		l.first = p.next
+		l.first = n.links.next
 	}
-	if p.next != nil {
-		P(p.next).place().prev = p.prev
+	if n.links.next != nil {
+		n.links.next.links.prev = n.links.prev
 	}
-	p.prev, p.next = nil, nil
+	n.links = links{}
 	l.n--
 }
 
-func all[T any, P linked[T]](l *list[T]) []*T {
-	out := make([]*T, 0, l.n)
-	for e := l.first; e != nil; e = P(e).place().next {
-		out = append(out, e)
+// all copies the list.
+func (l *list) all() []*node {
+	out := make([]*node, 0, l.n)
+	for n := l.first; n != nil; n = n.links.next {
+		out = append(out, n)
 	}
 	return out
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,8 +22,7 @@ import (
 // earns one of them by each earnAccepts calls in a row that return within
 // acceptPace of each other.
 const (
-	maxAhead    = 4
-	maxAccepts  = maxAhead + 1 // requests in flight: those, and one for who waits
+	maxAhead    = maxAccepts - 1 // and one for who waits
 	earnAccepts = 16
 	acceptPace  = time.Millisecond
 )
@@ -50,7 +48,6 @@ type Listener struct {
 	shut func() error             // closes the sockets; called once nothing is in flight
 	poll *poller                  // a duplicate of fd, or the epoll set
 	node node
-	links[Listener]
 
 	amu    sync.Mutex // held by an accepter, parked or not; guards got, last and streak
 	got    accepted
@@ -67,13 +64,6 @@ type Listener struct {
 	ended  bool            // closed, as the engine knows
 	idlers waiters         // who waits for flying to be 0
 	a      half
-}
-
-// accepted is a conn that waits for Accept.
-type accepted struct {
-	fd     int
-	peer   syscall.Sockaddr // nil if it was gone before it could be asked
-	socket int              // that it came to
 }
 
 // NewListener serves fd, a nonblocking listening socket. foreign says that
@@ -111,12 +101,11 @@ func (e *Engine) openListener(l *Listener, polled int) error {
 		return ErrClosed
 	}
 	l.poll = e.k.Poller(polled)
-	push(&e.listeners, l)
+	e.listeners.push(&l.node)
 	return nil
 }
 
-func (l *Listener) engine() *Engine         { return l.e }
-func (l *Listener) place() *links[Listener] { return &l.links }
+func (l *Listener) engine() *Engine { return l.e }
 
 // Share notes that others may reach the socket from now on, and returns when
 // the ring accepts no more.
@@ -406,13 +395,6 @@ func (l *Listener) take(fd int) {
 	l.queue.push(accepted{fd: fd, peer: peer})
 }
 
-// cutOff resets a conn that nobody accepted, as the kernel does when the
-// listening socket closes.
-func (e *Engine) cutOff(fd int) {
-	_ = e.k.ResetOnClose(fd)
-	_ = e.k.CloseFD(fd)
-}
-
 // settle has nothing to do that complete has not done.
 func (l *Listener) settle(*loop) {}
 
@@ -443,7 +425,7 @@ func (l *Listener) Close() error {
 	}
 	_ = l.poll.Close() // waits until no Accept is in it
 	l.e.mu.Lock()
-	remove(&l.e.listeners, l)
+	l.e.listeners.remove(&l.node)
 	l.e.mu.Unlock()
 	return l.shut()
 }

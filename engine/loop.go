@@ -395,13 +395,10 @@ func (l *loop) die(err error) {
 	e.failPosted()
 	e.failAll(l.taken, err)
 	e.mu.Lock()
-	listeners, conns := all[Listener](&e.listeners), all[Conn](&e.conns)
+	open := append(e.listeners.all(), e.conns.all()...)
 	e.mu.Unlock()
-	for _, x := range listeners {
-		x.fail(err)
-	}
-	for _, c := range conns {
-		c.fail(err)
+	for _, n := range open {
+		n.h.fail(err)
 	}
 	for l.fetch() {
 		if cqe := &l.todo[0]; isAccept(cqe.UserData) && cqe.Res >= 0 {
@@ -421,4 +418,14 @@ func (l *loop) release() {
 		runtime.Gosched()
 	}
 	l.k.Close()
+}
+
+// attach makes the loop of an engine on k.
+func (e *Engine) attach(k kernel) *loop {
+	e.k = k
+	e.rested = make(chan struct{}, 1)
+	e.gear.Init(e.cfg.Gear, k)
+	l := &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}
+	l.armWake()
+	return l
 }

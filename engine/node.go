@@ -23,6 +23,9 @@ const (
 	cancelOf kind = 0x80 // kindCancel of k is k|cancelOf
 )
 
+// maxAccepts bounds the accepts of a listener in flight.
+const maxAccepts = 5
+
 // isAccept reports whether ud is an accept's.
 func isAccept(ud ring.UserData) bool {
 	k := kind(ud.Kind())
@@ -54,17 +57,20 @@ func (s *wants) add(w want) bool { return s.v.Or(uint32(w)|posted)&posted == 0 }
 // take returns what is asked for. The node may be posted again from here on.
 func (s *wants) take() want { return want(s.v.Swap(0) &^ posted) }
 
-// handler is what a node belongs to. The engine's thread calls all methods.
+// handler is what a node belongs to. The engine's thread calls all methods that do
+// not say otherwise.
 type handler interface {
 	serve(l *loop, w want)
 	complete(l *loop, k kind, cqe *ring.CQE)
 	fail(err error) // the engine died; any thread
 	settle(l *loop) // nothing is in flight any more
+	Close() error   // any thread
 }
 
 // node ties a handler to the engine.
 type node struct {
-	h handler
+	h     handler
+	links links // of the engine's lists; guarded by Engine.mu
 
 	// Callers and the engine.
 	wants wants
@@ -135,3 +141,6 @@ func (s *slots) userData(n *node, k kind) ring.UserData {
 
 // used is the number of nodes that hold a slot.
 func (s *slots) used() int { return len(s.all) - len(s.free) }
+
+// links places a node in a list.
+type links struct{ prev, next *node }

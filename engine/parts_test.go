@@ -138,22 +138,22 @@ func TestFDRefRace(t *testing.T) {
 
 func TestList(t *testing.T) {
 	seeds(t, func(t *testing.T, rnd *rand.Rand) {
-		var l list[Conn]
-		var model []*Conn // newest first
+		var l list
+		var model []*node // newest first
 		for range 1000 {
 			if k := len(model); k > 0 && rnd.IntN(2) == 0 {
 				i := rnd.IntN(k)
-				remove(&l, model[i])
-				if model[i].prev != nil || model[i].next != nil {
-					t.Fatal("a removed conn still has neighbours")
+				l.remove(model[i])
+				if model[i].links != (links{}) {
+					t.Fatal("a removed node still has neighbours")
 				}
 				model = slices.Delete(model, i, i+1)
 			} else {
-				c := new(Conn)
-				push(&l, c)
-				model = slices.Insert(model, 0, c)
+				n := new(node)
+				l.push(n)
+				model = slices.Insert(model, 0, n)
 			}
-			if got := all[Conn](&l); !slices.Equal(got, model) || l.n != len(model) {
+			if got := l.all(); !slices.Equal(got, model) || l.n != len(model) {
 				t.Fatalf("list of %d, n %d, want %d", len(got), l.n, len(model))
 			}
 		}

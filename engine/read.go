@@ -8,22 +8,9 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
-
-// reader is a Conn's for who reads. rmu is held by a Read, parked or not, and
-// guards what half says is its owner's.
-type reader struct {
-	rmu   sync.Mutex
-	r     half
-	reads uint8  // see gear.Box.Count
-	left  uint32 // see gear.Box.Leaves
-
-	got atomic.Bool // bytes that no Write has followed; see Conn.mayBatch
-}
 
 // Read reads up to len(p) bytes. At the end it returns io.EOF itself. p is
 // not touched after Read has returned.
@@ -174,9 +161,6 @@ func (c *Conn) busyRead() bool {
 	}
 	return true
 }
-
-// mayWatch reports whether a Read that has to wait does so on the ring.
-func (c *Conn) mayWatch() bool { return c.tcp && c.e.gear.Hot() }
 
 // recv is recv(2) with its result in c.r. It reports whether there was
 // something.

@@ -26,23 +26,6 @@ const setupFlags = ring.SetupSubmitAll | ring.SetupSingleIssuer | ring.SetupDefe
 // neededFeatures come with every kernel that has DEFER_TASKRUN.
 const neededFeatures = ring.FeatNodrop | ring.FeatExtArg | ring.FeatCQESkip
 
-// MissingError says what the engine cannot do without.
-type MissingError struct {
-	Feature   string
-	MinKernel string // "" if it is not a matter of the kernel's age
-	Err       error
-}
-
-func (e *MissingError) Error() string {
-	s := e.Feature
-	if e.MinKernel != "" {
-		s += " (Linux " + e.MinKernel + ")"
-	}
-	return s + ": " + e.Err.Error()
-}
-
-func (e *MissingError) Unwrap() error { return e.Err }
-
 // setupRing sets up a ring, as large as cfg asks for or as the memory limit
 // allows.
 func setupRing(cfg Config) (*ring.Ring, error) {

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -82,4 +83,11 @@ func (s *sockets) fill(set int) error {
 		s.ready.push(int(ev.Fd))
 	}
 	return nil
+}
+
+// accepted is a conn that waits for Accept.
+type accepted struct {
+	fd     int
+	peer   syscall.Sockaddr // nil if it was gone before it could be asked
+	socket int              // that it came to
 }

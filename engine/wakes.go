@@ -30,8 +30,8 @@ type wakes struct {
 
 // wakeup is of a Read that is parked on the ring, or of who waits for a token.
 type wakeup struct {
-	c  *Conn
-	ch chan<- struct{}
+	read interface{ wakeRead(l *loop) }
+	ch   chan<- struct{}
 }
 
 // isFull reports whether the engine has woken as many callers as it may. One
@@ -45,32 +45,13 @@ func (l *loop) isFull(woken int) bool {
 func (l *loop) wakeNext() {
 	for n := 0; !l.wakes.empty() && !l.isFull(n); n++ {
 		u := l.wakes.pop()
-		if u.c != nil {
-			u.c.wakeRead(l)
+		if u.read != nil {
+			u.read.wakeRead(l)
 		} else {
 			l.e.ready(u.ch)
 			l.readied = true
 		}
 	}
-}
-
-// waiters are callers that wait for something to be over. The lock of what it
-// belongs to guards it.
-type waiters []chan struct{}
-
-// add returns what its caller has to wait for with Engine.wait.
-func (w *waiters) add() chan struct{} {
-	ch := newToken()
-	*w = append(*w, ch)
-	return ch
-}
-
-// release wakes all.
-func (w *waiters) release(e *Engine) {
-	for _, ch := range *w {
-		e.ready(ch)
-	}
-	*w = nil
 }
 
 // ready passes ch a token, for a caller that is in wait.

@@ -31,7 +31,7 @@ func TestWakesBounded(t *testing.T) {
 	conns := parkedConns(e, 100)
 	token := newToken()
 	for i, c := range conns {
-		l.wakes.push(wakeup{c: c})
+		l.wakes.push(wakeup{read: c})
 		if i == 49 {
 			l.wakes.push(wakeup{ch: token})
 		}

@@ -8,25 +8,6 @@ import (
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
-// pollState is what the ring knows of a conn that has data. Guarded by Conn.mu.
-//
-//	idle   -- a Read finds nothing, on a hot engine ------> armed
-//	armed  -- a completion -------------------------------> told
-//	told   -- a Read is about to ask the socket ----------> armed
-//	armed, told -- a completion without F_MORE -----------> idle
-//	armed, told -- the kernel has no memory for the poll -> refused
-type pollState uint8
-
-const (
-	pollIdle    pollState = iota // no poll is in the ring
-	pollArmed                    // one is, or is about to be
-	pollTold                     // and has told of something since a Read last asked
-	pollRefused                  // the netpoller serves
-)
-
-// isArmed reports whether a poll is in the ring, or is about to be.
-func (p pollState) isArmed() bool { return p == pollArmed || p == pollTold }
-
 // arm starts the poll that tells when the socket has something. It takes no
 // bytes: they stay in the socket until a Read of the caller's. Engine thread.
 func (c *Conn) arm(l *loop) {
@@ -55,7 +36,7 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 		c.poll = pollIdle
 	}
 	if c.r.waiting && c.r.state == waitRing {
-		l.wakes.push(wakeup{c: c})
+		l.wakes.push(wakeup{read: c})
 	}
 }
 

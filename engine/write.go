@@ -6,22 +6,12 @@ import (
 	"io"
 	"net"
 	"os"
-	"sync"
 
 	"golang.org/x/sys/unix"
 )
 
 // The writing half of a Conn on the callers' side, but for land and loseFlight,
 // which the engine calls, too.
-
-// writer is a Conn's for who writes. wmu is held by a Write, parked or not, and
-// guards what half says is its owner's.
-type writer struct {
-	wmu    sync.Mutex
-	w      half
-	credit int   // bytes that surely fit into the send buffer
-	writes uint8 // see gear.Box.Count
-}
 
 const (
 	batchWrite = 8 << 10 // Writes above are not worth the copy
@@ -231,17 +221,6 @@ func (c *Conn) drainStep() (*batch, error) {
 	return c.takeOut(), nil
 }
 
-// takeOut makes what is next the flight of the caller, who has to call
-// sendByHand with it. It returns nil if nothing is, or another flight is on its
-// way. Called with mu held.
-func (c *Conn) takeOut() *batch {
-	if c.state != landed || c.out == nil {
-		return nil
-	}
-	c.flight, c.out, c.state = c.out, nil, byHand
-	return c.flight
-}
-
 // awaitLanding waits until a flight has landed, and reports whether there was
 // none and nothing is left to send.
 func (c *Conn) awaitLanding() (done bool, err error) {
@@ -290,32 +269,6 @@ func (c *Conn) landByHand(err error) bool {
 		c.loseFlight(errno)
 	}
 	return !c.flushed()
-}
-
-// land ends a flight. Called with mu held.
-func (c *Conn) land() {
-	c.flight.free()
-	c.flight, c.state = nil, landed
-	if c.out != nil {
-		return // whoever is here sends it next, or has the engine do so
-	}
-	if c.w.state == waitDrain {
-		c.w.wake(nil)
-	}
-	c.flushers.release(c.e)
-}
-
-// loseFlight drops what was accepted. Called with mu held.
-func (c *Conn) loseFlight(errno unix.Errno) {
-	if c.out != nil {
-		c.out.free()
-		c.out = nil
-	}
-	c.land()
-	c.lose(errno)
-	if c.untold != 0 && c.r.state == waitRing {
-		c.r.wake(nil)
-	}
 }
 
 // flush waits like drain, but holds no lock of the writers'. It reports whether

@@ -20,13 +20,6 @@ const usage = `usage: quoit COMMAND
 Exit codes of doctor: 0 io_uring is usable, 1 it is not and package net serves.
 `
 
-// Exit codes.
-const (
-	exitOK       = 0
-	exitUnusable = 1
-	exitUsage    = 2
-)
-
 func main() {
 	os.Exit(run(os.Args[1:], hostMachine(), os.Stdout, os.Stderr))
 }

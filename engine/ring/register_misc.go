@@ -284,13 +284,6 @@ func (r *Ring) RegisterWaits(n int) error {
 // change while a wait uses it. It ends with Close.
 func (r *Ring) Waits() []RegWait { return r.waits }
 
-func (r *Ring) unmapWaits() {
-	if r.waitMem != nil {
-		_ = unix.Munmap(r.waitMem)
-		r.waitMem, r.waits = nil, nil
-	}
-}
-
 // RegisterZcrxIfq gives the ring a network device's receive queue, whose data
 // the hardware then places in area; refill is mapped memory for the queue that
 // gives it back. All of it must stay mapped as long as the ring, which must be

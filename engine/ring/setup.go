@@ -4,45 +4,10 @@ package ring
 
 import (
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// Params choose a ring's size and mode.
-type Params struct {
-	// Entries is the size of the submission queue, 1 to 32768, rounded up to
-	// a power of two.
-	Entries uint32
-
-	// CQEntries is the size of the completion queue, Entries to 65536,
-	// rounded up to a power of two. 0 means the kernel's default of twice
-	// Entries; anything else implies SetupCQSize.
-	CQEntries uint32
-
-	Flags SetupFlags
-
-	// SQThreadIdle is how long the kernel's thread of a SetupSQPoll ring looks
-	// for work before it sleeps, in whole milliseconds. 0 means the kernel's
-	// default of a second.
-	SQThreadIdle time.Duration
-
-	// SQThreadCPU is the CPU that SetupSQAff ties that thread to.
-	SQThreadCPU uint32
-
-	// AttachFD is the fd of the ring whose worker threads, and with
-	// SetupSQPoll whose submission thread, SetupAttachWQ shares.
-	AttachFD int
-
-	// Memory holds the queues of a SetupNoMmap ring: MemoryBytes bytes, mapped
-	// by the caller and aligned to a page. Before Linux 6.14 it has to be one
-	// page or one huge page. It must stay mapped until after Close, and a
-	// while longer: the kernel ends a ring some time after its fd is closed.
-	Memory []byte
-
-	ignore Features // of the kernel's, for tests of older ones
-}
 
 // Ring is one io_uring instance. See the package comment for who may use it.
 type Ring struct {
@@ -265,3 +230,24 @@ func (r *Ring) SQEntries() uint32 { return r.sq.entries }
 
 // CQEntries returns the size of the completion queue.
 func (r *Ring) CQEntries() uint32 { return uint32(len(r.cq.cqes)) >> r.cq.shift }
+
+func (r *Ring) unregisterRingFD() error {
+	if !r.registered {
+		return nil
+	}
+	up := rsrcUpdate{offset: uint32(r.enterFD)}
+	if err := r.register(unregisterRingFDs, unsafe.Pointer(&up), 1); err != nil {
+		return err
+	}
+	r.registered = false
+	r.enterFD = uintptr(r.fd) // none, if the ring had no other
+	r.enterFlags &^= enterRegisteredRing
+	return nil
+}
+
+func (r *Ring) unmapWaits() {
+	if r.waitMem != nil {
+		_ = unix.Munmap(r.waitMem)
+		r.waitMem, r.waits = nil, nil
+	}
+}

@@ -309,3 +309,14 @@ func (s *Shared) submitNow() error {
 	s.unsent.Store(!polled && q.pending() > 0)
 	return err
 }
+
+// rename has an update of a poll's user data, which would hide the poll's slot,
+// be the Shared's to do: the poll keeps its ID in the kernel, and gets the user
+// data that its completions show when the update's completion says so.
+func (sl *slot) rename(e *SQE) {
+	if e.Opcode != OpPollRemove || e.Len&pollUpdateUserData == 0 {
+		return
+	}
+	sl.renames, sl.newUD = UserData(e.Addr), UserData(e.Off)
+	e.Off = e.Addr // without the flag it could be a removal
+}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,22 +16,6 @@ var policies = []struct {
 	{"r", steering.RoundRobin},
 	{"s", steering.BySource},
 	{"c", steering.ByCPU},
-}
-
-// findProgram returns the eBPF program's Steering, or why there is none to
-// switch.
-func (s *server) findProgram() (*steering.Steering, error) {
-	if s.e.Stats().Transport != "io_uring" {
-		return nil, errors.New("package net serves, there are no rings to choose from")
-	}
-	st, ok := s.steering.(*steering.Steering)
-	if !ok {
-		return nil, errors.New("that takes the eBPF program: -steering=ebpf")
-	}
-	if err := st.Err(); err != nil {
-		return nil, fmt.Errorf("that takes the eBPF program: %w", err)
-	}
-	return st, nil
 }
 
 func (s *server) setPolicy(p steering.Policy) error {

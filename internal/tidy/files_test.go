@@ -23,20 +23,16 @@ type entangled struct{ cycle, pairs int }
 // none. The numbers are to come down to the goals below, and to go no way but
 // down: a change that makes one smaller writes it here.
 var entanglements = map[string]entangled{
-	".":                    {cycle: 14, pairs: 10},
-	"cmd/quoit":            {cycle: 3, pairs: 2},
-	"engine":               {cycle: 17, pairs: 26},
-	"engine/internal/gear": {cycle: 3, pairs: 2},
+	".":                    {cycle: 3, pairs: 1},
+	"engine":               {cycle: 5, pairs: 3},
+	"engine/internal/gear": {cycle: 2, pairs: 1},
 	"engine/pbuf":          {cycle: 2, pairs: 1},
-	"engine/ring":          {cycle: 11, pairs: 13},
-	"examples/steering":    {cycle: 8, pairs: 3},
+	"engine/ring":          {cycle: 9, pairs: 10},
+	"examples/steering":    {cycle: 8, pairs: 2},
 }
 
-// The goals: no cycle larger than this, and no more pairs in all packages.
-const (
-	goalCycle = 5
-	goalPairs = 19
-)
+// maxPairs bounds them over all packages. The aim for a cycle is five files.
+const maxPairs = 19
 
 // maxConnFlags bounds the bool fields of engine.Conn, those of the structs that
 // it embeds counted.
@@ -192,7 +188,10 @@ func TestTidyFileCycles(t *testing.T) {
 			t.Errorf("%s: better than its line: write %+v in entanglements", dir, got)
 		}
 	}
-	t.Logf("mutual pairs in all: %d (the goal: %d; of cycles: %d files)", total, goalPairs, goalCycle)
+	t.Logf("mutual pairs in all: %d", total)
+	if total > maxPairs {
+		t.Errorf("%d mutual pairs in all, over %d", total, maxPairs)
+	}
 	for dir := range entanglements {
 		if !slices.Contains(dirs, dir) {
 			t.Errorf("entanglements: there is no package %s", dir)

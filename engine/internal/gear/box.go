@@ -124,6 +124,23 @@ func (b *Box) Leave() {
 	}
 }
 
+// Meter returns where another conn counts.
+func (b *Box) Meter() *Meter {
+	t := &b.tally
+	return &t.meters[t.conns.Add(1)%uint32(len(t.meters))]
+}
+
+// Reads adds up what Reads did: those that did not wait on the ring, and the bytes
+// of those that did.
+func (b *Box) Reads() (direct, ringBytes uint64) {
+	t := &b.tally
+	for i := range t.meters {
+		direct += t.meters[i].directReads.Load()
+		ringBytes += t.meters[i].ringBytes.Load()
+	}
+	return direct, ringBytes
+}
+
 // Hot reports whether the engine is in Ring.
 func (b *Box) Hot() bool { return b.hot.Load() }
 

@@ -25,12 +25,6 @@ type Meter struct {
 // maxTallied keeps a few large transfers from outweighing many small ones.
 const maxTallied = 16 << 10
 
-// Meter returns where another conn counts.
-func (b *Box) Meter() *Meter {
-	t := &b.tally
-	return &t.meters[t.conns.Add(1)%uint32(len(t.meters))]
-}
-
 // Add counts n bytes of a Read or Write.
 func (m *Meter) Add(n int) {
 	if n > 0 {
@@ -49,17 +43,6 @@ func (m *Meter) Read(n int, waited bool) {
 	} else {
 		m.directReads.Add(1)
 	}
-}
-
-// Reads adds up what Reads did: those that did not wait on the ring, and the bytes
-// of those that did.
-func (b *Box) Reads() (direct, ringBytes uint64) {
-	t := &b.tally
-	for i := range t.meters {
-		direct += t.meters[i].directReads.Load()
-		ringBytes += t.meters[i].ringBytes.Load()
-	}
-	return direct, ringBytes
 }
 
 func (t *tally) sum() (n uint64) {

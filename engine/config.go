@@ -1,0 +1,25 @@
+//go:build linux
+
+package engine
+
+import (
+	"time"
+
+	"github.com/quoit-go/quoit/engine/internal/gear"
+)
+
+// Config sizes an engine. All fields must be set.
+type Config struct {
+	Entries  int // submission queue, requests, a power of two
+	Gear     Gear
+	BusyPoll time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
+	CPU      int           // that the thread is pinned to, or -1
+	Share    int           // engines that share the process's memory limit
+
+	// Loaded is told the number of open conns whenever that changes, in order,
+	// with a lock held. It must not block. May be nil.
+	Loaded func(conns int)
+}
+
+// Gear is gear.Gear, for who cannot import that.
+type Gear = gear.Gear

@@ -1,0 +1,92 @@
+//go:build linux
+
+package engine
+
+import (
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/ring"
+)
+
+// serve turns a caller's wishes into requests. Engine thread.
+func (c *Conn) serve(l *loop, w want) {
+	if w&wantEnd != 0 {
+		c.end(l)
+	}
+	if w&wantCancelSend != 0 {
+		c.cancelSend(l)
+	}
+	if w&wantWatch != 0 && !c.node.isFlying(kindPoll) {
+		c.arm(l)
+	}
+	if w&wantSend != 0 {
+		c.startSend(l)
+	}
+	c.settle(l)
+}
+
+// end cancels the poll of a closed conn. Engine thread.
+func (c *Conn) end(l *loop) {
+	if c.node.isFlying(kindPoll) {
+		l.cancel(&c.node, kindPoll)
+	}
+	c.settle(l)
+}
+
+// settle lets go of the descriptor, and of the slot once closed, when nothing
+// is in flight. Engine thread.
+func (c *Conn) settle(l *loop) {
+	if c.node.flying != 0 {
+		return
+	}
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		l.slots.vacate(&c.node)
+	}
+	if c.held {
+		c.held = false
+		if idle := c.dropLast(); idle != nil {
+			l.wakes.push(wakeup{ch: idle})
+		}
+	}
+}
+
+// complete takes a completion. Engine thread.
+func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
+	c.completed(l, k, cqe)
+	c.settle(l)
+}
+
+func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
+	c.mu.Lock()
+	defer c.mu.Unlock() // fail takes it, if this panics
+	switch k {
+	case kindPoll:
+		c.readable(l, cqe)
+	case kindSend:
+		c.sent(l, cqe)
+	}
+}
+
+// fail ends all waits because the engine died.
+func (c *Conn) fail(err error) {
+	c.mu.Lock()
+	c.poll, c.dead = pollIdle, err
+	c.r.wake(err)
+	c.w.wake(err)
+	c.flushers.release(c.e)
+	shared := c.shared
+	c.mu.Unlock()
+	if !shared { // others may go on with the socket
+		_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
+	}
+}
+
+func (c *Conn) try(h *half, _ int) bool {
+	if h.write {
+		return c.sendAll()
+	}
+	return c.recv()
+}

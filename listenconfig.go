@@ -1,0 +1,96 @@
+package quoit
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"syscall"
+	"time"
+)
+
+// ListenConfig is [net.ListenConfig] with an engine to listen on.
+type ListenConfig struct {
+	// Control, if set, is called after the socket's creation and before its
+	// binding, as in [net.ListenConfig].
+	Control func(network, address string, c syscall.RawConn) error
+
+	// KeepAlive and KeepAliveConfig are applied to accepted conns, as in
+	// [net.ListenConfig].
+	KeepAlive       time.Duration
+	KeepAliveConfig net.KeepAliveConfig
+
+	// Engine serves the listener and its conns. Nil: [Default].
+	Engine *Engine
+
+	// Steering, if set, chooses the ring of each connection; networks tcp,
+	// tcp4 and tcp6 only, and never with MPTCP. A value of package
+	// engine/steering serves one listener. Where package net serves it is not
+	// used.
+	//
+	// There is a socket for each ring then, so that Control is called for each,
+	// and Accept takes from one after the other, not in the order of arrival.
+	// SO_REUSEPORT lets other listeners of the same user have the address, too:
+	// what is in use is no longer an error.
+	Steering Steering
+
+	mptcp *bool
+}
+
+// MultipathTCP reports whether MPTCP will be used, as in [net.ListenConfig].
+func (lc *ListenConfig) MultipathTCP() bool {
+	nlc := lc.netConfig()
+	return nlc.MultipathTCP()
+}
+
+// SetMultipathTCP overrides the system's default, as in [net.ListenConfig].
+func (lc *ListenConfig) SetMultipathTCP(use bool) { lc.mptcp = &use }
+
+func (lc *ListenConfig) netConfig() net.ListenConfig {
+	nlc := net.ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
+	if lc.mptcp != nil {
+		nlc.SetMultipathTCP(*lc.mptcp)
+	}
+	return nlc
+}
+
+// ListenerError reports a listener that [NewListener] cannot take over.
+// errors.Is(err, errors.ErrUnsupported) holds for it.
+type ListenerError struct {
+	Type   string // the listener's dynamic type, such as "*tls.listener"
+	Reason string // what is wrong with it
+}
+
+func (e *ListenerError) Error() string {
+	return "quoit: NewListener cannot take over a " + e.Type + ": " + e.Reason
+}
+
+// Is makes every ListenerError an errors.ErrUnsupported.
+func (e *ListenerError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// checkListener returns a *ListenerError for what NewListener does not take.
+func checkListener(ln net.Listener) error {
+	refuse := func(reason string) error { return &ListenerError{fmt.Sprintf("%T", ln), reason} }
+	switch ln.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		if _, err := ln.(syscall.Conn).SyscallConn(); err != nil { // syscall.EINVAL, and Addr would panic
+			return refuse("it has no socket")
+		}
+		return nil
+	}
+	return refuse("it is no *net.TCPListener, nor a *net.UnixListener")
+}
+
+// streamListener reports whether ln is one of package net's that the ring can
+// take over.
+func streamListener(ln net.Listener) bool {
+	return checkListener(ln) == nil && ours(ln.Addr().Network())
+}
+
+// ours reports whether network is one that the ring serves.
+func ours(network string) bool {
+	switch network {
+	case "tcp", "tcp4", "tcp6", "unix":
+		return true
+	}
+	return false
+}
