@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // Shutdown shuts one direction down: unix.SHUT_RD or unix.SHUT_WR. What Write has
@@ -90,9 +92,10 @@ func (c *Conn) Close() error {
 	}
 	c.refs.close() // nobody else may use the descriptor meanwhile
 	go func() {
-		t := time.AfterFunc(closeTime, func() { c.e.post(&c.node, wantCancelSend) })
+		t := &clock.Timer{Fire: func(int64) { c.e.postHolding(&c.node, wantCancelSend) }}
+		c.e.arm(t, c.e.k.Now()+int64(closeTime)) // of the engine's: a bubble's clock may stand still
 		c.flush(true)
-		t.Stop()
+		c.e.timers.Drop(t)
 		_ = c.endClose()
 	}()
 	return nil
