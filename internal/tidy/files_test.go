@@ -10,6 +10,7 @@ import (
 	"maps"
 	"path"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"testing"
 )
@@ -44,8 +45,13 @@ type checker struct {
 	imp  types.Importer
 }
 
+// newChecker skips the test under the race detector, which has nothing to find
+// here and makes a minute of what it takes to check package net and its like.
 func newChecker(t *testing.T) checker {
 	t.Helper()
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("make test RACE= has it")
+	}
 	old := build.Default // which the importer uses
 	t.Cleanup(func() { build.Default = old })
 	build.Default.GOOS, build.Default.GOARCH, build.Default.CgoEnabled = "linux", "amd64", false
@@ -162,8 +168,15 @@ func (u uses) cycle() []string {
 	return largest
 }
 
+func TestTidyTypes(t *testing.T) {
+	c := newChecker(t)
+	t.Run("cycles", func(t *testing.T) { fileCycles(t, c) })
+	t.Run("flags", func(t *testing.T) { connFlags(t, c) })
+}
+
 // A newcomer has to hold a cycle of files in the head as a whole.
-func TestTidyFileCycles(t *testing.T) {
+func fileCycles(t *testing.T, c checker) {
+	t.Helper()
 	var dirs []string
 	for _, f := range parseAll(t) {
 		if !f.nested && !f.isTest() && !slices.Contains(dirs, f.dir) {
@@ -171,7 +184,6 @@ func TestTidyFileCycles(t *testing.T) {
 		}
 	}
 	slices.Sort(dirs)
-	c := newChecker(t)
 	t.Logf("%-20s %5s %5s %5s %5s", "package", "files", "edges", "cycle", "pairs")
 	total := 0
 	for _, dir := range dirs {
@@ -200,8 +212,8 @@ func TestTidyFileCycles(t *testing.T) {
 }
 
 // Each bool of a struct doubles the states that a reader has to think of.
-func TestTidyConnFlags(t *testing.T) {
-	c := newChecker(t)
+func connFlags(t *testing.T, c checker) {
+	t.Helper()
 	pkg, _, _ := c.check(t, "engine")
 	obj := pkg.Scope().Lookup("Conn")
 	if obj == nil {
