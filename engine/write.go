@@ -193,52 +193,40 @@ func (c *Conn) fails() {
 // held.
 func (c *Conn) drain() error {
 	for {
-		b, err := c.drainStep()
+		b, parked, err := c.drainStep()
 		switch {
-		case err != nil:
-			return err
 		case b != nil:
 			c.sendByHand(b)
-		default:
-			if done, err := c.awaitLanding(); done || err != nil {
-				return err
+		case parked:
+			c.w.sleep()
+			if c.w.err != nil {
+				return c.w.err
 			}
+		default:
+			return err
 		}
 	}
 }
 
-// drainStep returns a batch for the caller to send, if one is next, or why
-// nothing more can be written.
-func (c *Conn) drainStep() (*batch, error) {
+// drainStep returns a batch for the caller to send, or has parked the half until
+// a flight has landed, or neither: all is done, or err is why nothing more can be
+// written.
+func (c *Conn) drainStep() (b *batch, parked bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.cannot(&c.w); err != nil {
-		return nil, err
+	switch err := c.cannot(&c.w); {
+	case err != nil:
+		return nil, false, err
+	case c.damage == holed:
+		return nil, false, os.NewSyscallError("write", c.reset(unix.EPIPE))
+	case c.flushed():
+		return nil, false, nil
 	}
-	if c.damage == holed {
-		return nil, os.NewSyscallError("write", c.reset(unix.EPIPE))
+	if b = c.takeOut(); b == nil {
+		c.w.park(waitDrain)
+		parked = true
 	}
-	return c.takeOut(), nil
-}
-
-// awaitLanding waits until a flight has landed, and reports whether there was
-// none and nothing is left to send.
-func (c *Conn) awaitLanding() (done bool, err error) {
-	if !c.parkUntilLanded() {
-		return true, nil
-	}
-	c.w.sleep()
-	return false, c.w.err
-}
-
-func (c *Conn) parkUntilLanded() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flushed() {
-		return false
-	}
-	c.w.park(waitDrain)
-	return true
+	return b, parked, nil
 }
 
 // sendByHand sends a flight that takeOut returned, from the caller's thread.
