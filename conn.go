@@ -198,22 +198,6 @@ func (c *conn) name() string {
 	return s
 }
 
-// WriteTo copies c to w until the end of file.
-func (c *Conn) WriteTo(w io.Writer) (int64, error) {
-	if !c.ok() {
-		return 0, syscall.EINVAL
-	}
-	n, err := c.ec.WriteTo(w)
-	runtime.KeepAlive(c)
-	if err == nil || err == io.EOF { // of the writer, as io.Copy has it
-		return n, err
-	}
-	if re, ok := err.(*engine.ReadError); ok {
-		err = c.opError("read", re.Err)
-	}
-	return n, c.opError("writeto", err)
-}
-
 // SyscallConn gives access to the socket, which sees what package net's would:
 // from the first use on each Read and Write of c is a system call of its own.
 func (c *conn) SyscallConn() (syscall.RawConn, error) {

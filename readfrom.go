@@ -27,7 +27,9 @@ func (c *Conn) readFrom(r io.Reader) (int64, error) {
 		lr.N -= n
 	}
 	if !handled {
-		n, err = io.Copy(writerOnly{c}, r)
+		var m int64
+		m, err = io.Copy(writerOnly{c}, r)
+		n += m
 	}
 	if err != nil && err != io.EOF {
 		err = c.opError("readfrom", err)
@@ -80,9 +82,12 @@ func sourceOf(r io.Reader) (kind source, hidden bool) {
 }
 
 // readFromKernel moves up to remain bytes (0: all) from src without bringing
-// them to user space, where src and the kernel allow it.
+// them to the caller, where src and the kernel allow it.
 func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled bool, err error) {
 	defer runtime.KeepAlive(c)
+	if s := ringConn(src); s != nil {
+		return c.forward(s, remain)
+	}
 	kind, _ := sourceOf(src)
 	if kind == noSource {
 		return 0, false, nil
@@ -92,10 +97,7 @@ func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled boo
 		return 0, false, nil
 	}
 	if kind == socketSource {
-		if remain == 0 {
-			remain = math.MaxInt64
-		}
-		return c.ec.Splice(rc, remain)
+		return c.ec.Splice(rc, orAll(remain))
 	}
 	rerr := rc.Read(func(fd uintptr) bool {
 		n, handled, err = c.ec.SendFile(int(fd), remain)
@@ -107,11 +109,47 @@ func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled boo
 	return n, handled, err
 }
 
+// ringConn returns what v is of this package's conns, or nil.
+func ringConn(v any) *conn {
+	var c *conn
+	switch v := v.(type) {
+	case *Conn:
+		if v != nil {
+			c = &v.conn
+		}
+	case *UnixConn:
+		if v != nil {
+			c = &v.conn
+		}
+	}
+	if c.ok() {
+		return c
+	}
+	return nil
+}
+
+// forward moves up to remain bytes (0: all) from src to c.
+func (c *conn) forward(src *conn, remain int64) (n int64, handled bool, err error) {
+	n, handled, err = c.ec.Forward(src.ec, orAll(remain))
+	runtime.KeepAlive(c)
+	runtime.KeepAlive(src)
+	return n, handled, err
+}
+
+func orAll(remain int64) int64 {
+	if remain == 0 {
+		return math.MaxInt64
+	}
+	return remain
+}
+
 // writerOnly hides ReadFrom from io.Copy.
 type writerOnly struct{ io.Writer }
 
-// ReadFrom copies r to c until the end of file: from a file by sendfile(2),
-// from one of package net's stream conns by splice(2).
+// ReadFrom copies r to c until the end of file: from a file by sendfile(2), from
+// a stream conn of package net by splice(2). From a TCP conn of this package the
+// ring's thread forwards small messages, so that no goroutine is woken for them,
+// and large ones are spliced.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL

@@ -31,6 +31,7 @@ type Stats struct {
 
 	BytesReceived  uint64 // by Reads that had waited on a ring
 	DirectReads    uint64 // Reads that had not
+	BytesForwarded uint64 // from one conn to another by a ring's thread; see [Conn.ReadFrom]
 	WritesBatched  uint64 // Writes that a ring sent for their callers
 	Batches        uint64 // sends it did that with
 	SendsParked    uint64 // Writes that met a full socket and waited
@@ -53,6 +54,7 @@ type RingStats struct {
 	GearChanges                             uint64
 	RingTime, PollTime                      time.Duration
 	BytesReceived, DirectReads              uint64
+	BytesForwarded                          uint64
 	WritesBatched, Batches, SendsParked     uint64
 }
 

@@ -83,6 +83,7 @@ func (c *Conn) Close() error {
 	if !c.beginClose() {
 		return net.ErrClosed
 	}
+	c.wmu.haltRelay()
 	if c.flush(false) {
 		lost := c.tellLost()
 		if err := c.endClose(); err != nil {

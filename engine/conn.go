@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
@@ -33,6 +35,7 @@ type Conn struct {
 	shared bool // others may reach the socket
 	known  bool // the engine has heard of the conn
 	poll   pollState
+	relay  *relay // from this conn to another one
 	outgoing
 	fate
 }
@@ -54,7 +57,7 @@ type descriptor struct {
 // reader is a Conn's for who reads. rmu is held by a Read, parked or not, and
 // guards what half says is its owner's.
 type reader struct {
-	rmu   sync.Mutex
+	rmu   callLock
 	r     half
 	reads uint8  // see gear.Box.Count
 	left  uint32 // see gear.Box.Leaves
@@ -65,7 +68,7 @@ type reader struct {
 // writer is a Conn's for who writes. wmu is held by a Write, parked or not, and
 // guards what half says is its owner's.
 type writer struct {
-	wmu    sync.Mutex
+	wmu    callLock
 	w      half
 	credit int   // bytes that surely fit into the send buffer
 	writes uint8 // see gear.Box.Count
@@ -89,9 +92,11 @@ type Socket interface {
 	syscall.Conn
 }
 
-// NewConn takes over s, a connected stream socket, and serves it through the
-// descriptor that s has. foreign says that others may hold the socket, too. On
-// an error s has been closed.
+// NewConn takes over s, a connected stream socket. foreign says that others may
+// hold the socket, or know its number, too: then it is served through the
+// descriptor that s has, in the netpoller. Else it gets another one, for the
+// kernel would tell the netpoller of each message, also of those that the ring
+// waits for, and closing s is the only way out. On an error s has been closed.
 func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 	fd := -1
 	rc, err := s.SyscallConn()
@@ -103,9 +108,22 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{e: e, descriptor: descriptor{fd: fd}, tcp: tcp, shared: foreign}
-	c.polls.Store(&poller{rc, netConn{s}})
+	if dup, err := e.dup(fd, foreign); err == nil {
+		c.fd = dup
+		s.Close()
+	} else {
+		c.polls.Store(&poller{rc, netConn{s}})
+	}
 	e.stats.Adopted.Add(1)
 	return c, e.open(c)
+}
+
+// dup returns another descriptor for a socket that is not foreign.
+func (e *Engine) dup(fd int, foreign bool) (int, error) {
+	if foreign {
+		return -1, unix.EPERM
+	}
+	return e.k.Dup(fd)
 }
 
 // open makes c known to Engine.Close.

@@ -99,7 +99,7 @@ func (c *Conn) loseFlight(errno unix.Errno) {
 	}
 	c.land()
 	c.lose(errno)
-	if c.untold != 0 && c.r.state == waitRing {
+	if c.untold != 0 && (c.r.state == waitRing || c.r.state == waitRelay) {
 		c.r.wake(nil)
 	}
 }

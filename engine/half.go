@@ -55,6 +55,7 @@ type waitState uint8
 const (
 	waitRing  waitState = iota // for a completion of the ring
 	waitDrain                  // for the batched sends' end
+	waitRelay                  // for the end of a relay
 	waitPoll                   // for the socket, in Go's netpoller
 )
 

@@ -28,6 +28,7 @@ type loop struct {
 	todo     []ring.CQE // completions taken from the ring and not yet handled
 	readied  bool       // a goroutine was woken since the last rest
 	wakes    wakes
+	relayed  relayed
 	yielded  uint64 // e.readied when it last did
 	stopping bool
 	turns    uint64
@@ -90,6 +91,7 @@ func (l *loop) turn() {
 		l.submit()
 		l.reap()
 	}
+	l.relay()
 	l.wakeNext()
 	l.expire()
 	l.e.gear.Turned()
@@ -98,6 +100,7 @@ func (l *loop) turn() {
 		l.rest()
 	}
 	l.serve()
+	l.relay() // those that are new
 	l.enter()
 }
 
@@ -385,6 +388,7 @@ func (l *loop) done() bool {
 func (l *loop) die(err error) {
 	e := l.e
 	e.dead.Store(&err)
+	l.dropRelays()
 	for i := range l.slots.all {
 		if n := l.slots.all[i].n; n != nil && n != &l.wake {
 			n.flying = 0

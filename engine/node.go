@@ -17,6 +17,7 @@ const (
 	kindWake
 	kindPoll
 	kindSend
+	kindRelay  // a send to another conn
 	kindAccept // and as many after it as there can be accepts in flight
 	numKinds   = kindAccept + maxAccepts
 
@@ -37,6 +38,7 @@ type want uint32
 
 const (
 	wantWatch      want = 1 << iota // arm the poll of the read half
+	wantRelay                       // arm it for a relay, and begin with that
 	wantSend                        // send what Write has accepted
 	wantAccept                      // have as many accepts in flight as Accept asked for
 	wantIdle                        // cancel the accepts

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/internal/sock"
 )
@@ -147,7 +144,7 @@ var (
 	errInvalidWrite = errors.New("invalid write result")
 )
 
-// maxSendfile bounds one sendfile(2) or splice(2), in bytes.
+// maxSendfile bounds one sendfile(2), in bytes.
 const maxSendfile = 4 << 20
 
 // SendFile sends from the file descriptor src, at its offset, up to remain
@@ -193,77 +190,4 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 		serr = c.writeError("sendfile", serr)
 	}
 	return sent, true, serr
-}
-
-// Splice moves up to remain bytes from the socket behind src to c through a
-// pipe, without copying them out of the kernel. handled is false if nothing
-// was moved because the kernel cannot do it for src.
-func (c *Conn) Splice(src syscall.RawConn, remain int64) (moved int64, handled bool, err error) {
-	var p [2]int
-	if err := unix.Pipe2(p[:], unix.O_CLOEXEC|unix.O_NONBLOCK); err != nil {
-		return 0, false, nil
-	}
-	defer unix.Close(p[0])
-	defer unix.Close(p[1])
-	_, _ = unix.FcntlInt(uintptr(p[1]), unix.F_SETPIPE_SZ, 1<<20)
-	for remain > 0 {
-		var n int64
-		var serr error
-		rerr := src.Read(func(fd uintptr) bool {
-			for {
-				n, serr = splice(int(fd), p[1], min(remain, 1<<20))
-				if serr != unix.EINTR {
-					return serr != unix.EAGAIN
-				}
-			}
-		})
-		switch {
-		case rerr != nil:
-			return moved, true, rerr
-		case serr == unix.EINVAL && moved == 0:
-			return 0, false, nil
-		case serr != nil:
-			return moved, true, os.NewSyscallError("splice", serr)
-		case n == 0:
-			return moved, true, nil
-		}
-		remain -= n
-		k, err := c.drainPipe(p[0], n)
-		if moved += k; err != nil {
-			return moved, true, err
-		}
-	}
-	return moved, true, nil
-}
-
-// drainPipe moves n bytes from a pipe to the socket.
-func (c *Conn) drainPipe(pipe int, n int64) (moved int64, err error) {
-	c.wmu.Lock()
-	defer c.wmu.Unlock()
-	var serr error
-	werr := c.whenWritable(func(fd uintptr) bool {
-		for moved < n {
-			k, err := splice(pipe, int(fd), n-moved)
-			moved += max(k, 0)
-			switch {
-			case err == unix.EINTR:
-			case err == unix.EAGAIN:
-				return false
-			case err != nil || k == 0:
-				serr = err
-				return true
-			}
-		}
-		return true
-	})
-	if werr == nil && serr != nil {
-		werr = c.writeError("splice", serr)
-	}
-	return moved, werr
-}
-
-// splice moves up to n bytes, without waiting for them.
-func splice(from, to int, n int64) (int64, error) {
-	moved, err := unix.Splice(from, nil, to, nil, int(n), unix.SPLICE_F_NONBLOCK)
-	return int64(moved), err // an int on 32-bit machines
 }

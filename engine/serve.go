@@ -16,8 +16,11 @@ func (c *Conn) serve(l *loop, w want) {
 	if w&wantCancelSend != 0 {
 		c.cancelSend(l)
 	}
-	if w&wantWatch != 0 && !c.node.isFlying(kindPoll) {
+	if w&(wantWatch|wantRelay) != 0 && !c.node.isFlying(kindPoll) {
 		c.arm(l)
+	}
+	if w&wantRelay != 0 {
+		c.serveRelay(l)
 	}
 	if w&wantSend != 0 {
 		c.startSend(l)
@@ -60,6 +63,11 @@ func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
 }
 
 func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
+	if k == kindRelay {
+		l.relayed.flying--
+		c.relay.sent(int(max(cqe.Res, 0)))
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock() // fail takes it, if this panics
 	switch k {

@@ -14,6 +14,7 @@ type Counters[N any] struct {
 	Enters, Completions, Wakeups, Overflows N
 	Batches, WritesBatched, SendsParked     N
 	Accepted, Adopted, AcceptFailures       N
+	BytesForwarded                          N
 }
 
 // Stats is a snapshot. Its fields have the names of those of quoit.Stats, and

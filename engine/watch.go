@@ -20,14 +20,14 @@ func (c *Conn) arm(l *loop) {
 
 // readable takes a completion of the armed poll. Engine thread, with mu held.
 func (c *Conn) readable(l *loop, cqe *ring.CQE) {
-	if c.turn != l.turns {
+	if c.relay == nil && c.turn != l.turns {
 		c.turn = l.turns
 		l.e.gear.Received()
 	}
 	switch {
 	case cqe.More():
 		c.poll = pollTold
-		if !c.mayWatch() {
+		if c.relay == nil && !c.mayWatch() {
 			l.cancel(&c.node, kindPoll)
 		}
 	case cqe.Res < 0 && unix.Errno(-cqe.Res) != unix.ECANCELED:
@@ -35,6 +35,7 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 	default:
 		c.poll = pollIdle
 	}
+	c.takeRelay(l)
 	if c.r.waiting && c.r.state == waitRing {
 		l.wakes.push(wakeup{read: c})
 	}

@@ -1,0 +1,179 @@
+//go:build linux
+
+package engine
+
+import (
+	"io"
+	"math"
+	"os"
+	"sync"
+	"sync/atomic"
+)
+
+// callLock is held by the one call at a time that reads from a Conn, or writes to
+// it. A relay holds one of either kind for as long as it lasts: it ends when
+// somebody else wants them.
+type callLock struct {
+	sync.Mutex
+	wanted atomic.Int32
+	lent   atomic.Pointer[relay]
+}
+
+func (l *callLock) Lock() {
+	if l.TryLock() {
+		return
+	}
+	// Who lends the lock looks the other way round. One sees the other.
+	l.wanted.Add(1)
+	defer l.wanted.Add(-1)
+	l.haltRelay()
+	l.Mutex.Lock()
+}
+
+// haltRelay ends the relay that holds the lock, if one does.
+func (l *callLock) haltRelay() {
+	if r := l.lent.Load(); r != nil {
+		r.halt()
+	}
+}
+
+// Forward moves up to remain bytes from src to c, until the end of src, as package
+// net's splice does: it returns how many c has taken, and the error of either, in
+// package net's form. handled is false if the rest is the caller's to copy.
+//
+// Small messages the engine of src forwards, see relay. Of a larger transfer each
+// part is spliced, which costs a wake-up of the caller, but no copy. What has come
+// lately says which it is. A transfer of a given length is spliced, for it must
+// not take more.
+func (c *Conn) Forward(src *Conn, remain int64) (moved int64, handled bool, err error) {
+	for {
+		if remain == math.MaxInt64 {
+			n, err := c.relayFrom(src)
+			moved += n
+			if err == io.EOF {
+				return moved, true, nil
+			} else if err != nil {
+				return moved, true, err
+			}
+		}
+		n, end, err := move(writeSide{c}, readSide{src}, remain, remain == math.MaxInt64)
+		moved += n
+		switch end {
+		case moveUnable:
+			return moved, false, nil
+		case moveDone:
+			return moved, true, err
+		}
+	}
+}
+
+// relayFrom parks the caller and has the engine of src forward. A nil error says
+// that the caller has to go on by itself.
+func (c *Conn) relayFrom(src *Conn) (int64, error) {
+	if !src.tcp || !c.tcp || !src.rmu.TryLock() {
+		return 0, nil
+	}
+	r := &relay{src: src, dst: c}
+	err := c.tryRelay(r)
+	src.rmu.Unlock()
+	return r.moved, err
+}
+
+// tryRelay is relayFrom with src.rmu held.
+func (c *Conn) tryRelay(r *relay) error {
+	if !c.wmu.TryLock() {
+		return nil
+	}
+	defer c.wmu.Unlock()
+	if !r.src.acquire() {
+		return nil
+	}
+	defer r.src.drop()
+	if !c.acquire() {
+		return nil
+	}
+	defer c.drop()
+	if c.drain() != nil {
+		return nil // who writes next meets it again
+	}
+	c.credit = 0 // what is forwarded takes room, too
+	r.src.rmu.lent.Store(r)
+	c.wmu.lent.Store(r)
+	var err error
+	if c.check(&c.w) == nil { // Close of c sees r, or r sees Close
+		err = r.run()
+	}
+	r.src.rmu.lent.Store(nil)
+	c.wmu.lent.Store(nil)
+	if err != nil || len(r.rest) == 0 {
+		return err
+	}
+	return c.writeRest(r)
+}
+
+// run has the engine do r, unless there is cause not to.
+func (r *relay) run() error {
+	parked, err := r.park()
+	if !parked {
+		return err
+	}
+	return r.sleep()
+}
+
+// park hands r to the engine, or reports that it cannot.
+func (r *relay) park() (bool, error) {
+	c := r.src
+	c.mu.Lock()
+	err := c.cannot(&c.r)
+	if err == nil {
+		err = c.tell("splice")
+	}
+	if err != nil || r.halted || c.poll == pollRefused || c.rmu.wanted.Load() > 0 || r.dst.wmu.wanted.Load() > 0 {
+		c.mu.Unlock()
+		return false, err
+	}
+	if c.poll == pollIdle {
+		c.poll = pollArmed
+	}
+	c.relay, c.known = r, true
+	c.r.park(waitRelay)
+	c.mu.Unlock()
+	c.e.post(&c.node, wantRelay)
+	return true, nil
+}
+
+// sleep waits for the relay's end.
+func (r *relay) sleep() error {
+	c := r.src
+	c.r.sleep()
+	c.mu.Lock()
+	c.relay = nil
+	err := c.r.err
+	if err == nil {
+		err = c.tell("splice")
+	}
+	c.mu.Unlock()
+	if r.moved > 0 && !c.got.Load() {
+		c.got.Store(true)
+	}
+	if err == nil && len(r.rest) == 0 {
+		err = r.err
+	}
+	if _, failed := r.err.(*os.SyscallError); failed {
+		c.fails()
+	}
+	return err
+}
+
+// writeRest writes what the engine could not send. Called with wmu held.
+func (c *Conn) writeRest(r *relay) error {
+	n, err := c.write(r.rest)
+	r.moved += int64(n)
+	if se, ok := err.(*os.SyscallError); ok {
+		err = os.NewSyscallError("splice", se.Err)
+	}
+	if err == nil {
+		err = r.err
+	}
+	return err
+}

@@ -1,0 +1,112 @@
+//go:build linux
+
+package quoit
+
+import (
+	"io"
+	"io/fs"
+	"math"
+	"net"
+	"os"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine"
+)
+
+// WriteTo copies c to w until the end of file: to a conn of this package as its
+// [Conn.ReadFrom] does, to one of package net and to a file by splice(2).
+func (c *Conn) WriteTo(w io.Writer) (int64, error) {
+	if !c.ok() {
+		return 0, syscall.EINVAL
+	}
+	n, handled, err := c.writeToKernel(w)
+	if !handled {
+		var m int64
+		m, err = c.writeToWriter(w)
+		n += m
+	}
+	if err == nil || err == io.EOF { // of the writer, as io.Copy has it
+		return n, err
+	}
+	return n, c.opError("writeto", err)
+}
+
+func (c *Conn) writeToWriter(w io.Writer) (int64, error) {
+	n, err := c.ec.WriteTo(w)
+	runtime.KeepAlive(c)
+	if re, ok := err.(*engine.ReadError); ok {
+		err = c.opError("read", re.Err)
+	}
+	return n, err
+}
+
+// writeToKernel moves c to w without bringing it to the caller, where w and the
+// kernel allow it. The error is what the writer's ReadFrom would return.
+func (c *Conn) writeToKernel(w io.Writer) (n int64, handled bool, err error) {
+	switch w := w.(type) {
+	case *Conn:
+		if ringConn(w) != nil {
+			n, handled, err = w.forward(&c.conn, 0)
+			return n, handled, w.opError("readfrom", err)
+		}
+	case *UnixConn:
+		if ringConn(w) != nil {
+			return w.forward(&c.conn, 0)
+		}
+	case *net.TCPConn:
+		n, handled, err = c.spliceTo(w)
+		if err != nil {
+			a := w.LocalAddr()
+			err = &net.OpError{Op: "readfrom", Net: a.Network(), Source: a, Addr: w.RemoteAddr(), Err: err}
+		}
+		return n, handled, err
+	case *net.UnixConn:
+		if w != nil && w.LocalAddr().Network() == "unix" {
+			return c.spliceTo(w)
+		}
+	case *os.File:
+		if w != nil {
+			return c.spliceToFile(w)
+		}
+	}
+	return 0, false, nil
+}
+
+func (c *Conn) spliceTo(w syscall.Conn) (n int64, handled bool, err error) {
+	rc, err := w.SyscallConn()
+	if err != nil {
+		return 0, false, nil
+	}
+	n, handled, err = c.ec.SpliceTo(rc, math.MaxInt64)
+	runtime.KeepAlive(c)
+	return n, handled, err
+}
+
+// spliceToFile is spliceTo for files, of which the kernel does not take those
+// that are open for appending.
+func (c *Conn) spliceToFile(f *os.File) (n int64, handled bool, err error) {
+	rc, err := f.SyscallConn()
+	if err != nil {
+		return 0, false, nil
+	}
+	appends := true
+	_ = rc.Control(func(fd uintptr) {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		appends = err != nil || flags&unix.O_APPEND != 0
+	})
+	if appends {
+		return 0, false, nil
+	}
+	n, handled, err = c.ec.SpliceTo(rc, math.MaxInt64)
+	runtime.KeepAlive(c)
+	if err != nil {
+		if err.Error() == "use of closed file" { // internal/poll's, which os does not show
+			err = os.ErrClosed
+		}
+		err = &fs.PathError{Op: "write", Path: f.Name(), Err: err}
+	}
+	return n, handled, err
+}
