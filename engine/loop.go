@@ -247,7 +247,7 @@ func (l *loop) expire() {
 func (l *loop) enter() {
 	e := l.e
 	e.gear.Judge()
-	if !l.wakes.empty() || e.posted.Load() != nil || l.completed() || l.done() {
+	if !l.wakes.empty() || len(l.relayed.taken) > 0 || e.posted.Load() != nil || l.completed() || l.done() {
 		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
 			l.submit()
 		}

@@ -147,17 +147,17 @@ func (c *Conn) serveRelay(l *loop) {
 	c.takeRelay(l)
 }
 
-// relay forwards for all relays that were taken: it receives what they have, and
+// relay forwards for the relays that were taken: it receives what they have, and
 // sends that in one enter. Sends of their own would each wake a peer, and lose the
-// processor to it.
+// processor to it. Those that are taken meanwhile have the next turn.
 func (l *loop) relay() {
 	t := &l.relayed
 	if len(t.taken) > 0 && t.space == nil {
 		t.space = make([]byte, relaySpace)
 	}
-	for t.parked < len(t.taken) {
+	for end := len(t.taken); t.parked < end; {
 		n, used := t.parked, 0
-		for ; n < len(t.taken) && len(t.space)-used >= relayStep; n++ {
+		for ; n < end && len(t.space)-used >= relayStep; n++ {
 			r := t.taken[n].relay
 			used += r.receive(l.k, t.space[used:])
 			r.submitSend(l)
@@ -172,8 +172,9 @@ func (l *loop) relay() {
 			t.taken[t.parked-1].parkRelay(l)
 		}
 	}
-	clear(t.taken)
-	t.taken, t.parked = t.taken[:0], 0
+	left := copy(t.taken, t.taken[t.parked:])
+	clear(t.taken[left:])
+	t.taken, t.parked = t.taken[:left], 0
 }
 
 // parkRelay parks a relay that was taken, or wakes its caller. Engine thread.
