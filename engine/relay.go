@@ -184,6 +184,9 @@ func (c *Conn) parkRelay(l *loop) {
 	err := c.cannot(&c.r)
 	if r := c.relay; err == nil && !r.over && !r.halted && c.untold == 0 && c.rearm(l) {
 		c.r.park(waitRelay)
+		if c.poll == pollTold {
+			c.takeRelay(l) // for the sends' completions came with others
+		}
 		return
 	}
 	c.r.err = err
