@@ -44,8 +44,6 @@
 //     per slice. Join small slices first.
 //   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
 //     where net sets them on each accepted conn.
-//   - A conn's descriptor may get another number when the gear changes, until
-//     SyscallConn or File has shown it to somebody.
 //   - File of an accepted conn takes a second descriptor for a moment; where there
 //     is none, or the socket is in blocking mode already, Fd of the result leaves
 //     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".

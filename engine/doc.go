@@ -60,19 +60,18 @@
 // # Close
 //
 // A descriptor has references, see fdRef: the engine holds one while a request
-// of the conn is in flight, and so does a call that uses it. When only the owner
-// has one, a conn may get another descriptor, see Conn.leavePoller. Close wakes
-// the waiters, has the kernel take what Write accepted, has the engine cancel
-// what is in flight, waits until all other references have been dropped, and
-// closes the descriptor itself: when it returns the peer has been told, as with
-// package net. It does not call shutdown(2), which would be faster: a close that
-// resets, for SO_LINGER or for bytes left unread, must not send a FIN first.
+// of the conn is in flight, and so does a call that uses it. Close wakes the
+// waiters, has the kernel take what Write accepted, has the engine cancel what is
+// in flight, waits until all other references have been dropped, and closes the
+// descriptor itself: when it returns the peer has been told, as with package net.
+// It does not call shutdown(2), which would be faster: a close that resets, for
+// SO_LINGER or for bytes left unread, must not send a FIN first.
 //
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers; Conn.mu guards the state
 // that callers and the engine share and is held for nanoseconds, microseconds
-// while a conn enters or leaves the netpoller. Order: rmu or wmu, Conn.mu,
+// while a conn enters the netpoller. Order: rmu or wmu, Conn.mu,
 // timers.mu. Listener.amu and Listener.mu are alike. Engine.mu guards the lists
 // of open conns and listeners and is taken alone. The engine's thread takes mu
 // only, never a lock that is held across a system call.

@@ -324,9 +324,8 @@ func (k *simKernel) SendRoom(fd int) int {
 	return 2 * s.room
 }
 
-// Dup may be called with the lock of a listener held.
 func (k *simKernel) Dup(fd int) (int, error) {
-	k.yield()
+	k.nap()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.file(fd, "dup")

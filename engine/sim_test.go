@@ -84,7 +84,7 @@ var simStates = []string{
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
 	"accept in the ring", "accept in the netpoller", "duplicated", "listener shared",
-	"receive armed on a cold engine", "shifted up", "shifted down", "left the netpoller", "wakes left",
+	"receive armed on a cold engine", "shifted up", "shifted down", "wakes left",
 }
 
 // simRare is for five thousand.
