@@ -73,8 +73,5 @@
 //     to a minute after Close has returned.
 //   - That such bytes cannot be delivered is the error of the next Read, Write or
 //     Close, and the SIGPIPE for who asked for it comes with the next Write.
-//   - A listener of [Listen] whose Accept is called a thousand times a second and
-//     more may have accepted up to five conns that Accept has not returned; Close
-//     resets them, as the kernel does with those in its own queue.
 //   - A Read that waits shows as a channel receive in stack dumps and profiles.
 package quoit

@@ -22,7 +22,7 @@ type Gear int
 
 const (
 	Auto Gear = iota // Poll, and Ring while that pays
-	Ring             // on the ring: multishot polls, accepts ahead, batched sends
+	Ring             // on the ring: multishot polls, batched sends
 	Poll             // in Go's netpoller, as package net's do
 )
 
