@@ -44,8 +44,6 @@
 //     per slice. Join small slices first.
 //   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
 //     where net sets them on each accepted conn.
-//   - A conn's descriptor may get another number when the gear changes, until
-//     SyscallConn or File has shown it to somebody.
 //   - File of an accepted conn takes a second descriptor for a moment; where there
 //     is none, or the socket is in blocking mode already, Fd of the result leaves
 //     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
@@ -75,8 +73,5 @@
 //     to a minute after Close has returned.
 //   - That such bytes cannot be delivered is the error of the next Read, Write or
 //     Close, and the SIGPIPE for who asked for it comes with the next Write.
-//   - A listener of [Listen] whose Accept is called a thousand times a second and
-//     more may have accepted up to five conns that Accept has not returned; Close
-//     resets them, as the kernel does with those in its own queue.
 //   - A Read that waits shows as a channel receive in stack dumps and profiles.
 package quoit

@@ -76,7 +76,7 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	if err != nil {
 		return nil, err
 	}
-	return e.t.listener(network, ln, lc, lc.Control != nil)
+	return e.t.listener(network, ln, lc)
 }
 
 func (e *Engine) adoptListener(ln net.Listener) (net.Listener, error) {

@@ -22,8 +22,8 @@ type netListener interface {
 	SyscallConn() (syscall.RawConn, error)
 }
 
-// Listener accepts conns on the ring. It is made by [Listen] and the like and
-// has the methods of *net.TCPListener. All may be called concurrently. A
+// Listener accepts conns for an [Engine]. It is made by [Listen] and the like
+// and has the methods of *net.TCPListener. All may be called concurrently. A
 // Listener that becomes unreachable is closed.
 type Listener struct {
 	el      *engine.Listener
@@ -104,17 +104,11 @@ func (l *Listener) SetUnlinkOnClose(unlink bool) {
 
 // File returns a copy of the listening socket, the caller's to close: with
 // [ListenConfig].Steering, of the first ring's.
-func (l *Listener) File() (*os.File, error) {
-	l.el.Share()
-	return l.nl.File()
-}
+func (l *Listener) File() (*os.File, error) { return l.nl.File() }
 
 // SyscallConn gives access to the socket that File would copy. Read and Write
 // of the result fail, as net's do.
-func (l *Listener) SyscallConn() (syscall.RawConn, error) {
-	l.el.Share()
-	return l.nl.SyscallConn()
-}
+func (l *Listener) SyscallConn() (syscall.RawConn, error) { return l.nl.SyscallConn() }
 
 func (l *Listener) opError(op string, err error) error {
 	if err == io.EOF {

@@ -28,9 +28,8 @@ func (t *transport) control(lc *ListenConfig) func(network, address string, rc s
 }
 
 // listener takes over ln, or returns it where it is not a stream listener of
-// package net. Its socket has been through control. foreign says that others
-// may reach it.
-func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig, foreign bool) (net.Listener, error) {
+// package net. Its socket has been through control.
+func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) (net.Listener, error) {
 	if !streamListener(ln) {
 		return ln, nil
 	}
@@ -42,7 +41,7 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig, 
 		if len(t.rings) > 1 {
 			place = func(int) *engine.Engine { return t.forConn() }
 		}
-		l.el, err = e.NewListener(fd, network != "unix", foreign, place, l.nl.Close)
+		l.el, err = e.NewListener(fd, network != "unix", place, l.nl.Close)
 	}
 	if err != nil {
 		l.nl.Close()
@@ -71,7 +70,7 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 		network, _, _ = strings.Cut(f.Name(), ":") // "tcp4", where Addr says "tcp"
 		f.Close()
 	}
-	out, err := t.listener(network, ln, &ListenConfig{}, true)
+	out, err := t.listener(network, ln, &ListenConfig{})
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func startTransport(*Config) (*transport, error) {
 	return nil, &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}
 }
 
-func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig, _ bool) (net.Listener, error) {
+func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig) (net.Listener, error) {
 	return ln, nil
 }
 func (*transport) adopt(ln net.Listener) (net.Listener, error) { return ln, nil }

@@ -48,9 +48,9 @@ type served struct {
 
 // descriptor is a Conn's, with who uses it and what owns its number.
 type descriptor struct {
-	fd    int // changes while refs is seized
+	fd    int
 	refs  fdRef
-	polls atomic.Pointer[poller] // what owns fd while it is in Go's netpoller
+	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
 	idle  chan struct{}          // Close waits here for the last reference; guarded by Conn.mu
 }
 
@@ -59,8 +59,7 @@ type descriptor struct {
 type reader struct {
 	rmu   callLock
 	r     half
-	reads uint8  // see gear.Box.Count
-	left  uint32 // see gear.Box.Leaves
+	reads uint8 // see gear.Box.Count
 
 	got atomic.Bool // bytes that no Write has followed; see Conn.mayBatch
 }

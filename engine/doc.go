@@ -10,19 +10,20 @@
 // themselves and wait in the netpoller (poller). With a hot one they wait on the
 // ring, which tells of many sockets in one system call, and small Writes in a row
 // are sent in one. Package gear decides when it is hot. A shift touches no conn:
-// it decides what the next call that has to wait does, and a poll or accept that
-// completes on a cold engine is cancelled.
+// it decides what the next call that has to wait does, and a poll that completes
+// on a cold engine is cancelled.
 //
 // # What the ring may hold
 //
 // What is in the ring nobody else sees: a copy of the descriptor, another
 // process, a raw system call. So the ring takes no bytes from a socket, it only
 // says that there are some, and each Read is a recv(2) of its caller's, into the
-// caller's slice. It holds conns accepted ahead (Listener) and what Write has
-// accepted (outgoing) for the sockets that are the engine's alone. Once a
-// descriptor has been shown, or a copy made, a conn is shared, and a listener
-// too: see Conn.share and Listener.Share. Nothing else depends on who has the
-// socket: nobody changes an option of it, or its mode, to get an effect.
+// caller's slice. It accepts nothing either: Accept is an accept4(2) of its
+// caller's and waits in the netpoller (Listener). It holds what Write has accepted
+// (outgoing) for the sockets that are the engine's alone. Once a descriptor has
+// been shown, or a copy made, a conn is shared: see Conn.share. Nothing else
+// depends on who has the socket: nobody changes an option of it, or its mode, to
+// get an effect.
 //
 // The ring's thread also has no identity of the callers': it opens, binds and
 // connects nothing, and reads and writes no memory of theirs.
@@ -60,19 +61,18 @@
 // # Close
 //
 // A descriptor has references, see fdRef: the engine holds one while a request
-// of the conn is in flight, and so does a call that uses it. When only the owner
-// has one, a conn may get another descriptor, see Conn.leavePoller. Close wakes
-// the waiters, has the kernel take what Write accepted, has the engine cancel
-// what is in flight, waits until all other references have been dropped, and
-// closes the descriptor itself: when it returns the peer has been told, as with
-// package net. It does not call shutdown(2), which would be faster: a close that
-// resets, for SO_LINGER or for bytes left unread, must not send a FIN first.
+// of the conn is in flight, and so does a call that uses it. Close wakes the
+// waiters, has the kernel take what Write accepted, has the engine cancel what is
+// in flight, waits until all other references have been dropped, and closes the
+// descriptor itself: when it returns the peer has been told, as with package net.
+// It does not call shutdown(2), which would be faster: a close that resets, for
+// SO_LINGER or for bytes left unread, must not send a FIN first.
 //
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers; Conn.mu guards the state
 // that callers and the engine share and is held for nanoseconds, microseconds
-// while a conn enters or leaves the netpoller. Order: rmu or wmu, Conn.mu,
+// while a conn enters the netpoller. Order: rmu or wmu, Conn.mu,
 // timers.mu. Listener.amu and Listener.mu are alike. Engine.mu guards the lists
 // of open conns and listeners and is taken alone. The engine's thread takes mu
 // only, never a lock that is held across a system call.

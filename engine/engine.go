@@ -5,8 +5,10 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -64,7 +66,7 @@ type Engine struct {
 	closed    bool
 	conns     list
 	load      atomic.Int64 // conns.n
-	listeners list
+	listeners map[member]struct{}
 
 	_     cpu.CacheLinePad // what the engine counts, and now and then a caller
 	stats Counters[atomic.Uint64]
@@ -212,12 +214,15 @@ func (e *Engine) arm(t *clock.Timer, when int64) {
 // CloseListeners closes all listeners.
 func (e *Engine) CloseListeners() {
 	e.mu.Lock()
-	listeners := e.listeners.all()
+	listeners := e.allListeners()
 	e.mu.Unlock()
-	for _, n := range listeners {
-		_ = n.h.Close()
+	for _, l := range listeners {
+		_ = l.Close()
 	}
 }
+
+// allListeners copies the set of them. Called with mu held.
+func (e *Engine) allListeners() []member { return slices.Collect(maps.Keys(e.listeners)) }
 
 // Close closes all listeners and conns, waits until nothing is in flight and
 // ends the thread.
@@ -275,7 +280,7 @@ func (e *Engine) Stats() Stats {
 	s.RingTime, s.PollTime = e.gear.Times()
 	s.DirectReads, s.BytesReceived = e.gear.Reads()
 	e.mu.Lock()
-	s.Conns, s.Listeners = e.conns.n, e.listeners.n
+	s.Conns, s.Listeners = e.conns.n, len(e.listeners)
 	e.mu.Unlock()
 	return s
 }
@@ -285,11 +290,4 @@ func (e *Engine) Hot() bool { return e.gear.Hot() }
 
 func init() { // for tests in other directories
 	forced.ShiftRing = func(e any, hot bool) { e.(*Engine).gear.Shift(hot) }
-}
-
-// cutOff resets a conn that nobody accepted, as the kernel does when the
-// listening socket closes.
-func (e *Engine) cutOff(fd int) {
-	_ = e.k.ResetOnClose(fd)
-	_ = e.k.CloseFD(fd)
 }

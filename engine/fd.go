@@ -30,33 +30,8 @@ func (c *Conn) enterPoller() {
 	}
 }
 
-// leavePoller takes the socket out of Go's netpoller, which the kernel would
-// tell of every message that goes to the ring: epoll does not ask who waits.
-// The only way out is to close the descriptor, so that the socket gets another
-// one. Not if others know its number. Called with rmu and mu held.
-func (c *Conn) leavePoller() {
-	p := c.poller()
-	if p == nil || c.shared || !c.e.gear.Leaves(c.left) || !c.flushed() || !c.refs.seize() {
-		return
-	}
-	if fd, err := c.e.k.Dup(c.fd); err == nil {
-		_ = p.Close()
-		c.polls.Store(nil)
-		c.fd, c.left = fd, c.e.gear.Epoch()
-	}
-	c.refs.restore()
-}
-
-// acquire keeps the descriptor open, and its number, until drop. It fails on a
-// closed conn. Not with mu held.
-func (c *Conn) acquire() bool {
-	if c.refs.acquire() {
-		return true
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.refs.acquire() // who seized them has let go of mu
-}
+// acquire keeps the descriptor open until drop. It fails on a closed conn.
+func (c *Conn) acquire() bool { return c.refs.acquire() }
 
 // drop releases a reference to the descriptor. After the last, who waits in
 // Close closes it.
@@ -89,7 +64,7 @@ func (c *Conn) unlist() {
 // closed conn. Engine thread.
 func (c *Conn) hold() bool {
 	if !c.held {
-		c.held = c.refs.acquire()
+		c.held = c.acquire()
 	}
 	return c.held
 }

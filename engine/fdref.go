@@ -7,18 +7,18 @@ import "sync/atomic"
 // fdRef counts who may use a descriptor: its owner until Close, callers in
 // the middle of a system call, and the engine while a request is in flight.
 // The descriptor is closed when the last reference of a closed one has been
-// dropped. It is 0, and nobody's, while seized.
+// dropped.
 type fdRef struct{ v atomic.Uint32 }
 
 const fdClosed = 1 << 31
 
 func (r *fdRef) init() { r.v.Store(1) }
 
-// acquire takes a reference, unless closed or seized.
+// acquire takes a reference, unless closed.
 func (r *fdRef) acquire() bool {
 	for {
 		v := r.v.Load()
-		if v == 0 || v&fdClosed != 0 {
+		if v&fdClosed != 0 {
 			return false
 		}
 		if r.v.CompareAndSwap(v, v+1) {
@@ -26,11 +26,6 @@ func (r *fdRef) acquire() bool {
 		}
 	}
 }
-
-// seize has the owner alone until restore, if it is and nothing is closed.
-func (r *fdRef) seize() bool { return r.v.CompareAndSwap(1, 0) }
-
-func (r *fdRef) restore() { r.v.Store(1) }
 
 // close refuses further references. The owner's own stays.
 func (r *fdRef) close() { r.v.Or(fdClosed) }

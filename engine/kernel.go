@@ -42,7 +42,6 @@ type kernel interface {
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
 	Accept(fd int) (int, syscall.Sockaddr, error)
-	Peer(fd int) (syscall.Sockaddr, error)
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
 	SendRoom(fd int) int       // what the send buffer of a TCP socket can still take, in bytes
@@ -89,8 +88,7 @@ func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) 
 func (*osKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
 	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }
-func (*osKernel) Peer(fd int) (syscall.Sockaddr, error) { return sock.Peer(fd) }
-func (*osKernel) Shutdown(fd, how int) error            { return unix.Shutdown(fd, how) }
+func (*osKernel) Shutdown(fd, how int) error { return unix.Shutdown(fd, how) }
 func (*osKernel) ResetOnClose(fd int) error {
 	return unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 }

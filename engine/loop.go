@@ -399,16 +399,13 @@ func (l *loop) die(err error) {
 	e.failPosted()
 	e.failAll(l.taken, err)
 	e.mu.Lock()
-	open := append(e.listeners.all(), e.conns.all()...)
-	e.mu.Unlock()
-	for _, n := range open {
-		n.h.fail(err)
+	open := e.allListeners()
+	for _, n := range e.conns.all() {
+		open = append(open, n.h)
 	}
-	for l.fetch() {
-		if cqe := &l.todo[0]; isAccept(cqe.UserData) && cqe.Res >= 0 {
-			e.cutOff(int(cqe.Res)) // nobody else knows it
-		}
-		l.todo = l.todo[1:]
+	e.mu.Unlock()
+	for _, m := range open {
+		m.fail(err)
 	}
 }
 
@@ -427,6 +424,7 @@ func (l *loop) release() {
 // attach makes the loop of an engine on k.
 func (e *Engine) attach(k kernel) *loop {
 	e.k = k
+	e.listeners = map[member]struct{}{}
 	e.rested = make(chan struct{}, 1)
 	e.gear.Init(e.cfg.Gear, k)
 	l := &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}

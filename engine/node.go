@@ -17,21 +17,11 @@ const (
 	kindWake
 	kindPoll
 	kindSend
-	kindRelay  // a send to another conn
-	kindAccept // and as many after it as there can be accepts in flight
-	numKinds   = kindAccept + maxAccepts
+	kindRelay // a send to another conn
+	numKinds
 
 	cancelOf kind = 0x80 // kindCancel of k is k|cancelOf
 )
-
-// maxAccepts bounds the accepts of a listener in flight.
-const maxAccepts = 5
-
-// isAccept reports whether ud is an accept's.
-func isAccept(ud ring.UserData) bool {
-	k := kind(ud.Kind())
-	return k >= kindAccept && k < numKinds
-}
 
 // want is a request of a caller to the engine.
 type want uint32
@@ -40,8 +30,6 @@ const (
 	wantWatch      want = 1 << iota // arm the poll of the read half
 	wantRelay                       // arm it for a relay, and begin with that
 	wantSend                        // send what Write has accepted
-	wantAccept                      // have as many accepts in flight as Accept asked for
-	wantIdle                        // cancel the accepts
 	wantCancelSend                  // give up the send of a closed conn
 	wantEnd                         // closed: cancel what is armed, then free the slot
 )
@@ -62,17 +50,23 @@ func (s *wants) take() want { return want(s.v.Swap(0) &^ posted) }
 // handler is what a node belongs to. The engine's thread calls all methods that do
 // not say otherwise.
 type handler interface {
+	member
 	serve(l *loop, w want)
 	complete(l *loop, k kind, cqe *ring.CQE)
-	fail(err error) // the engine died; any thread
 	settle(l *loop) // nothing is in flight any more
-	Close() error   // any thread
+}
+
+// member is what an engine ends: a handler or a Listener. Any thread may call its
+// methods.
+type member interface {
+	fail(err error) // the engine died
+	Close() error
 }
 
 // node ties a handler to the engine.
 type node struct {
 	h     handler
-	links links // of the engine's lists; guarded by Engine.mu
+	links links // of Engine.conns; guarded by Engine.mu
 
 	// Callers and the engine.
 	wants wants

@@ -97,7 +97,6 @@ func (c *Conn) watch() (parked bool, err error) {
 		return false, err
 	}
 	if !armed {
-		c.leavePoller()
 		c.poll, c.known = pollArmed, true
 	}
 	c.r.park(waitRing)

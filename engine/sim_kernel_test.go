@@ -308,7 +308,7 @@ func (k *simKernel) bind(r *simReq) bool {
 			k.fail("%v on socket %d beside %v", s.Opcode, sock.id, o.sqe.Opcode)
 		}
 	}
-	if r.kind == kindPoll && k.coldSince(sock) { // accepts are armed together
+	if r.kind == kindPoll && k.coldSince(sock) {
 		k.fail("%v on socket %d, which has completed since the engine is cold", s.Opcode, sock.id)
 	}
 	if sock.shared && r.kind != kindPoll {
@@ -437,10 +437,9 @@ func (k *simKernel) hasCause(r *simReq) bool {
 		return k.woken
 	case kindPoll:
 		return r.seen != r.sock.wakes && r.sock.readable()
-	case kindSend:
+	default: // kindSend
 		return r.sock.writable()
 	}
-	return len(r.sock.backlog) > 0 // accept
 }
 
 // proceed takes r a step further.
@@ -464,8 +463,6 @@ func (k *simKernel) proceed(r *simReq) {
 		k.tell(r)
 	case kindSend:
 		k.send(r)
-	default:
-		k.acceptInRing(r)
 	}
 }
 
@@ -486,25 +483,6 @@ func (k *simKernel) tell(r *simReq) {
 		events |= unix.POLLERR | unix.POLLHUP
 	}
 	k.post(r, events, 0, !k.chaos(5))
-}
-
-func (k *simKernel) acceptInRing(r *simReq) {
-	fd, err := k.accept(r.sock)
-	if err != nil {
-		k.post(r, -int(err.(unix.Errno)), 0, false)
-		return
-	}
-	k.hit("accept in the ring")
-	ahead := 0
-	for _, s := range k.socks {
-		if s.accepted && !s.returned && !s.closed {
-			ahead++
-		}
-	}
-	if ahead > maxAccepts+1 { // and one that Accept is about to return
-		k.fail("%d conns were accepted ahead", ahead)
-	}
-	k.post(r, fd, 0, false)
 }
 
 // send is what was cut off a batch.

@@ -48,7 +48,6 @@ func (u *simListener) accept(rnd *rand.Rand) {
 		if rnd.IntN(4) == 0 {
 			u.setDeadline(rnd)
 		}
-		u.earn(rnd)
 		op := u.r.begin("accept", nil, u.why)
 		c, addr, err := u.l.Accept()
 		u.r.end(op, 0, err)
@@ -69,14 +68,6 @@ func (u *simListener) accept(rnd *rand.Rand) {
 		u.r.k.mu.Unlock()
 		u.r.use(rnd, c, s)
 	}
-}
-
-// earn has the listener believe that Accept has been called at a rate.
-func (u *simListener) earn(rnd *rand.Rand) {
-	u.l.amu.Lock()
-	defer u.l.amu.Unlock()
-	u.l.streak = earnAccepts * rnd.IntN(maxAhead+1)
-	u.l.last = u.r.k.Now()
 }
 
 // judge checks the error of an Accept.
@@ -128,7 +119,7 @@ func (u *simListener) why() string {
 		return "the listener is closed"
 	case u.dl.passed(u.r):
 		return "its deadline has passed"
-	case len(u.s.backlog) > 0 || !u.l.queue.empty():
+	case len(u.s.backlog) > 0:
 		return "somebody knocks"
 	}
 	return ""
@@ -138,28 +129,12 @@ func (u *simListener) meddle(rnd *rand.Rand) {
 	for range rnd.IntN(6) {
 		u.r.pause(rnd)
 		u.r.pause(rnd)
-		switch rnd.IntN(6) {
-		case 0:
+		if rnd.IntN(6) == 0 {
 			u.close()
-		case 1:
-			u.share()
-		default:
+		} else {
 			u.setDeadline(rnd)
 		}
 	}
-}
-
-// share lets others reach the socket: the ring must have let go of it then.
-func (u *simListener) share() {
-	op := u.r.begin("share", nil, nil)
-	u.l.Share()
-	u.r.end(op, 0, nil)
-	u.r.k.mu.Lock()
-	defer u.r.k.mu.Unlock()
-	if u.s.shared = true; u.r.k.flies(u.s) {
-		u.r.fail("an accept is in flight on a shared socket")
-	}
-	u.r.hit("listener shared")
 }
 
 func (u *simListener) close() {

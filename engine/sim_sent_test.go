@@ -190,8 +190,8 @@ func (r *simRun) checkUnsent() {
 	}
 }
 
-// coldSince reports whether the engine has been cold since before s's receive,
-// or accept, completed.
+// coldSince reports whether the engine has been cold since before s's poll
+// completed.
 func (k *simKernel) coldSince(s *simSock) bool {
 	g := &k.loop.e.gear
 	return !g.Hot() && s.lastDone > g.Since()

@@ -22,9 +22,9 @@ type simSock struct {
 
 	listening bool
 	backlog   []*simSock
-	lastDone  int64 // engine time of the last completion of a poll or accept
-	accepted  bool  // by the ring or accept4
-	returned  bool  // by Accept
+	lastDone  int64 // engine time of the last completion of a poll
+	accepted  bool
+	returned  bool // by Accept
 
 	// From the peer.
 	arrived, taken int  // offsets in its stream
@@ -304,9 +304,7 @@ func (k *simKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
 	if err != nil {
 		return -1, nil, err
 	}
-	if k.polled[fd] != nil {
-		k.hit("accept in the netpoller")
-	}
+	k.hit("accept")
 	return n, k.files[n].addr(), nil
 }
 
@@ -324,9 +322,8 @@ func (k *simKernel) SendRoom(fd int) int {
 	return 2 * s.room
 }
 
-// Dup may be called with the lock of a listener held.
 func (k *simKernel) Dup(fd int) (int, error) {
-	k.yield()
+	k.nap()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.file(fd, "dup")
@@ -353,17 +350,6 @@ func (k *simKernel) accept(l *simSock) (int, error) {
 	l.backlog = l.backlog[1:]
 	s.accepted = true
 	return k.install(s), nil
-}
-
-func (k *simKernel) Peer(fd int) (syscall.Sockaddr, error) {
-	k.yield()
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.file(fd, "getpeername")
-	if s.rst {
-		return nil, unix.ENOTCONN
-	}
-	return s.addr(), nil
 }
 
 func (k *simKernel) Unread(fd int) (int, error) {

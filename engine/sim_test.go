@@ -75,7 +75,7 @@ func TestSim(t *testing.T) {
 var simStates = []string{
 	"submission queue full", "enter refused", "short submit", "overflow",
 	"multishot ended by a full queue", "cancel too late", "cancel missed", "cancel overtaken",
-	"cancelled POLL_ADD", "cancelled SEND", "cancelled ACCEPT",
+	"cancelled POLL_ADD", "cancelled SEND",
 	"send failed", "short send", "poll refused", "accept without descriptors",
 	"read deadline", "write deadline", "accept deadline", "read reset", "partial write",
 	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
@@ -83,8 +83,8 @@ var simStates = []string{
 	"late for the reader", "netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
-	"accept in the ring", "accept in the netpoller", "duplicated", "listener shared",
-	"receive armed on a cold engine", "shifted up", "shifted down", "left the netpoller", "wakes left",
+	"accept", "duplicated",
+	"receive armed on a cold engine", "shifted up", "shifted down", "wakes left",
 }
 
 // simRare is for five thousand.
@@ -460,12 +460,6 @@ func (r *simRun) checkEnd() {
 	if live > 0 {
 		r.fail("%d goroutines never ended", live)
 	}
-	for _, cqe := range r.k.overflow {
-		// A dead ring keeps what overflowed.
-		if isAccept(cqe.UserData) && cqe.Res > 0 && r.k.dead {
-			delete(r.k.files, int(cqe.Res))
-		}
-	}
 	for fd, s := range r.k.files {
 		r.fail("fd %d of socket %d was never closed", fd, s.id)
 	}
@@ -485,13 +479,13 @@ func (r *simRun) checkEnd() {
 			r.fail("slot %d is still taken, by %T", i, n.h)
 		}
 	}
-	if n := r.e.conns.n + r.e.listeners.n; n > 0 {
+	if n := r.e.conns.n + len(r.e.listeners); n > 0 {
 		r.fail("%d conns and listeners are still listed", n)
 	}
 	for _, s := range r.k.socks {
 		// A closing engine just closes what comes out of Accept too late.
-		if s.accepted && !s.returned && !s.linger0 && s.closed && r.plan.ends != endHurry {
-			r.fail("socket %d was accepted, and neither returned by Accept nor reset", s.id)
+		if s.accepted && !s.returned && s.closed && r.plan.ends != endHurry {
+			r.fail("socket %d was accepted, and not returned by Accept", s.id)
 		}
 	}
 	for _, u := range conns {
@@ -537,7 +531,7 @@ func (r *simRun) listen(rnd *rand.Rand) {
 	s.listening = true
 	fd := r.k.install(s)
 	r.k.mu.Unlock()
-	l, err := r.e.NewListener(fd, r.plan.tcp, false, nil, func() error { return r.k.CloseFD(fd) })
+	l, err := r.e.NewListener(fd, r.plan.tcp, nil, func() error { return r.k.CloseFD(fd) })
 	if err != nil {
 		if !errors.Is(err, unix.EMFILE) && (err != ErrClosed || !r.engineClosing()) {
 			r.fail("NewListener: %v", err)

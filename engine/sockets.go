@@ -20,8 +20,7 @@ type Spread interface {
 // sockets are the listening sockets of a SO_REUSEPORT group, one a ring, that
 // a Listener accepts on. They are in one epoll set, whose own descriptor waits
 // in Go's netpoller, so that an Accept waits for all of them without a
-// goroutine for each. The ring does not accept for them: what it had accepted
-// ahead would be lost to the process that takes over the address.
+// goroutine for each.
 type sockets struct {
 	fds    []int
 	spread Spread
@@ -85,9 +84,9 @@ func (s *sockets) fill(set int) error {
 	return nil
 }
 
-// accepted is a conn that waits for Accept.
+// accepted is what accept4(2) returned.
 type accepted struct {
 	fd     int
-	peer   syscall.Sockaddr // nil if it was gone before it could be asked
-	socket int              // that it came to
+	peer   syscall.Sockaddr
+	socket int // of a group, that it came to
 }

@@ -146,15 +146,15 @@ func pfLimit(resource int, n uint64) error {
 	return os.NewSyscallError("setrlimit", unix.Setrlimit(resource, &unix.Rlimit{Cur: n, Max: n}))
 }
 
-// Conns that nobody has accepted when the listener closes, in the kernel's
-// queue or accepted ahead by the ring, must be cut off, not forgotten.
+// Conns that nobody has accepted when the listener closes must be cut off, not
+// forgotten.
 func TestPitfall11UnacceptedAtClose(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		for _, accept := range []int{0, 3} {
 			ln := pfListen(t, tr)
 			addr := ln.Addr().String()
 			var kept []pfStream
-			accepting := testenv.Go(func() error { // waits, so that the ring has reason to accept
+			accepting := testenv.Go(func() error {
 				for range accept {
 					c, err := ln.Accept()
 					if err != nil {

@@ -287,7 +287,7 @@ func TestPitfall25EarlyResetPeer(t *testing.T) {
 		t.Run(gear.String(), func(t *testing.T) {
 			ln := pfListen(t, enginetest.On(enginetest.New(t, quoit.Config{Gear: gear})))
 			peers := make(chan string, conns)
-			accepting := testenv.Go(func() error { // in the ring ahead of Accept
+			accepting := testenv.Go(func() error {
 				for range conns {
 					c, err := ln.Accept()
 					if err != nil {

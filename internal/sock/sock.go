@@ -12,43 +12,11 @@
 package sock
 
 import (
-	"encoding/binary"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
-
-// Peer is getpeername(2), but that a TCP socket has its peer's address even
-// when it has been reset: SO_PEERNAME does not look at the state.
-func Peer(fd int) (syscall.Sockaddr, error) {
-	sa, err := syscall.Getpeername(fd)
-	if err != unix.ENOTCONN {
-		return sa, err
-	}
-	var raw unix.RawSockaddrAny
-	for _, size := range []uint32{unix.SizeofSockaddrInet6, unix.SizeofSockaddrInet4} { // no more than there is
-		_, _, errno := syscall.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_PEERNAME,
-			uintptr(unsafe.Pointer(&raw)), uintptr(unsafe.Pointer(&size)), 0)
-		if errno == 0 {
-			break
-		}
-	}
-	switch raw.Addr.Family {
-	case unix.AF_INET:
-		p := (*unix.RawSockaddrInet4)(unsafe.Pointer(&raw))
-		return &syscall.SockaddrInet4{Port: hostPort(&p.Port), Addr: p.Addr}, nil
-	case unix.AF_INET6:
-		p := (*unix.RawSockaddrInet6)(unsafe.Pointer(&raw))
-		return &syscall.SockaddrInet6{Port: hostPort(&p.Port), ZoneId: p.Scope_id, Addr: p.Addr}, nil
-	}
-	return nil, err
-}
-
-// hostPort is a port as it lies in a socket address.
-func hostPort(port *uint16) int {
-	return int(binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(port))[:]))
-}
 
 // Room returns how many bytes the send buffer of a TCP socket can still take,
 // by the kernel's account, which counts its own overhead, too. First kernel:

@@ -4,7 +4,6 @@ package sock
 
 import (
 	"bytes"
-	"net"
 	"os"
 	"testing"
 
@@ -12,18 +11,6 @@ import (
 
 	"github.com/quoit-go/quoit/internal/testenv"
 )
-
-// descriptor takes c's place until the test ends.
-func descriptor(t *testing.T, c *net.TCPConn) int {
-	t.Helper()
-	f, err := c.File()
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.Close()
-	t.Cleanup(func() { f.Close() })
-	return int(f.Fd())
-}
 
 func TestTransfer(t *testing.T) {
 	a, b := testenv.TCPSockets(t, unix.SOCK_NONBLOCK)

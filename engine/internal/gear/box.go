@@ -22,7 +22,7 @@ type Gear int
 
 const (
 	Auto Gear = iota // Poll, and Ring while that pays
-	Ring             // on the ring: multishot polls, accepts ahead, batched sends
+	Ring             // on the ring: multishot polls, batched sends
 	Poll             // in Go's netpoller, as package net's do
 )
 
@@ -52,8 +52,7 @@ const (
 
 // Box decides when an engine is hot. A change does not touch the conns:
 // each arms a poll, or waits in the netpoller, when it next has to wait, and an
-// armed one is cancelled when it next completes. Conns whose engine is
-// to stay hot leave the netpoller, see Leaves.
+// armed one is cancelled when it next completes.
 //
 // Methods may be called by any thread, but for those that say so.
 type Box struct {
@@ -65,10 +64,9 @@ type Box struct {
 	started int64
 
 	// Any thread's.
-	hot     atomic.Bool
-	held    atomic.Bool // a comparison shifts
-	favored atomic.Bool // the ring won the last one
-	proven  atomic.Bool // hot, and not for a trial
+	hot    atomic.Bool
+	held   atomic.Bool // a comparison shifts
+	proven atomic.Bool // hot, and not for a trial
 
 	_      cpu.CacheLinePad // hot is read by every call
 	calls  atomic.Uint64    // in Poll, by callsCounted
@@ -147,21 +145,11 @@ func (b *Box) Hot() bool { return b.hot.Load() }
 // Since is when the present gear began.
 func (b *Box) Since() int64 { return b.since.Load() }
 
-// Hold has the box keep its gear until a comparison decides.
-func (b *Box) Hold() { b.held.Store(true) }
-
 // Shift changes the gear of a box in Auto at once, until it has cause to change it
 // itself. Tests use it.
 func (b *Box) Shift(hot bool) {
 	b.shift(hot, b.clock.Now())
 	b.proven.Store(hot)
-}
-
-// Leaves reports whether a conn that is armed leaves the netpoller, which costs
-// it three system calls: not in a trial that may well fail, and once only after
-// each change. left is the epoch in which it last did.
-func (b *Box) Leaves(left uint32) bool {
-	return (b.fixed || b.held.Load() || b.favored.Load() || b.proven.Load()) && left != b.Epoch()
 }
 
 // Count is called for each call in Poll that the ring might serve better,
@@ -178,9 +166,6 @@ func (b *Box) Count(calls *uint8) {
 		b.shift(true, now)
 	}
 }
-
-// Epoch is a number above 0 for the time since the last change.
-func (b *Box) Epoch() uint32 { return uint32(b.changes.Load()) + 1 }
 
 func (b *Box) shift(hot bool, now int64) {
 	if !b.hot.CompareAndSwap(!hot, hot) {
@@ -259,7 +244,6 @@ func (t *trial) begin(now int64) {
 
 // heed does as a comparison says.
 func (b *Box) heed(v verdict, until, now int64) {
-	b.favored.Store(v == ringWins)
 	if v == pollWins {
 		b.rest.Store(until)
 		b.shift(false, now)

@@ -103,7 +103,7 @@ func (c *comparison) ask(b *Box) (verdict, int64) {
 	}
 	var all []entrant
 	for _, x := range c.boxes {
-		x.Hold()
+		x.held.Store(true)
 		all = append(all, entrant{x, x.tally.sum()})
 	}
 	c.running = true

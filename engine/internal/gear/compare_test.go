@@ -115,8 +115,8 @@ func TestCompare(t *testing.T) {
 			}
 			wins := tt.want == ringWins
 			for _, b := range []*Box{w.hot, w.other} {
-				if b.Hot() != wins || b.proven.Load() != wins || b.favored.Load() != wins {
-					t.Errorf("hot %v, proven %v, favored %v", b.Hot(), b.proven.Load(), b.favored.Load())
+				if b.Hot() != wins || b.proven.Load() != wins {
+					t.Errorf("hot %v, proven %v", b.Hot(), b.proven.Load())
 				}
 				if rest := time.Duration(b.rest.Load() - w.clock()); !wins && rest != term {
 					t.Errorf("no trial for %v, want %v", rest, term)
