@@ -48,6 +48,8 @@
 //     is none, or the socket is in blocking mode already, Fd of the result leaves
 //     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
 //   - A listener has a second descriptor.
+//   - io.Copy between two Conns waits in a channel receive, as stack dumps and
+//     profiles show, and the thread of a ring forwards for it.
 //   - Where somebody has set a conn's socket to blocking mode, deadlines and Close
 //     still end Read and Write; package net's wait for the system call.
 //   - In a bubble of testing/synctest a deadline that was made outside, with a

@@ -58,6 +58,14 @@
 // and sent in the engine's next enter: see outgoing, also for what Close, CloseWrite and raw
 // access do about them.
 //
+// # From one Conn to another
+//
+// Conn.Forward moves what comes from one conn to another without a copy to its
+// caller, who is parked: the engine's thread relays small messages (relay), by
+// recv(2) into memory of its own and sends of one enter, so that it holds nothing
+// between two turns; or the caller splices (move). Other calls end a relay by
+// wanting the lock that it holds: see callLock.
+//
 // # Close
 //
 // A descriptor has references, see fdRef: the engine holds one while a request
@@ -70,7 +78,8 @@
 //
 // # Locks
 //
-// Conn.rmu serializes readers, Conn.wmu writers; Conn.mu guards the state
+// Conn.rmu serializes readers, Conn.wmu writers, and a relay holds that of either
+// conn, never waiting for one; Conn.mu guards the state
 // that callers and the engine share and is held for nanoseconds, microseconds
 // while a conn enters the netpoller. Order: rmu or wmu, Conn.mu,
 // timers.mu. Listener.amu and Listener.mu are alike. Engine.mu guards the lists
