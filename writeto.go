@@ -11,8 +11,6 @@ import (
 	"runtime"
 	"syscall"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/quoit-go/quoit/engine"
 )
 
@@ -92,12 +90,7 @@ func (c *Conn) spliceToFile(f *os.File) (n int64, handled bool, err error) {
 	if err != nil {
 		return 0, false, nil
 	}
-	appends := true
-	_ = rc.Control(func(fd uintptr) {
-		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
-		appends = err != nil || flags&unix.O_APPEND != 0
-	})
-	if appends {
+	if engine.Appends(rc) {
 		return 0, false, nil
 	}
 	n, handled, err = c.ec.SpliceTo(rc, math.MaxInt64)

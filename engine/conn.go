@@ -35,7 +35,7 @@ type Conn struct {
 	shared bool // others may reach the socket
 	known  bool // the engine has heard of the conn
 	poll   pollState
-	relay  *relay // from this conn to another one
+	relay  relayer // from this conn to another one
 	outgoing
 	fate
 }

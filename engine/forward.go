@@ -6,36 +6,7 @@ import (
 	"io"
 	"math"
 	"os"
-	"sync"
-	"sync/atomic"
 )
-
-// callLock is held by the one call at a time that reads from a Conn, or writes to
-// it. A relay holds one of either kind for as long as it lasts: it ends when
-// somebody else wants them.
-type callLock struct {
-	sync.Mutex
-	wanted atomic.Int32
-	lent   atomic.Pointer[relay]
-}
-
-func (l *callLock) Lock() {
-	if l.TryLock() {
-		return
-	}
-	// Who lends the lock looks the other way round. One sees the other.
-	l.wanted.Add(1)
-	defer l.wanted.Add(-1)
-	l.haltRelay()
-	l.Mutex.Lock()
-}
-
-// haltRelay ends the relay that holds the lock, if one does.
-func (l *callLock) haltRelay() {
-	if r := l.lent.Load(); r != nil {
-		r.halt()
-	}
-}
 
 // Forward moves up to remain bytes from src to c, until the end of src, as package
 // net's splice does: it returns how many c has taken, and the error of either, in
@@ -97,8 +68,9 @@ func (c *Conn) tryRelay(r *relay) error {
 		return nil // who writes next meets it again
 	}
 	c.credit = 0 // what is forwarded takes room, too
-	r.src.rmu.lent.Store(r)
-	c.wmu.lent.Store(r)
+	halt := r.halt
+	r.src.rmu.lent.Store(&halt)
+	c.wmu.lent.Store(&halt)
 	var err error
 	if c.check(&c.w) == nil { // Close of c sees r, or r sees Close
 		err = r.run()
@@ -113,15 +85,15 @@ func (c *Conn) tryRelay(r *relay) error {
 
 // run has the engine do r, unless there is cause not to.
 func (r *relay) run() error {
-	parked, err := r.park()
+	parked, err := r.begin()
 	if !parked {
 		return err
 	}
 	return r.sleep()
 }
 
-// park hands r to the engine, or reports that it cannot.
-func (r *relay) park() (bool, error) {
+// begin hands r to the engine, or reports that it cannot.
+func (r *relay) begin() (bool, error) {
 	c := r.src
 	c.mu.Lock()
 	err := c.cannot(&c.r)

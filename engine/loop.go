@@ -28,7 +28,7 @@ type loop struct {
 	todo     []ring.CQE // completions taken from the ring and not yet handled
 	readied  bool       // a goroutine was woken since the last rest
 	wakes    wakes
-	relayed  relayed
+	relays   relays
 	yielded  uint64 // e.readied when it last did
 	stopping bool
 	turns    uint64
@@ -227,6 +227,56 @@ func (l *loop) complete(cqe *ring.CQE) {
 	n.h.complete(l, k, cqe)
 }
 
+// relays are those that a turn has taken. Engine thread only.
+type relays struct {
+	taken  []relayer
+	parked int    // so many of taken are, again
+	space  []byte // what they receive; made by the first
+	flying int    // sends in the ring
+}
+
+// relayer is a relay. Its methods are for one that was taken.
+type relayer interface {
+	forward(l *loop, space []byte) int
+	sent(n int)
+	park(l *loop)
+	drop()
+}
+
+const (
+	// relayStep bounds what a relay receives in a turn, in bytes.
+	relayStep  = 64 << 10
+	relaySpace = 4 * relayStep
+)
+
+// relay forwards for the relays that were taken: it receives what they have, and
+// sends that in one enter. Sends of their own would each wake a peer, and lose the
+// processor to it. Those that are taken meanwhile have the next turn.
+func (l *loop) relay() {
+	t := &l.relays
+	if len(t.taken) > 0 && t.space == nil {
+		t.space = make([]byte, relaySpace)
+	}
+	for end := len(t.taken); t.parked < end; {
+		n, used := t.parked, 0
+		for ; n < end && len(t.space)-used >= relayStep; n++ {
+			used += t.taken[n].forward(l, t.space[used:])
+		}
+		for t.flying > 0 {
+			l.submit()
+			l.reap()
+		}
+		l.e.stats.BytesForwarded.Add(uint64(used))
+		for t.parked < n {
+			t.parked++
+			t.taken[t.parked-1].park(l)
+		}
+	}
+	left := copy(t.taken, t.taken[t.parked:])
+	clear(t.taken[left:])
+	t.taken, t.parked = t.taken[:left], 0
+}
+
 // expire fires what is due, until the engine has woken as many as it may.
 func (l *loop) expire() {
 	if l.e.timers.Next() == math.MaxInt64 {
@@ -247,7 +297,7 @@ func (l *loop) expire() {
 func (l *loop) enter() {
 	e := l.e
 	e.gear.Judge()
-	if !l.wakes.empty() || len(l.relayed.taken) > 0 || e.posted.Load() != nil || l.completed() || l.done() {
+	if !l.wakes.empty() || len(l.relays.taken) > 0 || e.posted.Load() != nil || l.completed() || l.done() {
 		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
 			l.submit()
 		}
@@ -388,7 +438,9 @@ func (l *loop) done() bool {
 func (l *loop) die(err error) {
 	e := l.e
 	e.dead.Store(&err)
-	l.dropRelays()
+	for _, r := range l.relays.taken[l.relays.parked:] {
+		r.drop()
+	}
 	for i := range l.slots.all {
 		if n := l.slots.all[i].n; n != nil && n != &l.wake {
 			n.flying = 0

@@ -34,7 +34,7 @@ type relay struct {
 	rest  []byte // was received, and dst had no room for it
 	moved int64
 
-	part   []byte // received in this turn, and not yet sent; in loop.relayed.space
+	part   []byte // received in this turn, and not yet sent; in relays.space
 	recent int    // bytes received in the last steps
 	steps  int
 }
@@ -43,13 +43,10 @@ const (
 	// relayRead is the most that one recv(2) of a relay asks for.
 	relayRead = 16 << 10
 
-	// Who receives more than relayStep bytes at once, or bulkBytes in bulkSteps
+	// Who receives relayStep bytes at once, or more than bulkBytes in bulkSteps
 	// turns, is better served by splice(2).
-	relayStep = 64 << 10
 	bulkBytes = bulkSteps * 8 << 10
 	bulkSteps = 16
-
-	relaySpace = 4 * relayStep
 )
 
 // halt ends the relay soon. Called without src.mu.
@@ -105,7 +102,7 @@ func (r *relay) submitSend(l *loop) {
 		r.sent(0)
 		return
 	}
-	l.relayed.flying++
+	l.relays.flying++
 	s, ud := l.start(&r.src.node, kindRelay)
 	s.PrepSend(int32(r.dst.fd), r.part, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, ud)
 }
@@ -120,69 +117,21 @@ func (r *relay) sent(n int) {
 	r.part = nil
 }
 
-// relayed are the relays that a turn has taken. Engine thread only.
-type relayed struct {
-	taken  []*Conn // by src
-	parked int     // so many of taken are, again
-	space  []byte  // what they receive; made by the first
-	flying int     // sends in the ring
+// forward receives what src has into space, puts a send of it into the ring, and
+// returns how much of space that takes until the next enter. Engine thread, taken.
+func (r *relay) forward(l *loop, space []byte) int {
+	n := r.receive(l.k, space)
+	r.submitSend(l)
+	return n
 }
 
-// takeRelay takes the relay of c if it is parked. Engine thread, with mu held.
-func (c *Conn) takeRelay(l *loop) {
-	if c.relay == nil || !c.r.waiting || c.r.state != waitRelay {
-		return
-	}
-	c.r.waiting = false
-	if c.poll == pollTold {
-		c.poll = pollArmed // before the system call, so that what comes during it is not missed
-	}
-	l.relayed.taken = append(l.relayed.taken, c)
-}
-
-// serveRelay begins with a relay that a caller has parked. Engine thread.
-func (c *Conn) serveRelay(l *loop) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.takeRelay(l)
-}
-
-// relay forwards for the relays that were taken: it receives what they have, and
-// sends that in one enter. Sends of their own would each wake a peer, and lose the
-// processor to it. Those that are taken meanwhile have the next turn.
-func (l *loop) relay() {
-	t := &l.relayed
-	if len(t.taken) > 0 && t.space == nil {
-		t.space = make([]byte, relaySpace)
-	}
-	for end := len(t.taken); t.parked < end; {
-		n, used := t.parked, 0
-		for ; n < end && len(t.space)-used >= relayStep; n++ {
-			r := t.taken[n].relay
-			used += r.receive(l.k, t.space[used:])
-			r.submitSend(l)
-		}
-		for t.flying > 0 {
-			l.submit()
-			l.reap()
-		}
-		l.e.stats.BytesForwarded.Add(uint64(used))
-		for t.parked < n {
-			t.parked++
-			t.taken[t.parked-1].parkRelay(l)
-		}
-	}
-	left := copy(t.taken, t.taken[t.parked:])
-	clear(t.taken[left:])
-	t.taken, t.parked = t.taken[:left], 0
-}
-
-// parkRelay parks a relay that was taken, or wakes its caller. Engine thread.
-func (c *Conn) parkRelay(l *loop) {
+// park parks a relay that was taken, or wakes its caller. Engine thread.
+func (r *relay) park(l *loop) {
+	c := r.src
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	err := c.cannot(&c.r)
-	if r := c.relay; err == nil && !r.over && !r.halted && c.untold == 0 && c.rearm(l) {
+	if err == nil && !r.over && !r.halted && c.untold == 0 && c.rearm(l) {
 		c.r.park(waitRelay)
 		if c.poll == pollTold {
 			c.takeRelay(l) // for the sends' completions came with others
@@ -193,24 +142,11 @@ func (c *Conn) parkRelay(l *loop) {
 	l.wakes.push(wakeup{ch: c.r.ch})
 }
 
-// rearm has the poll watch on, and reports whether the kernel takes it. Engine
-// thread, with mu held.
-func (c *Conn) rearm(l *loop) bool {
-	if c.poll == pollIdle {
-		c.poll = pollArmed
-		c.arm(l)
-	}
-	return c.poll != pollRefused
-}
-
-// dropRelays has the callers of relays that are taken waiting again, for who wakes
-// them: the engine died. Engine thread.
-func (l *loop) dropRelays() {
-	t := &l.relayed
-	for _, c := range t.taken[t.parked:] {
-		c.mu.Lock()
-		c.r.waiting = true
-		c.mu.Unlock()
-	}
-	t.taken, t.parked = nil, 0
+// drop has the caller of a relay that is taken waiting again, for who wakes it: the
+// engine died. Engine thread.
+func (r *relay) drop() {
+	c := r.src
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.r.waiting = true
 }

@@ -28,6 +28,13 @@ func (c *Conn) serve(l *loop, w want) {
 	c.settle(l)
 }
 
+// serveRelay begins with a relay that a caller has parked. Engine thread.
+func (c *Conn) serveRelay(l *loop) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.takeRelay(l)
+}
+
 // end cancels the poll of a closed conn. Engine thread.
 func (c *Conn) end(l *loop) {
 	if c.node.isFlying(kindPoll) {
@@ -64,7 +71,7 @@ func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
 
 func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	if k == kindRelay {
-		l.relayed.flying--
+		l.relays.flying--
 		c.relay.sent(int(max(cqe.Res, 0)))
 		return
 	}

@@ -120,6 +120,17 @@ func (c *Conn) SpliceTo(dst syscall.RawConn, remain int64) (moved int64, handled
 	return moved, end != moveUnable, err
 }
 
+// Appends reports whether a file is open for appending, or closed: splice(2) does
+// not write to it.
+func Appends(file syscall.RawConn) bool {
+	appends := true
+	_ = file.Control(func(fd uintptr) {
+		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
+		appends = err != nil || flags&unix.O_APPEND != 0
+	})
+	return appends
+}
+
 // moveEnd is why move returned.
 type moveEnd uint8
 

@@ -50,3 +50,25 @@ func (c *Conn) wakeRead(l *loop) {
 		l.readied = c.r.wake(nil) || l.readied
 	}
 }
+
+// takeRelay takes the relay of c if it is parked. Engine thread, with mu held.
+func (c *Conn) takeRelay(l *loop) {
+	if c.relay == nil || !c.r.waiting || c.r.state != waitRelay {
+		return
+	}
+	c.r.waiting = false
+	if c.poll == pollTold {
+		c.poll = pollArmed // before the system call, so that what comes during it is not missed
+	}
+	l.relays.taken = append(l.relays.taken, c.relay)
+}
+
+// rearm has the poll watch on, and reports whether the kernel takes it. Engine
+// thread, with mu held.
+func (c *Conn) rearm(l *loop) bool {
+	if c.poll == pollIdle {
+		c.poll = pollArmed
+		c.arm(l)
+	}
+	return c.poll != pollRefused
+}
