@@ -91,6 +91,13 @@ func (q *completionQueue) extra(c *CQE) *[2]uint64 {
 	return nil
 }
 
+// notVisiting panics in race builds if a loop over CQEs runs.
+func (q *completionQueue) notVisiting(method string) {
+	if raceBuild && q.visiting {
+		panic("ring: " + method + " in the body of a loop over CQEs")
+	}
+}
+
 // CQReady returns how many completions PeekCQEs would find; in a SetupCQEMixed
 // ring, how many places they take. It leaves out those that overflowed and
 // those whose task work has not run. Only the ring's owner may call it.
@@ -105,7 +112,7 @@ func (r *Ring) CQReady() uint32 {
 // halves of wide completions are lost. Only the ring's owner may call it.
 func (r *Ring) PeekCQEs(dst []CQE) int {
 	r.owner.use()
-	r.owner.notVisiting(r, "PeekCQEs")
+	r.cq.notVisiting("PeekCQEs")
 	return r.cq.drain(dst)
 }
 
@@ -113,7 +120,7 @@ func (r *Ring) PeekCQEs(dst []CQE) int {
 // the ring's owner may call it.
 func (r *Ring) PeekCQE32s(dst []CQE32) int {
 	r.owner.use()
-	r.owner.notVisiting(r, "PeekCQE32s")
+	r.cq.notVisiting("PeekCQE32s")
 	return r.cq.drainWide(len(dst), func(i int, c *CQE) {
 		dst[i] = CQE32{CQE: *c}
 		if extra := r.cq.extra(c); extra != nil {
@@ -135,7 +142,7 @@ func (r *Ring) PeekCQE() *CQE {
 // there are. Only the ring's owner may call it.
 func (r *Ring) SeenCQEs(n int) {
 	r.owner.use()
-	r.owner.notVisiting(r, "SeenCQEs")
+	r.cq.notVisiting("SeenCQEs")
 	r.cq.drainWide(n, func(int, *CQE) {})
 }
 
@@ -151,7 +158,7 @@ func (r *Ring) SeenCQEs(n int) {
 func (r *Ring) CQEs() iter.Seq[*CQE] {
 	return func(yield func(*CQE) bool) {
 		r.owner.use()
-		r.owner.notVisiting(r, "CQEs")
+		r.cq.notVisiting("CQEs")
 		q := &r.cq
 		end := q.tail.loadAcquire()
 		defer q.unvisit(q.visit())

@@ -42,6 +42,18 @@ const (
 		1<<OpWrite | 1<<OpWriteV | 1<<OpWriteFixed | 1<<OpWriteVFixed
 )
 
+// modify panics in race builds if s, to which the modifier adds, is not of one
+// of ops, or has had no Prep since NextSQE.
+func (s *SQE) modify(modifier string, ops opSet) {
+	switch {
+	case !raceBuild:
+	case *s == SQE{}:
+		panic("ring: " + modifier + " before a Prep")
+	case s.Opcode >= 64 && ops != anyOp, s.Opcode < 64 && ops>>s.Opcode&1 == 0:
+		panic("ring: " + modifier + " on " + s.Opcode.String())
+	}
+}
+
 // CurrentOffset, as a file offset, means the file's current one, which the
 // request then moves: FeatRWCurPos, Linux 5.6.
 const CurrentOffset = 1<<64 - 1

@@ -192,7 +192,7 @@ func (r *Ring) RegisterClock(clock int32) error {
 // size, EINVAL also that the body of a loop over CQEs calls it. Linux 6.13.
 func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 	r.owner.use()
-	r.owner.notVisiting(r, "ResizeRings")
+	r.cq.notVisiting("ResizeRings")
 	if r.cq.visiting {
 		return refuse(opRegister, "ResizeRings in a loop over CQEs")
 	}

@@ -190,7 +190,7 @@ func (r *Ring) Close() error {
 	if r.closed {
 		return nil
 	}
-	r.owner.notVisiting(r, "Close")
+	r.cq.notVisiting("Close")
 	var err error
 	if r.registered {
 		// A registration belongs to a thread. Another one's Close fails here,
