@@ -21,8 +21,9 @@ import (
 // Requests with the same user data at once are not told apart; nothing is
 // looked for in what they point to after their Submit.
 type memoryCheck struct {
-	mu       sync.Mutex // a Shared's two sides
-	sq       *submissionQueue
+	mu       sync.Mutex  // a Shared's two sides
+	head     sharedIndex // of the submission queue
+	places   sqePlaces
 	entries  map[uint32]entryMemory // by position, of those handed out and not consumed
 	moved    uint32                 // the position up to which entries are in flight, or over
 	inflight map[UserData]*requestMemory
@@ -62,9 +63,13 @@ type handedOutAt struct {
 	position uint32
 }
 
-func (m *memoryCheck) begin(r *Ring) {
-	m.sq = &r.sq
-	m.entries, m.inflight = map[uint32]entryMemory{}, map[UserData]*requestMemory{}
+// watch begins the check of a submission queue, or goes on with it where
+// ResizeRings has moved it.
+func (m *memoryCheck) watch(head sharedIndex, places sqePlaces) {
+	m.head, m.places = head, places
+	if m.entries == nil {
+		m.entries, m.inflight = map[uint32]entryMemory{}, map[UserData]*requestMemory{}
+	}
 }
 
 // end forgets everything: the memory of entries may become something else's.
@@ -142,22 +147,23 @@ func (s *SQE) noteMessage(m *unix.Msghdr, copied bool) {
 	}
 }
 
-// submitting looks at the memory of entries that the kernel is about to read.
-func (m *memoryCheck) submitting() {
+// submitting looks at the memory of entries that the kernel is about to read,
+// which are those before next.
+func (m *memoryCheck) submitting(next uint32) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.move()
-	for i := m.moved; i != m.sq.next; i++ {
+	for i := m.moved; i != next; i++ {
 		if len(m.entries[i].uses) != 0 {
 			m.collect()
 			break
 		}
 	}
-	for i := m.moved; i != m.sq.next; i++ {
-		e := &m.sq.sqes[(i&m.sq.mask)<<m.sq.shift]
+	for i := m.moved; i != next; i++ {
+		e := m.places.at(i)
 		for _, u := range m.entries[i].uses {
 			u.check(e.Opcode, e, "Submit")
 		}
@@ -166,14 +172,14 @@ func (m *memoryCheck) submitting() {
 
 // move puts in flight the entries that the kernel has consumed. Under mu.
 func (m *memoryCheck) move() {
-	for head := m.sq.head.loadAcquire(); m.moved != head; m.moved++ {
+	for head := m.head.loadAcquire(); m.moved != head; m.moved++ {
 		was, found := m.entries[m.moved]
 		if !found { // of a test's kernel
 			continue
 		}
 		delete(m.entries, m.moved)
 		forget(was.s)
-		e := &m.sq.sqes[(m.moved&m.sq.mask)<<m.sq.shift]
+		e := m.places.at(m.moved)
 		var uses []memoryUse
 		for _, u := range was.uses {
 			if !u.atSubmission && u.in(e) {
@@ -189,29 +195,10 @@ func (m *memoryCheck) move() {
 	}
 }
 
-// drained is completed for the n next completions of a plain queue.
-func (m *memoryCheck) drained(q *completionQueue, n uint32) {
-	if m == nil {
-		return
-	}
-	for i := q.next; i != q.next+n; i++ {
-		m.completed(&q.cqes[i&q.mask], i)
-	}
-}
-
-// posted is completed for all completions in the queue.
-func (m *memoryCheck) posted(q *completionQueue) {
-	if m == nil {
-		return
-	}
-	next := q.next
-	defer func() { q.next = next }()
-	for end := q.tail.loadAcquire(); ; {
-		c, n := q.peek(end)
-		if c == nil {
-			return
-		}
-		q.next += n
+// drained is completed for cqes, of which the first was at position.
+func (m *memoryCheck) drained(cqes []CQE, position uint32) {
+	for i := range cqes {
+		m.completed(&cqes[i], position+uint32(i))
 	}
 }
 

@@ -75,7 +75,6 @@ func New(p *Params) (*Ring, error) {
 		r.Close()
 		return nil, err
 	}
-	r.memory.begin(r)
 	r.useQueues(sp, m)
 	if r.features&FeatNoIowait != 0 {
 		r.waitFlags = enterNoIowait
@@ -150,12 +149,15 @@ func (r *Ring) useQueues(sp *setupParams, m memory) {
 		flags:   flagsAt(m.sq, sp.sqOff.flags),
 		dropped: indexAt(m.sq, sp.sqOff.dropped),
 		next:    r.sq.next,
-		mask:    sp.sqEntries - 1,
 		entries: sp.sqEntries,
-		shift:   sqShift,
-		sqes:    unsafe.Slice((*SQE)(m.sqes), sp.sqEntries<<sqShift),
-		memory:  &r.memory,
+		sqePlaces: sqePlaces{
+			sqes:  unsafe.Slice((*SQE)(m.sqes), sp.sqEntries<<sqShift),
+			mask:  sp.sqEntries - 1,
+			shift: sqShift,
+		},
+		memory: &r.memory,
 	}
+	r.memory.watch(r.sq.head, r.sq.sqePlaces)
 	r.cq = completionQueue{
 		head:     indexAt(m.cq, sp.cqOff.head),
 		tail:     indexAt(m.cq, sp.cqOff.tail),

@@ -236,7 +236,7 @@ func (s *Shared) fill(reqs []Request, kind slotKind) (err error) {
 	s.cmu.Lock()
 	defer s.cmu.Unlock()
 	for i := range reqs {
-		e := &q.sqes[((start+uint32(i))&q.mask)<<q.shift]
+		e := q.at(start + uint32(i))
 		sl, id := s.newSlot(e.UserData, reqs[i].Keep, kind)
 		sl.rename(e)
 		sl.makes, sl.memory = productOf(e)

@@ -7,8 +7,7 @@ import (
 	"unsafe"
 )
 
-// submissionQueue is the producer's side of the submission ring. Indices run
-// freely through 32 bits; entry i lives at (i&mask)<<shift.
+// submissionQueue is the producer's side of the submission ring.
 type submissionQueue struct {
 	head    sharedIndex // the kernel consumes
 	tail    sharedIndex // what the kernel may consume
@@ -16,11 +15,9 @@ type submissionQueue struct {
 	flags   sharedFlags
 
 	next    uint32 // entries handed out; ahead of *tail until publish
-	mask    uint32
 	entries uint32
-	shift   uint8 // 1 for SetupSQE128
-	sqes    []SQE
-	memory  *memoryCheck // nil in tests without a kernel
+	sqePlaces
+	memory *memoryCheck // nil in tests without a kernel
 }
 
 // take hands out the next entry, or nil if the kernel has not yet consumed
@@ -29,7 +26,7 @@ func (q *submissionQueue) take() *SQE {
 	if q.next-q.head.loadAcquire() >= q.entries {
 		return nil
 	}
-	s := &q.sqes[(q.next&q.mask)<<q.shift]
+	s := q.at(q.next)
 	q.memory.handOut(s, q.next)
 	q.next++
 	if raceBuild { // what the place's last request left must not pass for this one's
@@ -51,7 +48,7 @@ func (q *submissionQueue) publish() uint32 {
 	if raceBuild {
 		q.checkFilled()
 	}
-	q.memory.submitting()
+	q.memory.submitting(q.next)
 	q.tail.storeRelease(q.next)
 	return q.pending()
 }
@@ -60,7 +57,7 @@ func (q *submissionQueue) publish() uint32 {
 // Prep.
 func (q *submissionQueue) checkFilled() {
 	for i := q.head.loadAcquire(); i != q.next; i++ {
-		if q.sqes[(i&q.mask)<<q.shift] == (SQE{}) {
+		if *q.at(i) == (SQE{}) {
 			panic("ring: an entry of NextSQE had no Prep")
 		}
 	}
