@@ -249,6 +249,3 @@ func (i Info) String() string {
 	fmt.Fprintf(&b, ", features %v", i.Features)
 	return b.String()
 }
-
-// Info describes the ring. Safe for concurrent use, except with ResizeRings.
-func (r *Ring) Info() Info { return r.info }

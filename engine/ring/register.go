@@ -96,6 +96,20 @@ func (r *Ring) UnregisterRingFD() error {
 	return r.unregisterRingFD()
 }
 
+func (r *Ring) unregisterRingFD() error {
+	if !r.registered {
+		return nil
+	}
+	up := rsrcUpdate{offset: uint32(r.enterFD)}
+	if err := r.register(unregisterRingFDs, unsafe.Pointer(&up), 1); err != nil {
+		return err
+	}
+	r.registered = false
+	r.enterFD = uintptr(r.fd) // none, if the ring had no other
+	r.enterFlags &^= enterRegisteredRing
+	return nil
+}
+
 // Enable starts a ring set up with SetupRDisabled; until then the Submit
 // family fails with EBADFD. The calling thread becomes the issuer of a
 // SetupSingleIssuer ring. Linux 5.10.
