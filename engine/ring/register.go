@@ -69,6 +69,22 @@ func (r *Ring) RegisterEventFDAsync(fd int) error {
 	return r.register(registerEventFDAsync, unsafe.Pointer(&v), 1)
 }
 
+// SetEventFDEnabled turns the signals of a registered eventfd off and on
+// again. It returns false before Linux 5.8, which cannot. Only the ring's
+// owner may call it.
+func (r *Ring) SetEventFDEnabled(on bool) bool {
+	r.owner.use()
+	if r.cq.flags.p == nil {
+		return false
+	}
+	if on {
+		r.cq.flags.p.And(^uint32(cqEventFDDisabled))
+	} else {
+		r.cq.flags.p.Or(cqEventFDDisabled)
+	}
+	return true
+}
+
 // RegisterRingFD makes the Submit family name the ring by an index private to
 // the calling thread, which saves the look-up of the fd. After it only that
 // thread may submit. A second call does nothing. Linux 5.18.

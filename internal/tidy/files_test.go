@@ -28,7 +28,6 @@ var entanglements = map[string]entangled{
 	"engine":               {cycle: 5, pairs: 3},
 	"engine/internal/gear": {cycle: 2, pairs: 1},
 	"engine/pbuf":          {cycle: 2, pairs: 1},
-	"engine/ring":          {cycle: 4, pairs: 3},
 	"examples/steering":    {cycle: 8, pairs: 2},
 }
 
