@@ -131,40 +131,43 @@ func (r *Ring) unregisterRingFD() error {
 // SetupSingleIssuer ring. Linux 5.10.
 func (r *Ring) Enable() error { return r.register(registerEnableRings, nil, 0) }
 
-// Probe is what Ring.Probe learned.
-type Probe struct {
-	p        probe
-	features Features
+// RegisterPersonality keeps the calling thread's credentials and returns the
+// number under which an entry's Personality names them: its request then acts
+// with those. Only the ring's owner may call it. Linux 5.6.
+func (r *Ring) RegisterPersonality() (uint16, error) {
+	id, err := r.registerRes(registerPersonality, nil, 0)
+	return uint16(id), err
 }
 
-// Probe asks the kernel which operations it knows. Only the ring's owner may
-// call it. Linux 5.6.
-func (r *Ring) Probe() (*Probe, error) {
-	p := &Probe{features: r.features}
-	if err := r.register(registerProbe, unsafe.Pointer(&p.p), uint32(len(p.p.ops))); err != nil {
-		return nil, err
-	}
-	return p, nil
+// UnregisterPersonality ends a personality. Only the ring's owner may call it.
+// EINVAL means that there is none with this number. Linux 5.6.
+func (r *Ring) UnregisterPersonality(id uint16) error {
+	return r.register(unregisterPersonality, nil, uint32(id))
 }
 
-// Ops lists the operations that the kernel knows, in order. Safe for
-// concurrent use.
-func (p *Probe) Ops() (ops []Op) {
-	for op := range int(p.p.lastOp) + 1 {
-		if p.Supports(Op(op)) {
-			ops = append(ops, Op(op))
-		}
-	}
-	return ops
+// RegisterIOWQAffinity ties the ring's worker threads to CPUs. Only the ring's
+// owner may call it. Linux 5.14.
+func (r *Ring) RegisterIOWQAffinity(cpus *unix.CPUSet) error {
+	return r.register(registerIOWQAff, unsafe.Pointer(cpus), uint32(unsafe.Sizeof(*cpus)))
 }
 
-// Has reports whether the kernel has all of these features. Safe for
-// concurrent use.
-func (p *Probe) Has(f Features) bool { return p.features.Has(f) }
+// UnregisterIOWQAffinity undoes RegisterIOWQAffinity. Linux 5.14.
+func (r *Ring) UnregisterIOWQAffinity() error { return r.register(unregisterIOWQAff, nil, 0) }
 
-// Supports reports whether the kernel knows op. It says nothing of op's
-// flags: multishot and the like need a trial or KernelVersion. Safe for
-// concurrent use.
-func (p *Probe) Supports(op Op) bool {
-	return op <= p.p.lastOp && p.p.ops[op].flags&probeOpSupported != 0
+// RegisterIOWQMaxWorkers limits the worker threads for bounded work, such as
+// on regular files, and for unbounded work, such as on sockets, and returns
+// the limits before; 0 leaves a limit as it is. They are the calling thread's,
+// for all of its rings. Only the ring's owner may call it. Linux 5.15.
+func (r *Ring) RegisterIOWQMaxWorkers(bounded, unbounded uint32) (oldBounded, oldUnbounded uint32, err error) {
+	v := [2]uint32{bounded, unbounded}
+	err = r.register(registerIOWQMaxWorkers, unsafe.Pointer(&v), 2)
+	return v[0], v[1], err
+}
+
+// RegisterClock has waits measure time by a clock, unix.CLOCK_MONOTONIC, which
+// is the default, or unix.CLOCK_BOOTTIME. Only the ring's owner may call it.
+// Linux 6.12.
+func (r *Ring) RegisterClock(clock int32) error {
+	arg := clockRegister{clockid: uint32(clock)}
+	return r.register(registerClock, unsafe.Pointer(&arg), 0)
 }
