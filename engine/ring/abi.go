@@ -106,6 +106,11 @@ func NewTimespec(d time.Duration) Timespec {
 	return Timespec{Sec: int64(d / time.Second), Nsec: int64(d % time.Second)}
 }
 
+// Duration returns ts as a Duration.
+func (ts Timespec) Duration() time.Duration {
+	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
+}
+
 // geteventsArg is struct io_uring_getevents_arg.
 type geteventsArg struct {
 	_ structs.HostLayout
