@@ -13,6 +13,40 @@ import (
 	"unsafe"
 )
 
+// Params choose a ring's size and mode.
+type Params struct {
+	// Entries is the size of the submission queue, 1 to 32768, rounded up to
+	// a power of two.
+	Entries uint32
+
+	// CQEntries is the size of the completion queue, Entries to 65536,
+	// rounded up to a power of two. 0 means the kernel's default of twice
+	// Entries; anything else implies SetupCQSize.
+	CQEntries uint32
+
+	Flags SetupFlags
+
+	// SQThreadIdle is how long the kernel's thread of a SetupSQPoll ring looks
+	// for work before it sleeps, in whole milliseconds. 0 means the kernel's
+	// default of a second.
+	SQThreadIdle time.Duration
+
+	// SQThreadCPU is the CPU that SetupSQAff ties that thread to.
+	SQThreadCPU uint32
+
+	// AttachFD is the fd of the ring whose worker threads, and with
+	// SetupSQPoll whose submission thread, SetupAttachWQ shares.
+	AttachFD int
+
+	// Memory holds the queues of a SetupNoMmap ring: MemoryBytes bytes, mapped
+	// by the caller and aligned to a page. Before Linux 6.14 it has to be one
+	// page or one huge page. It must stay mapped until after Close, and a
+	// while longer: the kernel ends a ring some time after its fd is closed.
+	Memory []byte
+
+	ignore Features // of the kernel's, for tests of older ones
+}
+
 // check refuses by name what the kernel would answer with a bare EINVAL.
 func (p *Params) check() *Error {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
@@ -177,40 +211,6 @@ func sqeBytes(sp *setupParams) uintptr {
 
 func cqeBytes(sp *setupParams) uintptr {
 	return uintptr(sp.cqEntries) * sizeofCQE << shiftCQ(sp.flags)
-}
-
-// Params choose a ring's size and mode.
-type Params struct {
-	// Entries is the size of the submission queue, 1 to 32768, rounded up to
-	// a power of two.
-	Entries uint32
-
-	// CQEntries is the size of the completion queue, Entries to 65536,
-	// rounded up to a power of two. 0 means the kernel's default of twice
-	// Entries; anything else implies SetupCQSize.
-	CQEntries uint32
-
-	Flags SetupFlags
-
-	// SQThreadIdle is how long the kernel's thread of a SetupSQPoll ring looks
-	// for work before it sleeps, in whole milliseconds. 0 means the kernel's
-	// default of a second.
-	SQThreadIdle time.Duration
-
-	// SQThreadCPU is the CPU that SetupSQAff ties that thread to.
-	SQThreadCPU uint32
-
-	// AttachFD is the fd of the ring whose worker threads, and with
-	// SetupSQPoll whose submission thread, SetupAttachWQ shares.
-	AttachFD int
-
-	// Memory holds the queues of a SetupNoMmap ring: MemoryBytes bytes, mapped
-	// by the caller and aligned to a page. Before Linux 6.14 it has to be one
-	// page or one huge page. It must stay mapped until after Close, and a
-	// while longer: the kernel ends a ring some time after its fd is closed.
-	Memory []byte
-
-	ignore Features // of the kernel's, for tests of older ones
 }
 
 // Info is what the kernel made of Params.

@@ -37,7 +37,7 @@ func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 		r.Close() // the old mappings lead nowhere
 		return err
 	}
-	old := memory{maps: r.maps}
+	old := queueMemory{maps: r.maps}
 	r.useQueues(sp, m)
 	old.unmap()
 	r.info.SQEntries, r.info.CQEntries = sp.sqEntries, sp.cqEntries

@@ -47,21 +47,21 @@ func New(p *Params) (*Ring, error) {
 	return r, nil
 }
 
-// memory is where a ring's queues lie.
-type memory struct {
+// queueMemory is where a ring's queues lie.
+type queueMemory struct {
 	sq, cq, sqes unsafe.Pointer
 	maps         []mapping
 }
 
 // unmap undoes mapQueues.
-func (m memory) unmap() {
+func (m queueMemory) unmap() {
 	for _, mm := range m.maps {
 		_ = unix.MunmapPtr(mm.addr, mm.size)
 	}
 }
 
 // mapQueues maps what setup allocated, or finds it in the caller's memory.
-func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m memory, err error) {
+func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m queueMemory, err error) {
 	if sp.flags&SetupNoMmap != 0 {
 		m.sqes = unsafe.Pointer(unsafe.SliceData(caller))
 		m.sq = unsafe.Add(m.sqes, sqeBytes(sp))
@@ -84,13 +84,13 @@ func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m memory, err error) {
 	}
 	if err != nil {
 		m.unmap()
-		return memory{}, err
+		return queueMemory{}, err
 	}
 	return m, nil
 }
 
 // add maps part of the ring's fd.
-func (m *memory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
+func (m *queueMemory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
 	p, err := unix.MmapPtr(fd, off, nil, size,
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
@@ -105,7 +105,7 @@ func (m *memory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
 
 // useQueues makes m's queues the ring's. Positions are kept, which ResizeRings
 // needs; they start at 0.
-func (r *Ring) useQueues(sp *setupParams, m memory) {
+func (r *Ring) useQueues(sp *setupParams, m queueMemory) {
 	sqShift, cqShift := shiftSQ(sp.flags), shiftCQ(sp.flags)
 	r.maps = m.maps
 	r.sq = submissionQueue{
@@ -167,7 +167,7 @@ func (r *Ring) Close() error {
 	r.closed = true
 	r.memory.end()
 	r.sq, r.cq = submissionQueue{}, completionQueue{} // a late use panics
-	memory{maps: r.maps}.unmap()
+	queueMemory{maps: r.maps}.unmap()
 	r.unmapWaits()
 	r.maps = nil
 	fd := r.fd
