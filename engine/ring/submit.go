@@ -2,10 +2,7 @@
 
 package ring
 
-import (
-	"syscall"
-	"unsafe"
-)
+import "unsafe"
 
 // NextSQE returns the next free submission entry, or nil if the queue is
 // full: submit, then try again. The entry holds stale data, so the caller
@@ -103,8 +100,5 @@ func (r *Ring) SQWait() error {
 		flags |= enterSQWakeup
 	}
 	_, err := r.enter(0, 0, flags, nil, 0)
-	if err == error(syscall.EAGAIN) { // nothing to wait for
-		return nil
-	}
 	return err
 }
