@@ -10,12 +10,12 @@ import (
 // completionQueue is the consumer's side of the completion ring. Entry i lives
 // at (i&mask)<<shift. In a mixed queue some completions take two entries.
 type completionQueue struct {
-	head     sharedIndex // what we consumed
-	tail     sharedIndex // the kernel produces
-	overflow sharedIndex // completions lost for ever; a counter
-	flags    sharedFlags // nil before Linux 5.8
+	head     sharedIndex // what is before it is free again; only this side stores it
+	tail     sharedIndex // what is before it is posted; only the kernel stores it
+	overflow sharedIndex // counts the completions that are lost for ever
+	flags    sharedFlags // its p is nil before Linux 5.8
 
-	next  uint32 // what we handed out: *head, which only we store, or ahead of it in CQEs
+	next  uint32 // what is before it was handed out: *head, or ahead of it in a loop over CQEs
 	mask  uint32
 	shift uint8 // 1 for SetupCQE32
 	mixed bool  // SetupCQEMixed
@@ -29,9 +29,10 @@ type completionQueue struct {
 // ready counts entries to consume.
 func (q *completionQueue) ready() uint32 { return q.tail.loadAcquire() - q.next }
 
-// peek returns the next completion and how many entries it takes, passing over
-// the filling of a mixed queue. It returns nil if end comes first, or came
-// already: the body of a loop that holds end may have gone past it.
+// peek returns the next completion and how many entries it takes. In a mixed
+// queue it passes over the entries that only fill the space before the wrap. It
+// returns nil if there is no completion before end, or if next is past end, as
+// the body of a loop that holds end may have brought about.
 func (q *completionQueue) peek(end uint32) (c *CQE, n uint32) {
 	for int32(end-q.next) > 0 {
 		c := &q.cqes[(q.next&q.mask)<<q.shift]
@@ -64,7 +65,8 @@ func (q *completionQueue) drain(dst []CQE) int {
 	return n
 }
 
-// drainWide gives up to limit completions to f, one by one.
+// drainWide gives up to limit completions of any kind of queue to f, one by one,
+// and frees their places with one store.
 func (q *completionQueue) drainWide(limit int, f func(int, *CQE)) (i int) {
 	start, end := q.next, q.tail.loadAcquire()
 	for ; i < limit; i++ {
@@ -111,9 +113,9 @@ func (q *completionQueue) checkPosted() {
 	}
 }
 
-// visit begins a loop that frees no place before unvisit. It returns the head
-// to give to that: none for a loop within a loop, which is misuse and leaves
-// the freeing to the outer one.
+// visit begins a loop that frees no place before unvisit. It returns the head,
+// for unvisit to put back, or an empty one for a loop within a loop, which is
+// misuse and leaves the freeing to the outer loop.
 func (q *completionQueue) visit() (head sharedIndex) {
 	if q.visiting {
 		return sharedIndex{}
@@ -123,8 +125,9 @@ func (q *completionQueue) visit() (head sharedIndex) {
 	return head
 }
 
+// unvisit ends the loop and frees the places that it showed.
 func (q *completionQueue) unvisit(head sharedIndex) {
-	if head.p == nil || !q.visiting { // the body closed the ring
+	if head.p == nil || !q.visiting { // a loop within a loop, or its body closed the ring
 		return
 	}
 	q.visiting, q.head = false, head

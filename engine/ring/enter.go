@@ -10,7 +10,8 @@ import (
 )
 
 // getFlags returns the flags of an enter that runs task work. Call it after
-// publish: SQPOLL's thread asks to be woken if it saw no tail move.
+// publish: the kernel's thread of a SetupSQPoll ring, if it fell asleep before it
+// saw the new tail, then gets its wake-up.
 func (r *Ring) getFlags() uint32 {
 	flags := r.enterFlags | enterGetevents
 	if r.flags&SetupSQPoll != 0 && r.sq.flags.has(sqNeedWakeup) {
@@ -19,8 +20,8 @@ func (r *Ring) getFlags() uint32 {
 	return flags
 }
 
-// enter is an io_uring_enter that may sleep. What arg points to is heap that r
-// or the caller keeps.
+// enter is an io_uring_enter that may sleep. What arg points to lies on the heap
+// and stays referenced by r or the caller.
 func (r *Ring) enter(submit, wait, flags uint32, arg unsafe.Pointer, argBytes uintptr) (int, error) {
 	consumed, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER,
 		r.enterFD, uintptr(submit), uintptr(wait), uintptr(flags), uintptr(arg), argBytes)

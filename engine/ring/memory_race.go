@@ -18,17 +18,17 @@ import (
 // completion. It keeps weak pointers, which tell when the collector has taken
 // memory that they point to.
 //
-// Requests with the same user data at once are not told apart; nothing is
-// looked for in what they point to after their Submit.
+// Requests with the same user data at once are not told apart, so what they point
+// to is not looked at after their Submit.
 type memoryCheck struct {
-	mu       sync.Mutex  // a Shared's two sides
+	mu       sync.Mutex  // in a Shared one goroutine may add while another reaps
 	head     sharedIndex // of the submission queue
 	places   sqePlaces
 	entries  map[uint32]entryMemory // by position, of those handed out and not consumed
-	moved    uint32                 // the position up to which entries are in flight, or over
+	moved    uint32                 // the position before which entries are in flight, or over
 	inflight map[UserData]*requestMemory
-	seen     uint32 // the position up to which completions were looked at
-	looks    uint64
+	seen     uint32 // the position before which completions were looked at
+	looks    uint64 // how many there were
 }
 
 // entryMemory is what an entry handed out points to.
@@ -52,7 +52,8 @@ type memoryUse struct {
 	atSubmission bool   // and not until the completion
 }
 
-// handedOut finds the ring's check and the position of an entry.
+// handedOut finds, for an entry that was handed out, the check of its ring and
+// its position there.
 var handedOut struct {
 	sync.Mutex
 	at map[*SQE]handedOutAt
@@ -72,7 +73,7 @@ func (m *memoryCheck) watch(head sharedIndex, places sqePlaces) {
 	}
 }
 
-// end forgets everything: the memory of entries may become something else's.
+// end forgets everything: other things may come to lie where the entries lay.
 func (m *memoryCheck) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -105,10 +106,11 @@ func (m *memoryCheck) handOut(s *SQE, position uint32) {
 	handedOut.at[s] = handedOutAt{m, position}
 }
 
-// note says that the kernel finds p in s, or by way of what it finds there.
+// note says that the kernel gets to p from s, by way of via, an address in s
+// that may be p itself.
 func (s *SQE) note(p, via unsafe.Pointer, atSubmission bool) {
-	// Where the race detector wants Go's heap to be. The rest is mapped memory
-	// and variables of packages, which the collector leaves alone.
+	// The race detector has Go's heap lie between these two. The rest is mapped
+	// memory and variables of packages, which the collector leaves alone.
 	if at := uint64(uintptr(p)); at < 0xc0<<32 || at >= 0xe0<<32 {
 		return
 	}
@@ -195,14 +197,16 @@ func (m *memoryCheck) move() {
 	}
 }
 
-// drained is completed for cqes, of which the first was at position.
+// drained does for all of cqes, of which the first was at position, what
+// completed does for one.
 func (m *memoryCheck) drained(cqes []CQE, position uint32) {
 	for i := range cqes {
 		m.completed(&cqes[i], position+uint32(i))
 	}
 }
 
-// completed looks at the memory of the request that c, at position, is of.
+// completed looks at the memory of c's request. c is at position of the
+// completion queue, and is looked at only the first time.
 func (m *memoryCheck) completed(c *CQE, position uint32) {
 	if m == nil {
 		return
@@ -232,9 +236,9 @@ func (m *memoryCheck) completed(c *CQE, position uint32) {
 	}
 }
 
-// collectFirst has the collector run before looks, so that what is forgotten is
-// gone: the first times, and then more and more rarely. It takes time, so that
-// the caller's environment has to ask for it.
+// collectFirst has the collector run before a look, so that forgotten memory is
+// gone by then: before the first looks, and then more and more rarely. Since that
+// takes time, the environment has to ask for it.
 var collectFirst = os.Getenv("QUOIT_RING_COLLECT") != ""
 
 func (m *memoryCheck) collect() {
@@ -243,15 +247,16 @@ func (m *memoryCheck) collect() {
 	}
 }
 
-// check panics if the memory is gone that entry e, if it is not nil, still
-// names.
+// check panics if the collector has taken the memory. If e is not nil, it does
+// so only if e still leads to the memory.
 func (u memoryUse) check(op Op, e *SQE, until string) {
 	if u.p.Value() == nil && (e == nil || u.in(e)) {
 		panic(fmt.Sprintf("ring: memory that a request of %v points to was collected before %s: it must stay referenced, as by runtime.KeepAlive", op, until))
 	}
 }
 
-// in says whether e leads to the memory: it may have had another Prep since.
+// in reports whether e leads to the memory. It does not if e has had another
+// Prep since.
 func (u memoryUse) in(e *SQE) bool {
 	return u.via == e.Addr || u.via == e.Off || u.via == e.Addr3
 }

@@ -44,7 +44,7 @@ type Params struct {
 	// while longer: the kernel ends a ring some time after its fd is closed.
 	Memory []byte
 
-	ignore Features // of the kernel's, for tests of older ones
+	ignore Features // those of the kernel that New leaves out, for tests of older kernels
 }
 
 // check refuses by name what the kernel would answer with a bare EINVAL.
@@ -126,7 +126,7 @@ func (p *Params) checkFields() string {
 	return ""
 }
 
-// allFlags are those asked for and those implied.
+// allFlags returns the flags that were asked for and those implied.
 func (p *Params) allFlags() SetupFlags {
 	if p.CQEntries != 0 {
 		return p.Flags | SetupCQSize
@@ -134,7 +134,8 @@ func (p *Params) allFlags() SetupFlags {
 	return p.Flags
 }
 
-// kernel returns p as io_uring_setup takes it. The memory it names is p's.
+// kernel returns p as io_uring_setup takes it. It names p.Memory by address, so
+// p must stay referenced until the call.
 func (p *Params) kernel() *setupParams {
 	idle := p.SQThreadIdle.Milliseconds()
 	if idle == 0 && p.SQThreadIdle != 0 {
@@ -188,7 +189,8 @@ func pageUp(n uintptr) uintptr {
 	return (n + page - 1) &^ (page - 1)
 }
 
-// shiftSQ is the logarithm of the 64-byte entries in one place of the queue.
+// shiftSQ returns the binary logarithm of how many times 64 bytes one entry of
+// the submission queue takes.
 func shiftSQ(f SetupFlags) uint8 {
 	if f&SetupSQE128 != 0 {
 		return 1
@@ -196,7 +198,7 @@ func shiftSQ(f SetupFlags) uint8 {
 	return 0
 }
 
-// shiftCQ is shiftSQ for completions of 16 bytes.
+// shiftCQ is shiftSQ for the completion queue and 16 bytes.
 func shiftCQ(f SetupFlags) uint8 {
 	if f&SetupCQE32 != 0 {
 		return 1
@@ -204,11 +206,12 @@ func shiftCQ(f SetupFlags) uint8 {
 	return 0
 }
 
-// sqeBytes is the size of the submission entries, in whole pages.
+// sqeBytes returns the size of the submission entries, in whole pages.
 func sqeBytes(sp *setupParams) uintptr {
 	return pageUp(uintptr(sp.sqEntries) * sizeofSQE << shiftSQ(sp.flags))
 }
 
+// cqeBytes returns the size of the completion entries.
 func cqeBytes(sp *setupParams) uintptr {
 	return uintptr(sp.cqEntries) * sizeofCQE << shiftCQ(sp.flags)
 }

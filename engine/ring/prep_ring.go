@@ -9,8 +9,8 @@ import (
 // PrepMsgRing fills s with a message to the ring with fd ringFD: that ring
 // gets a CQE with UserData data and Res res, and its sleeper wakes. This ring
 // gets a CQE too, whose Res is 0 also when the other's queue is full: the
-// message then overflows, as any completion does. A SetupDeferTaskrun ring has
-// it with its next task work. EBADFD says that ringFD is no ring, or one that
+// message then overflows, as any completion does. A SetupDeferTaskrun ring gets
+// the message with its next task work. EBADFD says that ringFD is no ring, or one that
 // is not enabled, EOVERFLOW that there was no memory for the message. No Go
 // memory reaches the kernel. Linux 5.18.
 func (s *SQE) PrepMsgRing(ringFD int32, res uint32, data uint64, ud UserData) {
@@ -28,12 +28,12 @@ func (s *SQE) PrepMsgRingFlags(ringFD int32, res uint32, data uint64, flags CQEF
 
 // PrepMsgRingFD fills s with the gift of this ring's registered file with
 // index file to the ring with fd ringFD, which registers it at slot, or where
-// FileIndexAlloc finds room, and gets a CQE with UserData data and Res 0, or
-// then the index, unless flags have MsgRingCQESkip. This ring gets a CQE with
-// the same Res. No Go memory reaches the kernel. EBADF if there is no file,
+// FileIndexAlloc finds room. Res is 0, or with FileIndexAlloc the index. The
+// other ring gets a CQE with UserData data and the same Res, unless flags have
+// MsgRingCQESkip. No Go memory reaches the kernel. EBADF if there is no file,
 // ENFILE if there is no room, ENXIO if the other ring has no registered files;
-// else as PrepMsgRing, where with EOVERFLOW the file is there all the same.
-// Linux 6.0.
+// other errors are PrepMsgRing's, but with EOVERFLOW the file is registered all
+// the same. Linux 6.0.
 func (s *SQE) PrepMsgRingFD(ringFD int32, file, slot uint32, data uint64, flags MsgRingFlags, ud UserData) {
 	*s = SQE{
 		Opcode: OpMsgRing, Fd: ringFD, Off: data, Addr: msgSendFD, Addr3: uint64(file),
@@ -63,7 +63,8 @@ func (s *SQE) PrepFixedFDInstall(file int32, flags InstallFlags, ud UserData) {
 // PrepProvideBuffers fills s with the gift of n buffers of bufBytes each, which
 // lie in mem one after the other, to the classic group bgid, with numbers from
 // bid on. mem must stay referenced until the last request that uses it, or
-// PrepRemoveBuffers, has completed. Buffer rings do it better. EINVAL or E2BIG
+// PrepRemoveBuffers, has completed. A buffer ring, see Ring.RegisterBufRing, needs
+// no request to give buffers back. EINVAL or E2BIG
 // for wrong sizes, EEXIST if bgid is a buffer ring. Linux 5.7.
 func (s *SQE) PrepProvideBuffers(mem []byte, bufBytes, n uint32, bgid, bid uint16, ud UserData) {
 	*s = SQE{

@@ -67,11 +67,12 @@ type FutexWaitV struct {
 	resv  uint32
 }
 
-// SetWord makes w wait for word, which whoever has w must keep referenced.
+// SetWord makes w wait for word. w does not keep word referenced: the caller must,
+// until the request's CQE.
 func (w *FutexWaitV) SetWord(word *uint32) { w.addr = address(unsafe.Pointer(word)) }
 
 // PrepFutexWaitV fills s with a futex wait for any of up to 128 words. ws must
-// stay referenced until the CQE, the words too. Res is the index of a word
+// stay referenced until the CQE, and so must the words. Res is the index of a word
 // that was woken; EAGAIN if one is not its Val. Linux 6.7.
 func (s *SQE) PrepFutexWaitV(ws []FutexWaitV, ud UserData) {
 	*s = SQE{

@@ -9,7 +9,7 @@ import "iter"
 // those whose task work has not run. Only the ring's owner may call it.
 func (r *Ring) CQReady() uint32 {
 	if raceBuild {
-		r.cq.checkPosted() // the caller may let go of its memory now
+		r.cq.checkPosted() // the caller may let go of the requests' memory now
 	}
 	return r.cq.ready()
 }

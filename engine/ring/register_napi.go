@@ -27,22 +27,23 @@ const (
 
 // RegisterNAPI has waits poll the network devices of the ring's sockets and
 // returns the setting before. Only the ring's owner may call it. EINVAL means
-// that the kernel was built without. Linux 6.9.
+// that the kernel was built without busy polling. Linux 6.9.
 func (r *Ring) RegisterNAPI(n NAPI) (old NAPI, err error) { return r.napi(registerNAPI, n) }
 
-// UnregisterNAPI ends that and returns the setting before. Linux 6.9.
+// UnregisterNAPI ends what RegisterNAPI began and returns the setting before. Only
+// the ring's owner may call it. Linux 6.9.
 func (r *Ring) UnregisterNAPI() (old NAPI, err error) { return r.napi(unregisterNAPI, NAPI{}) }
 
 // AddNAPI has the waits of a ring with NAPI.Static poll the device queue with
 // this number, a socket's SO_INCOMING_NAPI_ID. Only the ring's owner may call
-// it. EINVAL means that the ring is not static or that it is no such number,
-// EEXIST that it is there already. Linux 6.13.
+// it. EINVAL means that the ring's NAPI is not Static or that there is no queue
+// with this number, EEXIST that it was added before. Linux 6.13.
 func (r *Ring) AddNAPI(id uint32) error {
 	return r.register(registerNAPI, unsafe.Pointer(&napi{opcode: napiStaticAdd, opParam: id}), 1)
 }
 
 // RemoveNAPI undoes AddNAPI. Only the ring's owner may call it. ENOENT means
-// that id was not there. Linux 6.13.
+// that id was not added. Linux 6.13.
 func (r *Ring) RemoveNAPI(id uint32) error {
 	return r.register(registerNAPI, unsafe.Pointer(&napi{opcode: napiStaticDel, opParam: id}), 1)
 }

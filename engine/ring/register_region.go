@@ -10,12 +10,14 @@ import (
 )
 
 // RegisterRegion makes mem, whole pages that are mapped and not Go heap, known
-// to the ring as its memory region, which it can have one of; it must stay
-// mapped as long as the ring. RegisterWaits is the use for it. Only the ring's
-// owner may call it. EBUSY means that there is one. Linux 6.13.
+// to the ring as its memory region, of which it can have one; mem must stay
+// mapped as long as the ring. RegisterWaits uses the region of a ring for its
+// waits. Only the ring's owner may call it. EBUSY means that there is a region
+// already. Linux 6.13.
 func (r *Ring) RegisterRegion(mem []byte) error { return r.registerRegion(mem, 0) }
 
-// registerRegion keeps desc on the heap, where its address is good.
+// registerRegion is RegisterRegion with flags. desc is on the heap, where it does
+// not move while the kernel reads it by its address.
 func (r *Ring) registerRegion(mem []byte, flags uint64) error {
 	desc := &regionDesc{
 		userAddr: uint64(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))), size: uint64(len(mem)),
@@ -27,7 +29,7 @@ func (r *Ring) registerRegion(mem []byte, flags uint64) error {
 	return err
 }
 
-// MapRegion is RegisterRegion in memory that the kernel allocates and this
+// MapRegion is RegisterRegion in memory that the kernel allocates and MapRegion
 // maps: n bytes in whole pages, which the caller unmaps. Linux 6.13.
 func (r *Ring) MapRegion(n int) ([]byte, error) {
 	desc := &regionDesc{size: uint64(n)}
@@ -66,7 +68,7 @@ func (r *Ring) RegisterWaits(n int) error {
 }
 
 // Waits returns what RegisterWaits made, nil without it. An element must not
-// change while a wait uses it. It ends with Close.
+// change while a wait uses it. The elements are gone after Close.
 func (r *Ring) Waits() []RegWait { return r.waits }
 
 // RegisterZcrxIfq gives the ring a network device's receive queue, whose data

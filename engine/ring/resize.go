@@ -4,12 +4,12 @@ package ring
 
 import "unsafe"
 
-// ResizeRings makes the queues larger or smaller, with what they hold; sizes
-// are Params', 0 for cqEntries being twice entries. The ring must be a
+// ResizeRings makes the queues larger or smaller and keeps what they hold. Sizes
+// are as in Params; 0 for cqEntries means twice entries. The ring must be a
 // SetupDeferTaskrun one with SetupNoSQArray and without SetupNoMmap. Entries
 // from NextSQE and PeekCQE are invalid after it. Only the ring's owner may call
-// it, on its thread. EOVERFLOW means that what they hold is more than the new
-// size, EINVAL also that the body of a loop over CQEs calls it. Linux 6.13.
+// it, on its thread. EOVERFLOW means that a queue holds more than its new size,
+// EINVAL also that the body of a loop over CQEs calls it. Linux 6.13.
 func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 	r.owner.use()
 	r.cq.notVisiting("ResizeRings")
@@ -23,7 +23,7 @@ func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 	switch {
 	case r.flags&SetupNoMmap != 0:
 		return refuse(opRegister, "ResizeRings cannot move a NO_MMAP ring")
-	case r.flags&SetupNoSQArray == 0: // the kernel leaves out where the new one is
+	case r.flags&SetupNoSQArray == 0: // the kernel does not say where the new index array is
 		return refuse(opRegister, "ResizeRings needs NO_SQARRAY")
 	}
 	r.sq.publish()

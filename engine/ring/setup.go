@@ -53,7 +53,7 @@ type queueMemory struct {
 	maps         []mapping
 }
 
-// unmap undoes mapQueues.
+// unmap undoes mapQueues. Memory of the caller is not among the maps.
 func (m queueMemory) unmap() {
 	for _, mm := range m.maps {
 		_ = unix.MunmapPtr(mm.addr, mm.size)
@@ -181,6 +181,7 @@ func (r *Ring) Close() error {
 	return nil
 }
 
+// unmapWaits unmaps what RegisterWaits mapped.
 func (r *Ring) unmapWaits() {
 	if r.waitMem != nil {
 		_ = unix.Munmap(r.waitMem)

@@ -8,19 +8,20 @@ import (
 
 // submissionQueue is the producer's side of the submission ring.
 type submissionQueue struct {
-	head    sharedIndex // the kernel consumes
-	tail    sharedIndex // what the kernel may consume
-	dropped sharedIndex // entries with a bad index; a counter
+	head    sharedIndex // what is before it is consumed; only the kernel stores it
+	tail    sharedIndex // what is before it may be consumed; only this side stores it
+	dropped sharedIndex // counts the entries with a bad index
 	flags   sharedFlags
 
-	next    uint32 // entries handed out; ahead of *tail until publish
+	next    uint32 // what is before it was handed out: *tail, or ahead of it until publish
 	entries uint32
 	sqePlaces
 	memory *memoryCheck // nil in tests without a kernel
 }
 
 // take hands out the next entry, or nil if the kernel has not yet consumed
-// the one before it in the same place. The half that no Prep fills is cleared.
+// the one before it in the same place. Of an SQE128 the half that no Prep fills
+// is cleared.
 func (q *submissionQueue) take() *SQE {
 	if q.next-q.head.loadAcquire() >= q.entries {
 		return nil

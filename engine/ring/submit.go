@@ -7,8 +7,8 @@ import "unsafe"
 // NextSQE returns the next free submission entry, or nil if the queue is
 // full: submit, then try again. The entry holds stale data, so the caller
 // fills it with a Prep before the next Submit; it then belongs to the kernel.
-// In race builds it is cleared, and Submit panics if it still is. Only the
-// ring's owner may call it.
+// In race builds the entry is empty, and Submit panics if it has stayed so. Only
+// the ring's owner may call it.
 func (r *Ring) NextSQE() *SQE {
 	r.owner.use()
 	return r.sq.take()
@@ -25,8 +25,9 @@ func (r *Ring) NextSQE128() *SQE128 {
 }
 
 // SQPending returns how many entries were handed out by NextSQE and not yet
-// consumed by the kernel, of a SetupSQPoll ring by its thread: what consumed
-// ones had "read at submission" is the caller's again. Only the ring's owner may call it.
+// consumed by the kernel, which on a SetupSQPoll ring its thread does. What a
+// consumed entry had "read at submission" is the caller's again. Only the ring's
+// owner may call it.
 func (r *Ring) SQPending() uint32 { return r.sq.pending() }
 
 // SQSpace returns how many entries NextSQE has left. Only the ring's owner may
@@ -38,15 +39,15 @@ func (r *Ring) SQSpace() uint32 { return r.sq.entries - r.sq.pending() }
 func (r *Ring) SQDropped() uint32 { return r.sq.dropped.loadAcquire() }
 
 // Submit passes every pending entry to the kernel and returns how many it
-// consumed, which may be fewer: a request the kernel rejects while reading it
-// ends the batch unless SetupSubmitAll is set. What is left goes with the
-// next call. With nothing pending there is no system call.
+// consumed, which may be fewer: a request that the kernel rejects while reading
+// it ends the batch unless SetupSubmitAll is set. The entries that are left go
+// with the next call. With nothing pending there is no system call.
 //
 // On a SetupSQPoll ring the kernel's thread consumes entries some time after
-// the call, which returns how many that thread had not consumed yet, those of
+// the call. The call returns how many that thread had not consumed yet, those of
 // earlier calls among them. What is "read at submission" must stay referenced
-// and unchanged until SQPending is 0, or does not count the entry any more.
-// That holds for the whole Submit family.
+// and unchanged until SQPending is 0, or does not count the entry any more. All
+// of this holds for the whole Submit family.
 //
 // It does not wait for completions and holds the P while it runs; requests
 // that work inline, such as buffered file I/O, hold it for as long as they
@@ -68,8 +69,8 @@ func (r *Ring) Submit() (int, error) {
 	return r.enterNow(n, flags)
 }
 
-// SubmitAndGet is Submit and also, always with one system call, runs deferred
-// task work and moves completions that overflowed into the queue. On a
+// SubmitAndGet is Submit and also runs deferred task work and moves completions
+// that overflowed into the queue. It always makes one system call. On a
 // SetupIOPoll ring it polls for completions. It does not sleep and holds the P
 // while it runs. Only the ring's owner may call it.
 func (r *Ring) SubmitAndGet() (int, error) {

@@ -14,9 +14,9 @@ import (
 // queue or timeout has passed. A negative timeout means none; 0 does not
 // sleep. The thread sleeps in the kernel while the P runs other goroutines.
 //
-// It returns how many entries were consumed, see Submit. ETIME says that the timeout
-// passed, EINTR that a signal came, EBADR that a completion was lost. The
-// kernel says so only if the call consumed nothing and the queue is empty;
+// It returns how many entries were consumed, see Submit. ETIME says that the
+// timeout passed, EINTR that a signal came, EBADR that a completion was lost.
+// The kernel says so only if the call consumed nothing and the queue is empty;
 // otherwise a wait cut short looks like a full one, so count completions
 // instead of trusting a nil error.
 //
@@ -43,25 +43,25 @@ type WaitOptions struct {
 	// N is how many completions end the wait.
 	N uint32
 
-	// Timeout ends it earlier; 0 means none.
+	// Timeout ends the wait earlier; 0 means none.
 	Timeout time.Duration
 
-	// Deadline, if not nil, ends it at a time of the ring's clock instead, see
-	// RegisterClock. Linux 6.12.
+	// Deadline, if not nil, ends the wait at a time of the ring's clock, see
+	// RegisterClock. It excludes Timeout. Linux 6.12.
 	Deadline *Timespec
 
-	// MinWait is how long it lasts even when a completion comes, so that more
-	// come: after it one is enough, after Timeout none is. In whole
-	// microseconds, 0 for none. Linux 6.12.
+	// MinWait is how long the wait lasts at least unless N completions come.
+	// After it one completion is enough to end the wait. In whole microseconds,
+	// 0 for none. Linux 6.12.
 	MinWait time.Duration
 
 	// Sigmask, if not nil, is the thread's signal mask for the time of the
-	// wait, as for epoll_pwait(2). Of it the first 64 signals count.
+	// wait, as for epoll_pwait(2). Only its first 64 signals count.
 	Sigmask *unix.Sigset_t
 }
 
 // SubmitAndWaitFor is SubmitAndWait with more choices. o and what it points to
-// is read before it returns. ENOSYS means that the kernel is too old for an
+// are read before the call returns. ENOSYS means that the kernel is too old for an
 // option. Only the ring's owner may call it. Linux 5.11.
 func (r *Ring) SubmitAndWaitFor(o *WaitOptions) (int, error) {
 	r.owner.use()
@@ -108,7 +108,7 @@ func (r *Ring) SubmitAndWaitFor(o *WaitOptions) (int, error) {
 const bitsPerWord = 8 * unsafe.Sizeof(unix.Sigset_t{}.Val[0])
 
 // SubmitAndWaitReg is SubmitAndWait for n completions with a timeout that lies
-// in memory which the kernel has mapped: Wait(index), see RegisterWaits. Only
+// in memory which the kernel has mapped: Waits()[index], see RegisterWaits. Only
 // the ring's owner may call it. EFAULT means that there is no such index, or
 // none was registered. Linux 6.13.
 func (r *Ring) SubmitAndWaitReg(n uint32, index int) (int, error) {
