@@ -13,10 +13,9 @@ import (
 // SQE is a submission queue entry, struct io_uring_sqe. Fields that C keeps
 // in unions have one name here, that of their most common use.
 //
-// An SQE from NextSQE holds whatever the slot's last request left there, except
-// in race builds: fill
-// it with one of the Prep methods, each of which writes all 64 bytes, before
-// anything else.
+// Except in race builds an SQE from NextSQE holds whatever the last request in
+// its place left there: before anything else, fill it with one of the Prep
+// methods, each of which writes all 64 bytes.
 type SQE struct {
 	_ structs.HostLayout
 
@@ -104,6 +103,11 @@ type Timespec struct {
 // NewTimespec makes a Timespec of d.
 func NewTimespec(d time.Duration) Timespec {
 	return Timespec{Sec: int64(d / time.Second), Nsec: int64(d % time.Second)}
+}
+
+// Duration returns ts as a Duration.
+func (ts Timespec) Duration() time.Duration {
+	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
 }
 
 // geteventsArg is struct io_uring_getevents_arg.

@@ -96,16 +96,16 @@ func (o registerOp) String() string { return registerNames[o&^registerUseRegiste
 
 // What accompanies operations of io_uring_register.
 const (
-	rsrcRegisterSparse  = 1 << 0 // IORING_RSRC_REGISTER_SPARSE
-	probeOpSupported    = 1 << 0 // IO_URING_OP_SUPPORTED
-	memRegionTypeUser   = 1 << 0 // IORING_MEM_REGION_TYPE_USER
-	memRegionWaitArg    = 1 << 0 // IORING_MEM_REGION_REG_WAIT_ARG
-	cloneSrcRegistered  = 1 << 0 // IORING_REGISTER_SRC_REGISTERED
-	cloneDstReplace     = 1 << 1 // IORING_REGISTER_DST_REPLACE
-	registerOffsetAny   = 1<<32 - 1
-	queryOpcodes        = 0 // IO_URING_QUERY_OPCODES
-	zcrxAreaShift       = 48
-	sigsetBytes         = 8 // _NSIG / 8
+	rsrcRegisterSparse  = 1 << 0    // IORING_RSRC_REGISTER_SPARSE
+	probeOpSupported    = 1 << 0    // IO_URING_OP_SUPPORTED
+	memRegionTypeUser   = 1 << 0    // IORING_MEM_REGION_TYPE_USER
+	memRegionWaitArg    = 1 << 0    // IORING_MEM_REGION_REG_WAIT_ARG
+	cloneSrcRegistered  = 1 << 0    // IORING_REGISTER_SRC_REGISTERED
+	cloneDstReplace     = 1 << 1    // IORING_REGISTER_DST_REPLACE
+	registerOffsetAny   = 1<<32 - 1 // the kernel chooses the index
+	queryOpcodes        = 0         // IO_URING_QUERY_OPCODES
+	zcrxAreaShift       = 48        // IORING_ZCRX_AREA_SHIFT
+	sigsetBytes         = 8         // _NSIG / 8
 	sizeofGeteventsArg  = 24
 	sizeofRegWait       = 64
 	maxEntries          = 32768 // IORING_MAX_ENTRIES
@@ -117,31 +117,32 @@ const (
 	cqeTimestampHWShift = 16 // IORING_TIMESTAMP_HW_SHIFT
 )
 
-// Flags in an SQE's Ioprio, by operation.
+// Flags and numbers of single operations, in an SQE's Ioprio where no other
+// field is named.
 const (
-	acceptMultishot     = 1 << 0 // IORING_ACCEPT_MULTISHOT
-	acceptDontwait      = 1 << 1 // IORING_ACCEPT_DONTWAIT
-	acceptPollFirst     = 1 << 2 // IORING_ACCEPT_POLL_FIRST
-	recvsendPollFirst   = 1 << 0 // IORING_RECVSEND_POLL_FIRST
-	recvMultishot       = 1 << 1 // IORING_RECV_MULTISHOT
-	recvsendFixedBuf    = 1 << 2 // IORING_RECVSEND_FIXED_BUF
-	sendZCReportUsage   = 1 << 3 // IORING_SEND_ZC_REPORT_USAGE
-	recvsendBundle      = 1 << 4 // IORING_RECVSEND_BUNDLE
-	sendVectorized      = 1 << 5 // IORING_SEND_VECTORIZED
-	notifUsageZCCopied  = 1 << 31
-	pollAddMulti        = 1 << 0 // IORING_POLL_ADD_MULTI, in Len
-	pollUpdateEvents    = 1 << 1 // IORING_POLL_UPDATE_EVENTS, in Len
-	pollUpdateUserData  = 1 << 2 // IORING_POLL_UPDATE_USER_DATA, in Len
-	msgData             = 0      // IORING_MSG_DATA, in Addr
-	msgSendFD           = 1      // IORING_MSG_SEND_FD, in Addr
-	attrFlagPI          = 1 << 0 // IORING_RW_ATTR_FLAG_PI, in AttrMask
-	timeoutUpdate       = 1 << 1 // IORING_TIMEOUT_UPDATE, in OpFlags
-	linkTimeoutUpdate   = 1 << 4 // IORING_LINK_TIMEOUT_UPDATE, in OpFlags
-	uringCmdFixed       = 1 << 0 // IORING_URING_CMD_FIXED, in OpFlags
-	spliceFDInFixed     = 1 << 31
-	socketOpSIOCINQ     = 0 // SOCKET_URING_OP_SIOCINQ
-	socketOpSIOCOUTQ    = 1 // SOCKET_URING_OP_SIOCOUTQ
-	socketOpGetsockopt  = 2 // SOCKET_URING_OP_GETSOCKOPT
-	socketOpSetsockopt  = 3 // SOCKET_URING_OP_SETSOCKOPT
-	socketOpTxTimestamp = 4 // SOCKET_URING_OP_TX_TIMESTAMP
+	acceptMultishot     = 1 << 0  // IORING_ACCEPT_MULTISHOT
+	acceptDontwait      = 1 << 1  // IORING_ACCEPT_DONTWAIT
+	acceptPollFirst     = 1 << 2  // IORING_ACCEPT_POLL_FIRST
+	recvsendPollFirst   = 1 << 0  // IORING_RECVSEND_POLL_FIRST
+	recvMultishot       = 1 << 1  // IORING_RECV_MULTISHOT
+	recvsendFixedBuf    = 1 << 2  // IORING_RECVSEND_FIXED_BUF
+	sendZCReportUsage   = 1 << 3  // IORING_SEND_ZC_REPORT_USAGE
+	recvsendBundle      = 1 << 4  // IORING_RECVSEND_BUNDLE
+	sendVectorized      = 1 << 5  // IORING_SEND_VECTORIZED
+	notifUsageZCCopied  = 1 << 31 // IORING_NOTIF_USAGE_ZC_COPIED, in a notification's Res
+	pollAddMulti        = 1 << 0  // IORING_POLL_ADD_MULTI, in Len
+	pollUpdateEvents    = 1 << 1  // IORING_POLL_UPDATE_EVENTS, in Len
+	pollUpdateUserData  = 1 << 2  // IORING_POLL_UPDATE_USER_DATA, in Len
+	msgData             = 0       // IORING_MSG_DATA, in Addr
+	msgSendFD           = 1       // IORING_MSG_SEND_FD, in Addr
+	attrFlagPI          = 1 << 0  // IORING_RW_ATTR_FLAG_PI, in AttrMask
+	timeoutUpdate       = 1 << 1  // IORING_TIMEOUT_UPDATE, in OpFlags
+	linkTimeoutUpdate   = 1 << 4  // IORING_LINK_TIMEOUT_UPDATE, in OpFlags
+	uringCmdFixed       = 1 << 0  // IORING_URING_CMD_FIXED, in OpFlags
+	spliceFDInFixed     = 1 << 31 // SPLICE_F_FD_IN_FIXED, in OpFlags
+	socketOpSIOCINQ     = 0       // SOCKET_URING_OP_SIOCINQ, in Off, as those below
+	socketOpSIOCOUTQ    = 1       // SOCKET_URING_OP_SIOCOUTQ
+	socketOpGetsockopt  = 2       // SOCKET_URING_OP_GETSOCKOPT
+	socketOpSetsockopt  = 3       // SOCKET_URING_OP_SETSOCKOPT
+	socketOpTxTimestamp = 4       // SOCKET_URING_OP_TX_TIMESTAMP
 )

@@ -2,10 +2,7 @@
 
 package ring
 
-import (
-	"syscall"
-	"time"
-)
+import "syscall"
 
 // More reports whether the request goes on and will post again.
 func (c *CQE) More() bool { return c.Flags&CQEMore != 0 }
@@ -49,9 +46,4 @@ func (c *CQE) Err() error {
 func (c *CQE) TxTimestamp(extra *[2]uint64) (ts Timespec, event uint32, key int32, hardware bool) {
 	ts = Timespec{Sec: int64(extra[0]), Nsec: int64(extra[1])}
 	return ts, uint32(c.Flags >> (cqeTimestampHWShift + 1)), c.Res, c.Flags&CQETstampHW != 0
-}
-
-// Duration returns ts as a Duration.
-func (ts Timespec) Duration() time.Duration {
-	return time.Duration(ts.Sec)*time.Second + time.Duration(ts.Nsec)
 }

@@ -4,166 +4,14 @@ package ring
 
 import (
 	"syscall"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Submit passes every pending entry to the kernel and returns how many it
-// consumed, which may be fewer: a request the kernel rejects while reading it
-// ends the batch unless SetupSubmitAll is set. What is left goes with the
-// next call. With nothing pending there is no system call.
-//
-// On a SetupSQPoll ring the kernel's thread consumes entries some time after
-// the call, which returns how many that thread had not consumed yet, those of
-// earlier calls among them. What is "read at submission" must stay referenced
-// and unchanged until SQPending is 0, or does not count the entry any more.
-// That holds for the whole Submit family.
-//
-// It does not wait for completions and holds the P while it runs; requests
-// that work inline, such as buffered file I/O, hold it for as long as they
-// take. Only the ring's owner may call it. EAGAIN and EBUSY mean that the
-// kernel is short of memory or completion space: reap, then submit again.
-func (r *Ring) Submit() (int, error) {
-	r.owner.use()
-	n := r.sq.publish()
-	if n == 0 {
-		return 0, nil
-	}
-	flags := r.enterFlags
-	if r.flags&SetupSQPoll != 0 {
-		if !r.sq.flags.has(sqNeedWakeup) {
-			return int(n), nil // the kernel's thread is looking
-		}
-		flags |= enterSQWakeup
-	}
-	return r.enterNow(n, flags)
-}
-
-// SubmitAndGet is Submit and also, always with one system call, runs deferred
-// task work and moves completions that overflowed into the queue. On a
-// SetupIOPoll ring it polls for completions. It does not sleep and holds the P
-// while it runs. Only the ring's owner may call it.
-func (r *Ring) SubmitAndGet() (int, error) {
-	r.owner.use()
-	n := r.sq.publish()
-	return r.enterNow(n, r.getFlags())
-}
-
-// SubmitAndWait is Submit and then sleeps until n completions are in the
-// queue or timeout has passed. A negative timeout means none; 0 does not
-// sleep. The thread sleeps in the kernel while the P runs other goroutines.
-//
-// It returns how many entries were consumed, see Submit. ETIME says that the timeout
-// passed, EINTR that a signal came, EBADR that a completion was lost. The
-// kernel says so only if the call consumed nothing and the queue is empty;
-// otherwise a wait cut short looks like a full one, so count completions
-// instead of trusting a nil error.
-//
-// Only the ring's owner may call it. A timeout needs Linux 5.11.
-func (r *Ring) SubmitAndWait(n uint32, timeout time.Duration) (int, error) {
-	r.owner.use()
-	var arg unsafe.Pointer
-	var argBytes uintptr
-	var extArg uint32
-	if timeout >= 0 {
-		if r.features&FeatExtArg == 0 {
-			return 0, &Error{Op: opEnter, Errno: syscall.ENOSYS, Hint: "a wait with a timeout needs Linux 5.11"}
-		}
-		r.ts = NewTimespec(timeout)
-		r.arg = geteventsArg{ts: uint64(uintptr(unsafe.Pointer(&r.ts)))}
-		arg, argBytes, extArg = unsafe.Pointer(&r.arg), sizeofGeteventsArg, enterExtArg
-	}
-	pending := r.sq.publish()
-	return r.enter(pending, n, r.getFlags()|r.waitFlags|extArg, arg, argBytes)
-}
-
-// WaitOptions say how SubmitAndWaitFor sleeps.
-type WaitOptions struct {
-	// N is how many completions end the wait.
-	N uint32
-
-	// Timeout ends it earlier; 0 means none.
-	Timeout time.Duration
-
-	// Deadline, if not nil, ends it at a time of the ring's clock instead, see
-	// RegisterClock. Linux 6.12.
-	Deadline *Timespec
-
-	// MinWait is how long it lasts even when a completion comes, so that more
-	// come: after it one is enough, after Timeout none is. In whole
-	// microseconds, 0 for none. Linux 6.12.
-	MinWait time.Duration
-
-	// Sigmask, if not nil, is the thread's signal mask for the time of the
-	// wait, as for epoll_pwait(2). Of it the first 64 signals count.
-	Sigmask *unix.Sigset_t
-}
-
-// SubmitAndWaitFor is SubmitAndWait with more choices. o and what it points to
-// is read before it returns. ENOSYS means that the kernel is too old for an
-// option. Only the ring's owner may call it. Linux 5.11.
-func (r *Ring) SubmitAndWaitFor(o *WaitOptions) (int, error) {
-	r.owner.use()
-	tooOld := func(why string) (int, error) {
-		return 0, &Error{Op: opEnter, Errno: syscall.ENOSYS, Hint: why}
-	}
-	minWait := o.MinWait.Microseconds()
-	switch {
-	case r.features&FeatExtArg == 0:
-		return tooOld("WaitOptions need Linux 5.11")
-	case o.MinWait != 0 && r.features&FeatMinTimeout == 0:
-		return tooOld("MinWait needs Linux 6.12")
-	case o.Deadline != nil && r.features&FeatMinTimeout == 0:
-		return tooOld("Deadline needs Linux 6.12")
-	case o.Deadline != nil && o.Timeout != 0:
-		return 0, refuse(opEnter, "both Timeout and Deadline")
-	case o.Timeout < 0 || minWait < 0 || minWait > 1<<32-1:
-		return 0, refuse(opEnter, "Timeout is negative, or MinWait not within 0 and 71 minutes")
-	}
-	flags := r.waitFlags | enterExtArg
-	r.arg = geteventsArg{minWaitUsec: uint32(minWait)}
-	switch {
-	case o.Deadline != nil:
-		r.ts = *o.Deadline
-		flags |= enterAbsTimer
-	case o.Timeout != 0:
-		r.ts = NewTimespec(o.Timeout)
-	}
-	if o.Deadline != nil || o.Timeout != 0 {
-		r.arg.ts = uint64(uintptr(unsafe.Pointer(&r.ts)))
-	}
-	if o.Sigmask != nil {
-		r.sigmask = uint64(o.Sigmask.Val[0])
-		if bitsPerWord < 64 {
-			r.sigmask |= uint64(o.Sigmask.Val[1]) << 32
-		}
-		r.arg.sigmask = uint64(uintptr(unsafe.Pointer(&r.sigmask)))
-		r.arg.sigmaskSz = sigsetBytes
-	}
-	pending := r.sq.publish()
-	return r.enter(pending, o.N, r.getFlags()|flags, unsafe.Pointer(&r.arg), sizeofGeteventsArg)
-}
-
-const bitsPerWord = 8 * unsafe.Sizeof(unix.Sigset_t{}.Val[0])
-
-// SubmitAndWaitReg is SubmitAndWait for n completions with a timeout that lies
-// in memory which the kernel has mapped: Wait(index), see RegisterWaits. Only
-// the ring's owner may call it. EFAULT means that there is no such index, or
-// none was registered. Linux 6.13.
-func (r *Ring) SubmitAndWaitReg(n uint32, index int) (int, error) {
-	r.owner.use()
-	pending := r.sq.publish()
-	flags := r.getFlags() | r.waitFlags | enterExtArg | enterExtArgReg
-	// The argument is an offset, which must not look like a pointer to Go.
-	consumed, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER,
-		r.enterFD, uintptr(pending), uintptr(n), uintptr(flags), uintptr(index)*sizeofRegWait, sizeofRegWait)
-	return entered(consumed, errno)
-}
-
 // getFlags returns the flags of an enter that runs task work. Call it after
-// publish: SQPOLL's thread asks to be woken if it saw no tail move.
+// publish: the kernel's thread of a SetupSQPoll ring, if it fell asleep before it
+// saw the new tail, then gets its wake-up.
 func (r *Ring) getFlags() uint32 {
 	flags := r.enterFlags | enterGetevents
 	if r.flags&SetupSQPoll != 0 && r.sq.flags.has(sqNeedWakeup) {
@@ -172,8 +20,8 @@ func (r *Ring) getFlags() uint32 {
 	return flags
 }
 
-// enter is an io_uring_enter that may sleep. What arg points to is heap that r
-// or the caller keeps.
+// enter is an io_uring_enter that may sleep. What arg points to lies on the heap
+// and stays referenced by r or the caller.
 func (r *Ring) enter(submit, wait, flags uint32, arg unsafe.Pointer, argBytes uintptr) (int, error) {
 	consumed, _, errno := syscall.Syscall6(unix.SYS_IO_URING_ENTER,
 		r.enterFD, uintptr(submit), uintptr(wait), uintptr(flags), uintptr(arg), argBytes)

@@ -55,17 +55,19 @@ func newError(op string, errno syscall.Errno) *Error {
 	return &Error{Op: op, Errno: errno, Hint: hint(op, errno)}
 }
 
-// wrapError is newError for package unix, whose errors are all an Errno.
+// wrapError is newError for an error of package unix, which is always an Errno.
 func wrapError(op string, err error) *Error {
 	errno, _ := errors.AsType[syscall.Errno](err)
 	return newError(op, errno)
 }
 
-// refuse is the error for parameters that cannot work, made without a call.
+// refuse returns the error for parameters that cannot work, for which no system
+// call is made.
 func refuse(op, why string) *Error {
 	return &Error{Op: op, Errno: syscall.EINVAL, Hint: why}
 }
 
+// disabledSysctl says who may set rings up, since Linux 6.6.
 const disabledSysctl = "/proc/sys/kernel/io_uring_disabled"
 
 // hint names the likely cause of errno.

@@ -22,6 +22,16 @@ func (i sharedIndex) loadAcquire() uint32 { return i.p.Load() }
 // storeRelease publishes entries written before it.
 func (i sharedIndex) storeRelease(v uint32) { i.p.Store(v) }
 
+// sqePlaces is the memory of the submission entries.
+type sqePlaces struct {
+	sqes  []SQE
+	mask  uint32
+	shift uint8 // 1 for SetupSQE128
+}
+
+// at returns the entry with index i, which runs freely through 32 bits.
+func (p *sqePlaces) at(i uint32) *SQE { return &p.sqes[(i&p.mask)<<p.shift] }
+
 // sharedFlags is a word of bits that the kernel sets and clears.
 type sharedFlags struct{ p *atomic.Uint32 }
 

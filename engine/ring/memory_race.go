@@ -18,16 +18,17 @@ import (
 // completion. It keeps weak pointers, which tell when the collector has taken
 // memory that they point to.
 //
-// Requests with the same user data at once are not told apart; nothing is
-// looked for in what they point to after their Submit.
+// Requests with the same user data at once are not told apart, so what they point
+// to is not looked at after their Submit.
 type memoryCheck struct {
-	mu       sync.Mutex // a Shared's two sides
-	sq       *submissionQueue
+	mu       sync.Mutex  // in a Shared one goroutine may add while another reaps
+	head     sharedIndex // of the submission queue
+	places   sqePlaces
 	entries  map[uint32]entryMemory // by position, of those handed out and not consumed
-	moved    uint32                 // the position up to which entries are in flight, or over
+	moved    uint32                 // the position before which entries are in flight, or over
 	inflight map[UserData]*requestMemory
-	seen     uint32 // the position up to which completions were looked at
-	looks    uint64
+	seen     uint32 // the position before which completions were looked at
+	looks    uint64 // how many there were
 }
 
 // entryMemory is what an entry handed out points to.
@@ -51,7 +52,8 @@ type memoryUse struct {
 	atSubmission bool   // and not until the completion
 }
 
-// handedOut finds the ring's check and the position of an entry.
+// handedOut finds, for an entry that was handed out, the check of its ring and
+// its position there.
 var handedOut struct {
 	sync.Mutex
 	at map[*SQE]handedOutAt
@@ -62,12 +64,16 @@ type handedOutAt struct {
 	position uint32
 }
 
-func (m *memoryCheck) begin(r *Ring) {
-	m.sq = &r.sq
-	m.entries, m.inflight = map[uint32]entryMemory{}, map[UserData]*requestMemory{}
+// watch begins the check of a submission queue, or goes on with it where
+// ResizeRings has moved it.
+func (m *memoryCheck) watch(head sharedIndex, places sqePlaces) {
+	m.head, m.places = head, places
+	if m.entries == nil {
+		m.entries, m.inflight = map[uint32]entryMemory{}, map[UserData]*requestMemory{}
+	}
 }
 
-// end forgets everything: the memory of entries may become something else's.
+// end forgets everything: other things may come to lie where the entries lay.
 func (m *memoryCheck) end() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,10 +106,11 @@ func (m *memoryCheck) handOut(s *SQE, position uint32) {
 	handedOut.at[s] = handedOutAt{m, position}
 }
 
-// note says that the kernel finds p in s, or by way of what it finds there.
+// note says that the kernel gets to p from s, by way of via, an address in s
+// that may be p itself.
 func (s *SQE) note(p, via unsafe.Pointer, atSubmission bool) {
-	// Where the race detector wants Go's heap to be. The rest is mapped memory
-	// and variables of packages, which the collector leaves alone.
+	// The race detector has Go's heap lie between these two. The rest is mapped
+	// memory and variables of packages, which the collector leaves alone.
 	if at := uint64(uintptr(p)); at < 0xc0<<32 || at >= 0xe0<<32 {
 		return
 	}
@@ -142,22 +149,23 @@ func (s *SQE) noteMessage(m *unix.Msghdr, copied bool) {
 	}
 }
 
-// submitting looks at the memory of entries that the kernel is about to read.
-func (m *memoryCheck) submitting() {
+// submitting looks at the memory of entries that the kernel is about to read,
+// which are those before next.
+func (m *memoryCheck) submitting(next uint32) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.move()
-	for i := m.moved; i != m.sq.next; i++ {
+	for i := m.moved; i != next; i++ {
 		if len(m.entries[i].uses) != 0 {
 			m.collect()
 			break
 		}
 	}
-	for i := m.moved; i != m.sq.next; i++ {
-		e := &m.sq.sqes[(i&m.sq.mask)<<m.sq.shift]
+	for i := m.moved; i != next; i++ {
+		e := m.places.at(i)
 		for _, u := range m.entries[i].uses {
 			u.check(e.Opcode, e, "Submit")
 		}
@@ -166,14 +174,14 @@ func (m *memoryCheck) submitting() {
 
 // move puts in flight the entries that the kernel has consumed. Under mu.
 func (m *memoryCheck) move() {
-	for head := m.sq.head.loadAcquire(); m.moved != head; m.moved++ {
+	for head := m.head.loadAcquire(); m.moved != head; m.moved++ {
 		was, found := m.entries[m.moved]
 		if !found { // of a test's kernel
 			continue
 		}
 		delete(m.entries, m.moved)
 		forget(was.s)
-		e := &m.sq.sqes[(m.moved&m.sq.mask)<<m.sq.shift]
+		e := m.places.at(m.moved)
 		var uses []memoryUse
 		for _, u := range was.uses {
 			if !u.atSubmission && u.in(e) {
@@ -189,33 +197,16 @@ func (m *memoryCheck) move() {
 	}
 }
 
-// drained is completed for the n next completions of a plain queue.
-func (m *memoryCheck) drained(q *completionQueue, n uint32) {
-	if m == nil {
-		return
-	}
-	for i := q.next; i != q.next+n; i++ {
-		m.completed(&q.cqes[i&q.mask], i)
+// drained does for all of cqes, of which the first was at position, what
+// completed does for one.
+func (m *memoryCheck) drained(cqes []CQE, position uint32) {
+	for i := range cqes {
+		m.completed(&cqes[i], position+uint32(i))
 	}
 }
 
-// posted is completed for all completions in the queue.
-func (m *memoryCheck) posted(q *completionQueue) {
-	if m == nil {
-		return
-	}
-	next := q.next
-	defer func() { q.next = next }()
-	for end := q.tail.loadAcquire(); ; {
-		c, n := q.peek(end)
-		if c == nil {
-			return
-		}
-		q.next += n
-	}
-}
-
-// completed looks at the memory of the request that c, at position, is of.
+// completed looks at the memory of c's request. c is at position of the
+// completion queue, and is looked at only the first time.
 func (m *memoryCheck) completed(c *CQE, position uint32) {
 	if m == nil {
 		return
@@ -245,9 +236,9 @@ func (m *memoryCheck) completed(c *CQE, position uint32) {
 	}
 }
 
-// collectFirst has the collector run before looks, so that what is forgotten is
-// gone: the first times, and then more and more rarely. It takes time, so that
-// the caller's environment has to ask for it.
+// collectFirst has the collector run before a look, so that forgotten memory is
+// gone by then: before the first looks, and then more and more rarely. Since that
+// takes time, the environment has to ask for it.
 var collectFirst = os.Getenv("QUOIT_RING_COLLECT") != ""
 
 func (m *memoryCheck) collect() {
@@ -256,15 +247,16 @@ func (m *memoryCheck) collect() {
 	}
 }
 
-// check panics if the memory is gone that entry e, if it is not nil, still
-// names.
+// check panics if the collector has taken the memory. If e is not nil, it does
+// so only if e still leads to the memory.
 func (u memoryUse) check(op Op, e *SQE, until string) {
 	if u.p.Value() == nil && (e == nil || u.in(e)) {
 		panic(fmt.Sprintf("ring: memory that a request of %v points to was collected before %s: it must stay referenced, as by runtime.KeepAlive", op, until))
 	}
 }
 
-// in says whether e leads to the memory: it may have had another Prep since.
+// in reports whether e leads to the memory. It does not if e has had another
+// Prep since.
 func (u memoryUse) in(e *SQE) bool {
 	return u.via == e.Addr || u.via == e.Off || u.via == e.Addr3
 }

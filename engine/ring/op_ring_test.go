@@ -120,6 +120,15 @@ func TestTimeouts(t *testing.T) {
 		r.NextSQE().PrepNop(2)
 		r.NextSQE().PrepNop(3)
 		expect(t, byUD(t, r, 3), map[UserData]int32{1: 0, 2: 0, 3: 0})
+		if testenv.HaveKernel(t, "6.1") { // requests submitted before it count, too
+			pr, pw := pipePair(t)
+			r.NextSQE().PrepPollAdd(pr, unix.POLLIN, 2)
+			r.NextSQE().PrepTimeout(&long, 1, 0, 1)
+			_, err := r.Submit()
+			ok(t, err)
+			_, _ = unix.Write(int(pw), []byte("data"))
+			expect(t, byUD(t, r, 2), map[UserData]int32{1: 0, 2: unix.POLLIN})
+		}
 
 		r.NextSQE().PrepTimeout(&long, 0, 0, 1)
 		r.NextSQE().PrepTimeoutRemove(1, 2)

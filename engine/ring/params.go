@@ -13,6 +13,40 @@ import (
 	"unsafe"
 )
 
+// Params choose a ring's size and mode.
+type Params struct {
+	// Entries is the size of the submission queue, 1 to 32768, rounded up to
+	// a power of two.
+	Entries uint32
+
+	// CQEntries is the size of the completion queue, Entries to 65536,
+	// rounded up to a power of two. 0 means the kernel's default of twice
+	// Entries; anything else implies SetupCQSize.
+	CQEntries uint32
+
+	Flags SetupFlags
+
+	// SQThreadIdle is how long the kernel's thread of a SetupSQPoll ring looks
+	// for work before it sleeps, in whole milliseconds. 0 means the kernel's
+	// default of a second.
+	SQThreadIdle time.Duration
+
+	// SQThreadCPU is the CPU that SetupSQAff ties that thread to.
+	SQThreadCPU uint32
+
+	// AttachFD is the fd of the ring whose worker threads, and with
+	// SetupSQPoll whose submission thread, SetupAttachWQ shares.
+	AttachFD int
+
+	// Memory holds the queues of a SetupNoMmap ring: MemoryBytes bytes, mapped
+	// by the caller and aligned to a page. Before Linux 6.14 it has to be one
+	// page or one huge page. It must stay mapped until after Close, and a
+	// while longer: the kernel ends a ring some time after its fd is closed.
+	Memory []byte
+
+	ignore Features // those of the kernel that New leaves out, for tests of older kernels
+}
+
 // check refuses by name what the kernel would answer with a bare EINVAL.
 func (p *Params) check() *Error {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 {
@@ -92,7 +126,7 @@ func (p *Params) checkFields() string {
 	return ""
 }
 
-// allFlags are those asked for and those implied.
+// allFlags returns the flags that were asked for and those implied.
 func (p *Params) allFlags() SetupFlags {
 	if p.CQEntries != 0 {
 		return p.Flags | SetupCQSize
@@ -100,7 +134,8 @@ func (p *Params) allFlags() SetupFlags {
 	return p.Flags
 }
 
-// kernel returns p as io_uring_setup takes it. The memory it names is p's.
+// kernel returns p as io_uring_setup takes it. It names p.Memory by address, so
+// p must stay referenced until the call.
 func (p *Params) kernel() *setupParams {
 	idle := p.SQThreadIdle.Milliseconds()
 	if idle == 0 && p.SQThreadIdle != 0 {
@@ -154,7 +189,8 @@ func pageUp(n uintptr) uintptr {
 	return (n + page - 1) &^ (page - 1)
 }
 
-// shiftSQ is the logarithm of the 64-byte entries in one place of the queue.
+// shiftSQ returns the binary logarithm of how many times 64 bytes one entry of
+// the submission queue takes.
 func shiftSQ(f SetupFlags) uint8 {
 	if f&SetupSQE128 != 0 {
 		return 1
@@ -162,7 +198,7 @@ func shiftSQ(f SetupFlags) uint8 {
 	return 0
 }
 
-// shiftCQ is shiftSQ for completions of 16 bytes.
+// shiftCQ is shiftSQ for the completion queue and 16 bytes.
 func shiftCQ(f SetupFlags) uint8 {
 	if f&SetupCQE32 != 0 {
 		return 1
@@ -170,47 +206,14 @@ func shiftCQ(f SetupFlags) uint8 {
 	return 0
 }
 
-// sqeBytes is the size of the submission entries, in whole pages.
+// sqeBytes returns the size of the submission entries, in whole pages.
 func sqeBytes(sp *setupParams) uintptr {
 	return pageUp(uintptr(sp.sqEntries) * sizeofSQE << shiftSQ(sp.flags))
 }
 
+// cqeBytes returns the size of the completion entries.
 func cqeBytes(sp *setupParams) uintptr {
 	return uintptr(sp.cqEntries) * sizeofCQE << shiftCQ(sp.flags)
-}
-
-// Params choose a ring's size and mode.
-type Params struct {
-	// Entries is the size of the submission queue, 1 to 32768, rounded up to
-	// a power of two.
-	Entries uint32
-
-	// CQEntries is the size of the completion queue, Entries to 65536,
-	// rounded up to a power of two. 0 means the kernel's default of twice
-	// Entries; anything else implies SetupCQSize.
-	CQEntries uint32
-
-	Flags SetupFlags
-
-	// SQThreadIdle is how long the kernel's thread of a SetupSQPoll ring looks
-	// for work before it sleeps, in whole milliseconds. 0 means the kernel's
-	// default of a second.
-	SQThreadIdle time.Duration
-
-	// SQThreadCPU is the CPU that SetupSQAff ties that thread to.
-	SQThreadCPU uint32
-
-	// AttachFD is the fd of the ring whose worker threads, and with
-	// SetupSQPoll whose submission thread, SetupAttachWQ shares.
-	AttachFD int
-
-	// Memory holds the queues of a SetupNoMmap ring: MemoryBytes bytes, mapped
-	// by the caller and aligned to a page. Before Linux 6.14 it has to be one
-	// page or one huge page. It must stay mapped until after Close, and a
-	// while longer: the kernel ends a ring some time after its fd is closed.
-	Memory []byte
-
-	ignore Features // of the kernel's, for tests of older ones
 }
 
 // Info is what the kernel made of Params.
@@ -249,6 +252,3 @@ func (i Info) String() string {
 	fmt.Fprintf(&b, ", features %v", i.Features)
 	return b.String()
 }
-
-// Info describes the ring. Safe for concurrent use, except with ResizeRings.
-func (r *Ring) Info() Info { return r.info }

@@ -14,11 +14,13 @@ import (
 //
 // Slices and pointers given to a Prep must stay referenced, and unchanged if
 // the kernel reads them, until the request's last CQE, unless the comment says
-// that they are copied: with FeatSubmitStable, Linux 5.5, "read at submission"
-// means until the Submit call that consumed the entry has returned, and on a
-// SetupSQPoll ring until the kernel's thread has consumed it, see Submit. Paths and
-// names are NUL-terminated, as of unix.BytePtrFromString; a relative path
-// starts at dirfd, or at the working directory for unix.AT_FDCWD.
+// "read at submission". That means until the Submit call that consumed the entry
+// has returned, or on a SetupSQPoll ring until the kernel's thread has consumed
+// it, see Submit. It takes FeatSubmitStable, Linux 5.5: before, all memory must
+// stay until the last CQE.
+//
+// Paths and names are NUL-terminated, as of unix.BytePtrFromString; a relative
+// path starts at dirfd, or at the working directory for unix.AT_FDCWD.
 //
 // Res is 0 unless the comment says otherwise. A negative Res is an errno, see
 // CQE.Err: those of the system call that the request stands for, EINVAL if the
@@ -26,11 +28,12 @@ import (
 // open, ECANCELED for a request that was cancelled or linked behind one that
 // failed. fd is an index into the registered files with SQEFixedFile.
 
-// A Set method adds to what the Prep before it wrote. Bits mean something else
-// in entries of another kind: in race builds it panics on one that is not of
-// the kind it says, or has had no Prep.
+// A Set method adds to what the Prep before it wrote. The same bits mean something
+// else in entries of other operations, so in race builds it panics on an entry of
+// an operation that it is not for, or that has had no Prep.
 
-// opSet has bit o for Op o, of those below 64.
+// opSet is a set of operations: bit o stands for Op o. Those from 64 on are in
+// anyOp only.
 type opSet uint64
 
 const (
@@ -42,8 +45,20 @@ const (
 		1<<OpWrite | 1<<OpWriteV | 1<<OpWriteFixed | 1<<OpWriteVFixed
 )
 
+// modify panics in race builds if the operation of s, to which the modifier is
+// about to add, is not one of ops, or if s has had no Prep since NextSQE.
+func (s *SQE) modify(modifier string, ops opSet) {
+	switch {
+	case !raceBuild:
+	case *s == SQE{}:
+		panic("ring: " + modifier + " before a Prep")
+	case s.Opcode >= 64 && ops != anyOp, s.Opcode < 64 && ops>>s.Opcode&1 == 0:
+		panic("ring: " + modifier + " on " + s.Opcode.String())
+	}
+}
+
 // CurrentOffset, as a file offset, means the file's current one, which the
-// request then moves: FeatRWCurPos, Linux 5.6.
+// request then moves. It takes FeatRWCurPos, Linux 5.6.
 const CurrentOffset = 1<<64 - 1
 
 // SetFlags adds to the entry's flags. Call it after the Prep.
@@ -53,13 +68,13 @@ func (s *SQE) SetFlags(f SQEFlags) {
 }
 
 // SetPollFirst makes a send or receive wait for the socket to be ready before
-// it tries, which spares an attempt known to fail. A multishot receive on an
+// it tries, which saves an attempt known to fail. A multishot receive on an
 // empty buffer group then arms instead of ending with ENOBUFS. Call it after
 // the Prep. Linux 5.19.
 //
-// Beware of a multishot receive armed this way on a socket that already holds
-// data and behind it a reset, or the end of a unix stream: on Linux 6.18 it
-// posts the data and then nothing. Armed without, it posts both.
+// On Linux 6.18 a multishot receive armed this way, on a socket that already
+// holds data and behind it a reset or the end of a unix stream, posts the data
+// and never the end. Armed without SetPollFirst it posts both.
 func (s *SQE) SetPollFirst() {
 	s.modify("SetPollFirst", sendOps|recvOps)
 	s.Ioprio |= recvsendPollFirst
@@ -75,10 +90,11 @@ func (s *SQE) SetBufferGroup(bgid uint16) {
 	s.BufGroup = bgid
 }
 
-// SetBundle makes a send or receive with a buffer group use as many buffers as
-// there are, or hold data, at once: Res is the bytes in all of them, the
-// completion names the first, the others follow it in the group's order. Call
-// it after the Prep. FeatRecvsendBundle, Linux 6.10.
+// SetBundle lets a request with a buffer group use several buffers at once: a
+// send as many as there are, a receive as many as there is data for, or fewer.
+// Res is the bytes in all of them; the completion names the first, and the others
+// follow it in the group's order. Call it after the Prep. FeatRecvsendBundle,
+// Linux 6.10.
 func (s *SQE) SetBundle() {
 	s.modify("SetBundle", 1<<OpSend|1<<OpRecv)
 	s.Ioprio |= recvsendBundle
@@ -105,8 +121,8 @@ func (s *SQE) SetFixedBuffer(buf uint16) {
 }
 
 // SetPersonality has the request act with the credentials that
-// RegisterPersonality kept as id. Call it after the Prep. EINVAL if there are
-// none. Linux 5.6.
+// RegisterPersonality kept as id. Call it after the Prep. EINVAL if there is no
+// such id. Linux 5.6.
 func (s *SQE) SetPersonality(id uint16) {
 	s.modify("SetPersonality", anyOp)
 	s.Personality = id
@@ -114,7 +130,7 @@ func (s *SQE) SetPersonality(id uint16) {
 
 // SetAttrPI gives a read or write protection information. pi is read at
 // submission. Call it after the Prep. Res is EOPNOTSUPP or EINVAL if the file
-// has none. FeatRWAttr, Linux 6.14.
+// takes none. FeatRWAttr, Linux 6.14.
 func (s *SQE) SetAttrPI(pi *AttrPI) {
 	s.modify("SetAttrPI", rwOps)
 	s.Addr3, s.AttrMask = s.copied(unsafe.Pointer(pi)), attrFlagPI
@@ -132,7 +148,8 @@ func (s *SQE) PrepNopFlags(res int32, flags NopFlags, ud UserData) {
 	*s = SQE{Opcode: OpNop, Fd: -1, Len: uint32(res), OpFlags: uint32(flags), UserData: ud}
 }
 
-// fileSlot is where a direct file goes, as entries say it: 0 is nowhere.
+// fileSlot returns slot, where a direct file goes, in the form for an entry,
+// where 0 stands for no direct file.
 func fileSlot(slot uint32) uint32 {
 	if slot == FileIndexAlloc {
 		return FileIndexAlloc
@@ -140,38 +157,39 @@ func fileSlot(slot uint32) uint32 {
 	return slot + 1
 }
 
-// The memory that an entry points to: s.kept is until the request's last
-// completion, s.copied until its submission. Race builds look whether it is
-// still there.
-
+// kept returns the address p for s. The kernel uses the memory until the
+// request's last completion; race builds check then that it is still there.
 func (s *SQE) kept(p unsafe.Pointer) uint64 {
 	s.note(p, p, false)
 	return address(p)
 }
 
+// copied is kept for memory that the kernel uses until the submission.
 func (s *SQE) copied(p unsafe.Pointer) uint64 {
 	s.note(p, p, true)
 	return address(p)
 }
 
-// keptBytes, copiedBytes and bytesLen are b for an entry; requests are of up to
-// 2 GiB.
+// keptBytes is kept for b's memory.
 func (s *SQE) keptBytes(b []byte) uint64 { return s.kept(unsafe.Pointer(unsafe.SliceData(b))) }
 
+// copiedBytes is copied for b's memory.
 func (s *SQE) copiedBytes(b []byte) uint64 { return s.copied(unsafe.Pointer(unsafe.SliceData(b))) }
 
+// bytesLen returns how much of b a request is for, which is up to 2 GiB.
 func bytesLen(b []byte) uint32 { return uint32(min(len(b), math.MaxInt32)) }
 
-// iov is copied, and its memory kept.
+// iov returns the address of iov for s: the slice is copied, and the memory that
+// it names is kept.
 func (s *SQE) iov(iov []unix.Iovec) uint64 {
 	at := unsafe.Pointer(unsafe.SliceData(iov))
 	s.noteIovecs(iov, at)
 	return s.copied(at)
 }
 
-// address returns p for the kernel. p's memory is forced to the heap, since a
-// stack may move while the kernel uses it; keeping it referenced is up to the
-// caller.
+// address returns p as the kernel takes it. It forces p's memory to the heap,
+// since a stack may move while the kernel uses it; keeping the memory referenced
+// is up to the caller.
 func address(p unsafe.Pointer) uint64 {
 	if escape.never {
 		escape.to = p

@@ -24,7 +24,7 @@ func (s *SQE) PrepWrite(fd int32, b []byte, off uint64, ud UserData) {
 }
 
 // PrepReadV fills s with a preadv2(2) into iov's memory, up to 1024 pieces;
-// rwFlags are unix.RWF_*. iov is read at submission, its memory must stay
+// rwFlags are unix.RWF_*. iov is read at submission; its memory must stay
 // referenced until the CQE. Res is as PrepRead's. Linux 5.1.
 func (s *SQE) PrepReadV(fd int32, iov []unix.Iovec, off uint64, rwFlags uint32, ud UserData) {
 	*s = SQE{
@@ -69,7 +69,7 @@ func (s *SQE) PrepWriteVFixed(fd int32, iov []unix.Iovec, off uint64, rwFlags ui
 }
 
 // PrepReadMultishot fills s with a read posting one CQE each time there is
-// data, naming a buffer taken from group bgid. n limits a read, 0 does not.
+// data, naming a buffer taken from group bgid. n limits each read, 0 does not.
 // fd must be one that polls, such as a pipe, with off CurrentOffset: EBADFD
 // for a regular file. It stays armed until a CQE without F_MORE; an empty
 // group ends it with ENOBUFS. No Go memory reaches the kernel. Linux 6.7.

@@ -11,9 +11,9 @@ import (
 
 // PrepSend fills s with a send of b, or of its first 2 GiB. msgFlags are
 // send(2)'s. b must stay referenced and unchanged until the CQE. Res may be
-// short; a short send is one that the socket had no more room for. A send
-// with MSG_WAITALL that is cancelled completes with what it sent. Two sends
-// in flight on one stream have no order. Linux 5.6.
+// short, if the socket had no room for more. A send with MSG_WAITALL that is
+// cancelled completes with what it sent. Two sends in flight on one stream have
+// no order. Linux 5.6.
 func (s *SQE) PrepSend(fd int32, b []byte, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpSend, Fd: fd,
@@ -35,8 +35,8 @@ func (s *SQE) SetAddr(sa *Sockaddr) {
 	s.Off, s.FileIndex = s.copied(unsafe.Pointer(sa)), sa.n // addr2, addr_len
 }
 
-// PrepSendV is PrepSend of all of iov's memory. iov is read at submission, its
-// memory until the CQE. Linux 6.17.
+// PrepSendV is PrepSend of all of iov's memory. iov is read at submission; its
+// memory must stay referenced and unchanged until the CQE. Linux 6.17.
 func (s *SQE) PrepSendV(fd int32, iov []unix.Iovec, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpSend, Ioprio: sendVectorized, Fd: fd,
@@ -66,15 +66,16 @@ func (s *SQE) PrepSendZC(fd int32, b []byte, msgFlags uint32, ud UserData) {
 	s.Opcode = OpSendZC
 }
 
-// message is m for an entry: its data is kept, m itself and the rest copied or
-// kept.
+// message returns the address of m for s. m's data is kept; m itself, the address
+// and the control data that it names are copied if copied is set, else kept.
 func (s *SQE) message(m *unix.Msghdr, copied bool) uint64 {
 	s.noteMessage(m, copied)
 	return address(unsafe.Pointer(m))
 }
 
-// PrepSendMsg fills s with a sendmsg(2). m and what it points to is read at
-// submission, its data until the CQE. Res is the bytes sent. Linux 5.3.
+// PrepSendMsg fills s with a sendmsg(2). m and what it points to are read at
+// submission, except for the data, which must stay referenced and unchanged until
+// the CQE. Res is the bytes sent. Linux 5.3.
 func (s *SQE) PrepSendMsg(fd int32, m *unix.Msghdr, msgFlags uint32, ud UserData) {
 	*s = SQE{
 		Opcode: OpSendMsg, Fd: fd,
@@ -126,9 +127,9 @@ func (s *SQE) PrepRecvMsg(fd int32, m *unix.Msghdr, msgFlags uint32, ud UserData
 
 // PrepRecvMsgMultishot fills s with a recvmsg(2) posting one CQE per message,
 // each naming a buffer taken from group bgid that holds the address, control
-// data and payload, for ParseRecvMsg to find: Res is the length of all. Of m,
-// which is read at submission, only Namelen and Controllen count: how much
-// room a buffer keeps for either. It ends as PrepRecvMultishot does, with an
+// data and payload, for ParseRecvMsg to find; Res is the length of all. Of m,
+// which is read at submission, only Namelen and Controllen count, which say how
+// much room a buffer keeps for either. It ends as PrepRecvMultishot does, with an
 // empty datagram, which it delivers, and with EFAULT if a buffer has no room
 // for the header. Linux 6.0.
 func (s *SQE) PrepRecvMsgMultishot(fd int32, m *unix.Msghdr, bgid uint16, msgFlags uint32, ud UserData) {

@@ -17,9 +17,9 @@ func (s *SQE) PrepPollMultishot(fd int32, events uint32, ud UserData) {
 	*s = SQE{Opcode: OpPollAdd, Fd: fd, Len: pollAddMulti, OpFlags: events, UserData: ud}
 }
 
-// PrepPollRemove fills s with the end of the poll whose user data is target,
-// which completes with ECANCELED. No Go memory reaches the kernel. ENOENT if
-// there is none, EALREADY if it is just completing. Linux 5.1.
+// PrepPollRemove fills s with the end of the poll whose user data is target. The
+// poll then completes with ECANCELED. No Go memory reaches the kernel. ENOENT if
+// there is no such poll, EALREADY if it is just completing. Linux 5.1.
 func (s *SQE) PrepPollRemove(target UserData, ud UserData) {
 	*s = SQE{Opcode: OpPollRemove, Fd: -1, Addr: uint64(target), UserData: ud}
 }
@@ -50,12 +50,13 @@ func (s *SQE) PrepPollUpdate(target UserData, u PollUpdate, ud UserData) {
 	}
 }
 
-// PrepTimeout fills s with a timeout after ts, which is read at submission.
-// Res is ETIME, also with TimeoutETimeSuccess, which only keeps a link going.
-// A count other than 0 ends it, with 0, once that many completions have been
-// posted that were submitted with it or later; of a TimeoutMultishot one,
-// which completes with ETIME and CQEMore each time, it is the number of times,
-// 0 for ever. Linux 5.4; flags as they say.
+// PrepTimeout fills s with a timeout after ts, which is read at submission. Res is
+// ETIME when the time has passed, also with TimeoutETimeSuccess, which only keeps
+// a link going. If count is not 0, the timeout ends earlier, with 0, once count
+// completions, of whichever requests, have been posted after its submission.
+//
+// With TimeoutMultishot it completes each time that ts has passed, with ETIME and
+// CQEMore, and count is how many times, 0 for ever. Linux 5.4; flags as they say.
 func (s *SQE) PrepTimeout(ts *Timespec, count uint32, flags TimeoutFlags, ud UserData) {
 	*s = SQE{
 		Opcode: OpTimeout, Fd: -1, Addr: s.copied(unsafe.Pointer(ts)), Len: 1,
@@ -64,8 +65,9 @@ func (s *SQE) PrepTimeout(ts *Timespec, count uint32, flags TimeoutFlags, ud Use
 }
 
 // PrepTimeoutRemove fills s with the end of the timeout whose user data is
-// target, which completes with ECANCELED. No Go memory reaches the kernel.
-// ENOENT if there is none, EALREADY if it is just ending. Linux 5.5.
+// target. The timeout then completes with ECANCELED. No Go memory reaches the
+// kernel. ENOENT if there is no such timeout, EALREADY if it is just ending.
+// Linux 5.5.
 func (s *SQE) PrepTimeoutRemove(target UserData, ud UserData) {
 	*s = SQE{Opcode: OpTimeoutRemove, Fd: -1, Addr: uint64(target), UserData: ud}
 }
@@ -87,10 +89,10 @@ func (s *SQE) PrepLinkTimeoutUpdate(target UserData, ts *Timespec, flags Timeout
 }
 
 // PrepLinkTimeout fills s with a limit on how long the request before it, which
-// has SQEIOLink, may take; then that one is cancelled. ts is read at
-// submission. Res is ETIME if the time came, ECANCELED if it did not, and if
-// the other could not be cancelled ENOENT or EALREADY. The linked request's CQE
-// is its own. Linux 5.5.
+// has SQEIOLink, may take. When the time has passed, that request is cancelled;
+// it posts a CQE of its own. ts is read at submission. Res is ETIME if the time
+// passed, ECANCELED if the request ended earlier, and ENOENT or EALREADY if the
+// request could not be cancelled. Linux 5.5.
 func (s *SQE) PrepLinkTimeout(ts *Timespec, flags TimeoutFlags, ud UserData) {
 	*s = SQE{
 		Opcode: OpLinkTimeout, Fd: -1, Addr: s.copied(unsafe.Pointer(ts)), Len: 1,
@@ -124,8 +126,8 @@ func (s *SQE) PrepCancelFDFixed(file int32, flags CancelFlags, ud UserData) {
 	s.PrepCancelFD(file, flags|CancelFDFixed, ud)
 }
 
-// PrepCancelOp is PrepCancel for requests of an operation; flags may also have
-// CancelUserData, with target, which else is ignored. Linux 6.6.
+// PrepCancelOp is PrepCancel for requests of one operation. target counts only if
+// flags have CancelUserData. Linux 6.6.
 func (s *SQE) PrepCancelOp(op Op, target UserData, flags CancelFlags, ud UserData) {
 	s.PrepCancel(target, flags|CancelOp, ud)
 	s.Len = uint32(op)

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// product says where descriptors are that a request makes, or gets, and that
+// product says where the descriptors are that a request makes or receives. They
 // belong to whoever sees its completion.
 type product uint8
 
@@ -19,8 +19,8 @@ const (
 	makesRights         // the control data of a Msghdr in memory
 )
 
-// productOf returns what e makes, and the memory that it will be in. Direct
-// descriptors are nobody's after the ring.
+// productOf returns what e makes, and the memory that it will be in. It leaves out
+// direct descriptors, which the kernel closes with the ring.
 func productOf(e *SQE) (product, unsafe.Pointer) {
 	switch e.Opcode {
 	case OpAccept, OpOpenAt, OpOpenAt2, OpSocket:
@@ -41,8 +41,8 @@ func productOf(e *SQE) (product, unsafe.Pointer) {
 	return makesNone, nil
 }
 
-// pointerIn is field as the pointer that a Prep has put there. Request.Keep has
-// its memory.
+// pointerIn returns field as the pointer that a Prep has put there, whose memory
+// Request.Keep keeps.
 func pointerIn(field *uint64) *unsafe.Pointer {
 	return (*unsafe.Pointer)(unsafe.Pointer(field))
 }

@@ -33,7 +33,7 @@ func newModel(t *testing.T, entries, cqEntries uint32) *model {
 	}
 	m.sq = submissionQueue{
 		head: sharedIndex{&m.sqHead}, tail: sharedIndex{&m.sqTail}, flags: sharedFlags{&m.flags},
-		next: start, mask: entries - 1, entries: entries, sqes: make([]SQE, entries),
+		next: start, entries: entries, sqePlaces: sqePlaces{sqes: make([]SQE, entries), mask: entries - 1},
 	}
 	m.cq = completionQueue{
 		head: sharedIndex{&m.cqHead}, tail: sharedIndex{&m.cqTail}, overflow: sharedIndex{&m.overflow},

@@ -20,10 +20,10 @@ func (r *Ring) RegisterBuffers(iov []unix.Iovec) error {
 }
 
 // RegisterBuffersTagged is RegisterBuffers with a tag for each buffer, or nil
-// for none: once nothing uses a buffer any longer that was replaced, a
-// completion says so with its tag, if not 0, as UserData. Since Linux 6.13
-// UnregisterBuffers has that for each buffer, too; older kernels drop the
-// tags. Linux 5.13.
+// for none. When a buffer has been replaced and no request uses it any longer, a
+// completion with the buffer's tag as UserData says so, unless the tag is 0.
+// Since Linux 6.13 UnregisterBuffers brings about such completions, too; older
+// kernels then drop the tags. Linux 5.13.
 func (r *Ring) RegisterBuffersTagged(iov []unix.Iovec, tags []uint64) error {
 	return r.registerTagged(registerBuffers2, unsafe.Pointer(unsafe.SliceData(iov)), len(iov), tags)
 }
@@ -34,16 +34,17 @@ func (r *Ring) RegisterBuffersSparse(n int) error {
 	return r.registerSparse(registerBuffers2, n)
 }
 
-// UpdateBuffers replaces the buffers from index first on, with tags or nil,
-// and returns how many it did; an iov without memory empties a place. Else as
-// RegisterBuffersTagged. ENXIO means that there are none. Linux 5.13.
+// UpdateBuffers replaces the buffers from index first on, with tags or nil, and
+// returns how many it replaced; an iov without memory empties a place. Memory,
+// tags and other errors are RegisterBuffersTagged's. ENXIO means that no buffers
+// are registered. Linux 5.13.
 func (r *Ring) UpdateBuffers(first int, iov []unix.Iovec, tags []uint64) (int, error) {
 	return r.updateTagged(registerBuffersUpdate, first, unsafe.Pointer(unsafe.SliceData(iov)), len(iov), tags)
 }
 
-// UnregisterBuffers ends all registered buffers. Before Linux 6.13 it waits
-// until no request uses any of them; EINTR means that a signal came first, and
-// that all are still there. Since then it does not wait: the memory of a
+// UnregisterBuffers ends the registration of all buffers. Before Linux 6.13 it
+// waits until no request uses any of them; EINTR means that a signal came first,
+// and that all are still registered. Since 6.13 it does not wait: the memory of a
 // buffer must stay until the requests that use it have completed. Only the
 // ring's owner may call it. ENXIO means that there are none. Linux 5.1.
 func (r *Ring) UnregisterBuffers() error { return r.register(unregisterBuffers, nil, 0) }
@@ -92,9 +93,9 @@ func (r *Ring) RegisterFilesSparse(n int) error {
 	return r.registerSparse(registerFiles2, n)
 }
 
-// UpdateFiles replaces the files from index first on and returns how many it
-// did; -1 empties a place, FileSkip leaves it. Only the ring's owner may call
-// it. ENXIO means that there are none. Linux 5.5.
+// UpdateFiles replaces the files from index first on and returns how many places
+// it did; -1 empties a place, FileSkip leaves it as it is. Only the ring's owner
+// may call it. ENXIO means that no files are registered. Linux 5.5.
 func (r *Ring) UpdateFiles(first int, fds []int32) (int, error) {
 	arg := rsrcUpdate{offset: uint32(first), data: address(unsafe.Pointer(unsafe.SliceData(fds)))}
 	n, err := r.registerRes(registerFilesUpdate, unsafe.Pointer(&arg), uint32(len(fds)))
@@ -160,9 +161,9 @@ func (r *Ring) RegisterBufRing(mem unsafe.Pointer, entries uint32, bgid uint16) 
 	return r.RegisterBufRingFlags(mem, entries, bgid, 0)
 }
 
-// RegisterBufRingFlags is RegisterBufRing with flags: BufRingInc has buffers
-// used up in parts, each completion telling by BufMore whether the kernel goes
-// on with its buffer. Only the ring's owner may call it. Linux 5.19; with
+// RegisterBufRingFlags is RegisterBufRing with flags. With BufRingInc buffers are
+// used up in parts: CQE.BufMore says of each completion whether the kernel goes on
+// with its buffer. Only the ring's owner may call it. Linux 5.19; with
 // BufRingInc 6.12.
 func (r *Ring) RegisterBufRingFlags(mem unsafe.Pointer, entries uint32, bgid uint16, flags BufRingFlags) error {
 	reg := bufReg{ringAddr: uint64(uintptr(mem)), ringEntries: entries, bgid: bgid, flags: uint16(flags)}
@@ -170,7 +171,7 @@ func (r *Ring) RegisterBufRingFlags(mem unsafe.Pointer, entries uint32, bgid uin
 }
 
 // MapBufRing is RegisterBufRingFlags in memory that the kernel allocates and
-// this maps, entries*16 bytes. The caller unmaps them after UnregisterBufRing.
+// MapBufRing maps, entries*16 bytes. The caller unmaps it after UnregisterBufRing.
 // Only the ring's owner may call it, and not on a SetupRegisteredFDOnly ring.
 // Linux 6.4.
 func (r *Ring) MapBufRing(entries uint32, bgid uint16, flags BufRingFlags) ([]byte, error) {

@@ -457,36 +457,63 @@ func TestBufRingInc(t *testing.T) {
 	ok(t, r.UnregisterBufRing(3))
 }
 
-func TestQueryLimits(t *testing.T) {
-	testenv.NeedKernel(t, "6.18")
-	l, err := QueryLimits()
-	ok(t, err)
-	r := newRing(t, Params{Entries: 4})
-	p, err := r.Probe()
-	ok(t, err)
-	if l.Ops != int(p.p.lastOp)+1 || l.Features&r.Features() != r.Features() || l.SetupFlags&SetupCQEMixed == 0 ||
-		l.SQEFlags&SQECQESkipSuccess == 0 || l.EnterFlags&enterNoIowait == 0 || l.RegisterOps <= int(registerQuery) {
-		t.Errorf("limits %+v, last operation %v", l, p.p.lastOp)
+func TestDisabledUntilEnabled(t *testing.T) {
+	r := newRing(t, Params{Entries: 4, Flags: SetupRDisabled | SetupSingleIssuer | SetupDeferTaskrun})
+	r.NextSQE().PrepNop(1)
+	if _, err := r.Submit(); !errors.Is(err, syscall.EBADFD) {
+		t.Errorf("submit: %v, want EBADFD", err)
+	}
+	if err := r.Enable(); err != nil {
+		t.Fatal(err)
+	}
+	if c := reap(t, r, 1)[0]; c.UserData != 1 || c.Res != 0 {
+		t.Errorf("got %+v", c)
 	}
 }
 
-// The kernel knows each operation from the version on that Op documents.
-func TestProbeByKernel(t *testing.T) {
+func TestEventFD(t *testing.T) {
 	r := newRing(t, Params{Entries: 4})
-	p, err := r.Probe()
-	ok(t, err)
-	since := opKernels(t)
-	for op := range Op(len(opNames)) {
-		if testenv.HaveKernel(t, since[op]) && !p.Supports(op) {
-			t.Errorf("%v: documented for Linux %s, not supported", op, since[op])
+	fd := eventFD(t)
+	if err := r.RegisterEventFD(int(fd)); err != nil {
+		t.Fatal(err)
+	}
+	r.NextSQE().PrepNop(1)
+	reap(t, r, 1)
+	var b [8]byte
+	if _, err := unix.Read(int(fd), b[:]); err != nil || b[0] != 1 {
+		t.Errorf("read % x, %v", b, err)
+	}
+	if err := r.UnregisterEventFD(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.UnregisterEventFD(); !errors.Is(err, syscall.ENXIO) {
+		t.Errorf("second: %v", err)
+	}
+}
+
+func TestRegisteredRingFD(t *testing.T) {
+	eachMode(t, Params{Entries: 4}, func(t *testing.T, r *Ring) {
+		roundTrip := func(ud UserData) {
+			t.Helper()
+			r.NextSQE().PrepNop(ud)
+			if c := reap(t, r, 1)[0]; c.UserData != ud {
+				t.Errorf("got %+v", c)
+			}
 		}
-	}
-	for _, op := range p.Ops() {
-		if !p.Supports(op) {
-			t.Errorf("%v listed, not supported", op)
+		for range 2 {
+			if err := r.RegisterRingFD(); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	if len(p.Ops()) == 0 || !p.Has(FeatNodrop|FeatExtArg) || p.Has(1<<31) || Features(0).Has(FeatNodrop) {
-		t.Error("nothing is supported, or everything")
-	}
+		roundTrip(1)
+		if _, err := unbroken(func() (int, error) { return r.SubmitAndWait(1, time.Millisecond) }); !errors.Is(err, unix.ETIME) {
+			t.Errorf("wait: %v", err)
+		}
+		for range 2 {
+			if err := r.UnregisterRingFD(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		roundTrip(2)
+	})
 }

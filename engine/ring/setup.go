@@ -9,41 +9,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Ring is one io_uring instance. See the package comment for who may use it.
-type Ring struct {
-	// Immutable from New to Close.
-	fd       int // -1 if REGISTERED_FD_ONLY, or closed
-	flags    SetupFlags
-	features Features
-	info     Info
-	maps     []mapping // replaced by ResizeRings
-
-	// The owner's.
-	owner      ownerCheck
-	memory     memoryCheck
-	closed     bool
-	sq         submissionQueue
-	cq         completionQueue
-	enterFD    uintptr // fd, or its registered index
-	enterFlags uint32  // on every enter
-	waitFlags  uint32  // on those that may sleep
-	registered bool    // enterFD is an index
-	waits      []RegWait
-	waitMem    []byte
-
-	// Read by the kernel while SubmitAndWait runs. They are here because
-	// Ring is on the heap and does not move.
-	ts      Timespec
-	arg     geteventsArg
-	sigmask uint64
-}
-
-// mapping is memory shared with the kernel.
-type mapping struct {
-	addr unsafe.Pointer
-	size uintptr
-}
-
 // New sets up a ring and maps its queues. p is not kept. The kernel makes the
 // fd close-on-exec, and the mappings are not inherited by fork.
 //
@@ -75,7 +40,6 @@ func New(p *Params) (*Ring, error) {
 		r.Close()
 		return nil, err
 	}
-	r.memory.begin(r)
 	r.useQueues(sp, m)
 	if r.features&FeatNoIowait != 0 {
 		r.waitFlags = enterNoIowait
@@ -83,21 +47,21 @@ func New(p *Params) (*Ring, error) {
 	return r, nil
 }
 
-// memory is where a ring's queues lie.
-type memory struct {
+// queueMemory is where a ring's queues lie.
+type queueMemory struct {
 	sq, cq, sqes unsafe.Pointer
 	maps         []mapping
 }
 
-// unmap undoes mapQueues.
-func (m memory) unmap() {
+// unmap undoes mapQueues. Memory of the caller is not among the maps.
+func (m queueMemory) unmap() {
 	for _, mm := range m.maps {
 		_ = unix.MunmapPtr(mm.addr, mm.size)
 	}
 }
 
 // mapQueues maps what setup allocated, or finds it in the caller's memory.
-func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m memory, err error) {
+func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m queueMemory, err error) {
 	if sp.flags&SetupNoMmap != 0 {
 		m.sqes = unsafe.Pointer(unsafe.SliceData(caller))
 		m.sq = unsafe.Add(m.sqes, sqeBytes(sp))
@@ -120,13 +84,13 @@ func (r *Ring) mapQueues(sp *setupParams, caller []byte) (m memory, err error) {
 	}
 	if err != nil {
 		m.unmap()
-		return memory{}, err
+		return queueMemory{}, err
 	}
 	return m, nil
 }
 
 // add maps part of the ring's fd.
-func (m *memory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
+func (m *queueMemory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
 	p, err := unix.MmapPtr(fd, off, nil, size,
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
@@ -141,7 +105,7 @@ func (m *memory) add(fd int, off int64, size uintptr) (unsafe.Pointer, error) {
 
 // useQueues makes m's queues the ring's. Positions are kept, which ResizeRings
 // needs; they start at 0.
-func (r *Ring) useQueues(sp *setupParams, m memory) {
+func (r *Ring) useQueues(sp *setupParams, m queueMemory) {
 	sqShift, cqShift := shiftSQ(sp.flags), shiftCQ(sp.flags)
 	r.maps = m.maps
 	r.sq = submissionQueue{
@@ -150,12 +114,15 @@ func (r *Ring) useQueues(sp *setupParams, m memory) {
 		flags:   flagsAt(m.sq, sp.sqOff.flags),
 		dropped: indexAt(m.sq, sp.sqOff.dropped),
 		next:    r.sq.next,
-		mask:    sp.sqEntries - 1,
 		entries: sp.sqEntries,
-		shift:   sqShift,
-		sqes:    unsafe.Slice((*SQE)(m.sqes), sp.sqEntries<<sqShift),
-		memory:  &r.memory,
+		sqePlaces: sqePlaces{
+			sqes:  unsafe.Slice((*SQE)(m.sqes), sp.sqEntries<<sqShift),
+			mask:  sp.sqEntries - 1,
+			shift: sqShift,
+		},
+		memory: &r.memory,
 	}
+	r.memory.watch(r.sq.head, r.sq.sqePlaces)
 	r.cq = completionQueue{
 		head:     indexAt(m.cq, sp.cqOff.head),
 		tail:     indexAt(m.cq, sp.cqOff.tail),
@@ -190,7 +157,7 @@ func (r *Ring) Close() error {
 	if r.closed {
 		return nil
 	}
-	r.owner.notVisiting(r, "Close")
+	r.cq.notVisiting("Close")
 	var err error
 	if r.registered {
 		// A registration belongs to a thread. Another one's Close fails here,
@@ -200,7 +167,7 @@ func (r *Ring) Close() error {
 	r.closed = true
 	r.memory.end()
 	r.sq, r.cq = submissionQueue{}, completionQueue{} // a late use panics
-	memory{maps: r.maps}.unmap()
+	queueMemory{maps: r.maps}.unmap()
 	r.unmapWaits()
 	r.maps = nil
 	fd := r.fd
@@ -214,37 +181,7 @@ func (r *Ring) Close() error {
 	return nil
 }
 
-// FD returns the ring's file descriptor, -1 after Close and of a
-// SetupRegisteredFDOnly ring. Other rings name it in PrepMsgRing. It polls as
-// readable while completions are queued.
-func (r *Ring) FD() int { return r.fd }
-
-// Flags returns the flags that the ring was set up with.
-func (r *Ring) Flags() SetupFlags { return r.flags }
-
-// Features returns what the kernel reported at setup.
-func (r *Ring) Features() Features { return r.features }
-
-// SQEntries returns the size of the submission queue.
-func (r *Ring) SQEntries() uint32 { return r.sq.entries }
-
-// CQEntries returns the size of the completion queue.
-func (r *Ring) CQEntries() uint32 { return uint32(len(r.cq.cqes)) >> r.cq.shift }
-
-func (r *Ring) unregisterRingFD() error {
-	if !r.registered {
-		return nil
-	}
-	up := rsrcUpdate{offset: uint32(r.enterFD)}
-	if err := r.register(unregisterRingFDs, unsafe.Pointer(&up), 1); err != nil {
-		return err
-	}
-	r.registered = false
-	r.enterFD = uintptr(r.fd) // none, if the ring had no other
-	r.enterFlags &^= enterRegisteredRing
-	return nil
-}
-
+// unmapWaits unmaps what RegisterWaits mapped.
 func (r *Ring) unmapWaits() {
 	if r.waitMem != nil {
 		_ = unix.Munmap(r.waitMem)

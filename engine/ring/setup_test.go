@@ -174,20 +174,6 @@ func TestSetupNoSpace(t *testing.T) {
 	}
 }
 
-func TestDisabledUntilEnabled(t *testing.T) {
-	r := newRing(t, Params{Entries: 4, Flags: SetupRDisabled | SetupSingleIssuer | SetupDeferTaskrun})
-	r.NextSQE().PrepNop(1)
-	if _, err := r.Submit(); !errors.Is(err, syscall.EBADFD) {
-		t.Errorf("submit: %v, want EBADFD", err)
-	}
-	if err := r.Enable(); err != nil {
-		t.Fatal(err)
-	}
-	if c := reap(t, r, 1)[0]; c.UserData != 1 || c.Res != 0 {
-		t.Errorf("got %+v", c)
-	}
-}
-
 // Only the issuer's thread may enter or register.
 func TestSingleIssuer(t *testing.T) {
 	r := newRing(t, Params{Entries: 4, Flags: SetupSingleIssuer | SetupDeferTaskrun})
@@ -202,42 +188,6 @@ func TestSingleIssuer(t *testing.T) {
 		if !errors.As(err, &re) || re.Errno != syscall.EEXIST || !strings.Contains(re.Hint, "thread") {
 			t.Errorf("got %v, want EEXIST", err)
 		}
-	}
-}
-
-func TestProbe(t *testing.T) {
-	r := newRing(t, Params{Entries: 4})
-	p, err := r.Probe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, op := range []Op{OpNop, OpAccept, OpRecv, OpSend, OpConnect, OpPollAdd, OpAsyncCancel, OpMsgRing, OpSendZC} {
-		if !p.Supports(op) {
-			t.Errorf("%v is not supported", op)
-		}
-	}
-	if p.Supports(255) {
-		t.Error("operation 255 is supported")
-	}
-}
-
-func TestEventFD(t *testing.T) {
-	r := newRing(t, Params{Entries: 4})
-	fd := eventFD(t)
-	if err := r.RegisterEventFD(int(fd)); err != nil {
-		t.Fatal(err)
-	}
-	r.NextSQE().PrepNop(1)
-	reap(t, r, 1)
-	var b [8]byte
-	if _, err := unix.Read(int(fd), b[:]); err != nil || b[0] != 1 {
-		t.Errorf("read % x, %v", b, err)
-	}
-	if err := r.UnregisterEventFD(); err != nil {
-		t.Fatal(err)
-	}
-	if err := r.UnregisterEventFD(); !errors.Is(err, syscall.ENXIO) {
-		t.Errorf("second: %v", err)
 	}
 }
 

@@ -23,11 +23,11 @@ var ErrClosed = errors.New("ring: closed")
 // A message to the ring, as of PrepMsgRing, must not have data of Kind 0xfe,
 // which is that of IDs.
 type Shared struct {
-	r     *Ring // its queues are used here only, its owner check is not
+	r     *Ring // the locks below guard its queues, so its owner check is not called
 	enter func(submit, wait, flags uint32, arg unsafe.Pointer, argBytes uintptr) (int, error)
 	args  sync.Pool // of *waitArg
 
-	unsent                   atomic.Bool // entries are left that no call took
+	unsent                   atomic.Bool // the kernel has not taken all entries
 	enters, ops, completions atomic.Uint64
 
 	smu sync.Mutex // the submission queue. Lock order: smu, then cmu.
@@ -50,7 +50,7 @@ type slot struct {
 
 	makes   product
 	memory  unsafe.Pointer // for makesPipe and makesRights: what the entry points to
-	renames UserData       // the ID of the poll that gets newUD if this request, an update, succeeds
+	renames UserData       // the ID of the poll that gets newUD if this request, an update of it, succeeds
 	newUD   UserData
 }
 
@@ -59,7 +59,7 @@ type slotKind uint8
 const (
 	slotFree slotKind = iota
 	slotRequest
-	slotWake // Wake's, which nobody sees
+	slotWake // of a Wake or a cancellation, whose completion nobody sees
 )
 
 // sharedKind marks user data that stands for a slot.
@@ -103,8 +103,8 @@ type SharedStats struct {
 	InFlight    int    // requests whose last completion nobody has had
 }
 
-// notShared are flags that tie a ring to a thread, or that need more care than
-// Shared takes.
+// notShared are flags that tie a ring to a thread, or that need what a Shared does
+// not do, such as to poll for completions.
 const notShared = SetupSingleIssuer | SetupDeferTaskrun | SetupCoopTaskrun |
 	SetupIOPoll | SetupRDisabled | SetupRegisteredFDOnly
 
@@ -142,10 +142,10 @@ func (s *Shared) Stats() SharedStats {
 // Add submits one request and returns its ID; see Request. Its completion may
 // be seen before Add returns.
 //
-// EBUSY and EAGAIN mean that the queue is full and the kernel takes nothing
-// more now: Wait, then add it again. If it only refuses to take this request
-// yet, Add succeeds, and the next Add or Wait passes it on. ErrClosed means
-// that the ring is closed.
+// EBUSY and EAGAIN mean that the submission queue is full and the kernel takes
+// nothing more now: Wait, then add the request again. If there is room in the
+// queue, but the kernel does not take the request yet, Add succeeds, and the next
+// Add or Wait passes it on. ErrClosed means that the ring is closed.
 func (s *Shared) Add(prep func(*SQE), keep any) (UserData, error) {
 	reqs := [1]Request{{Prep: prep, Keep: keep}}
 	err := s.add(reqs[:], slotRequest)
@@ -236,7 +236,7 @@ func (s *Shared) fill(reqs []Request, kind slotKind) (err error) {
 	s.cmu.Lock()
 	defer s.cmu.Unlock()
 	for i := range reqs {
-		e := &q.sqes[((start+uint32(i))&q.mask)<<q.shift]
+		e := q.at(start + uint32(i))
 		sl, id := s.newSlot(e.UserData, reqs[i].Keep, kind)
 		sl.rename(e)
 		sl.makes, sl.memory = productOf(e)
@@ -310,13 +310,14 @@ func (s *Shared) submitNow() error {
 	return err
 }
 
-// rename has an update of a poll's user data, which would hide the poll's slot,
-// be the Shared's to do: the poll keeps its ID in the kernel, and gets the user
-// data that its completions show when the update's completion says so.
+// rename takes over what an entry would change of a poll's user data. In the
+// kernel that is the poll's ID, which leads to its slot, so there it stays. When
+// the update has succeeded, finish changes the user data in the poll's slot, which
+// the poll's completions show.
 func (sl *slot) rename(e *SQE) {
 	if e.Opcode != OpPollRemove || e.Len&pollUpdateUserData == 0 {
 		return
 	}
 	sl.renames, sl.newUD = UserData(e.Addr), UserData(e.Off)
-	e.Off = e.Addr // without the flag it could be a removal
+	e.Off = e.Addr // the same ID; without the flag the entry could be a removal
 }

@@ -42,8 +42,8 @@ func (s *Shared) Close() error {
 	return err
 }
 
-// cancelAll cancels requests until none is left. Under both locks; waits find
-// the ring closed.
+// cancelAll cancels requests until none is left. Under both locks. Waits that are
+// still going on find the ring closed.
 func (s *Shared) cancelAll() error {
 	var dst [64]Completion
 	for {
@@ -63,9 +63,9 @@ func (s *Shared) cancelAll() error {
 	}
 }
 
-// cancelSome passes on what an Add left and cancels what the kernel has. It is
-// not a request that cancels: one would wait for those before it, where one of
-// them has SQEIODrain or, as an Add's last, SQEIOLink.
+// cancelSome passes on what an Add left and cancels what the kernel has. If the
+// kernel can, it does so without a request, since a request would wait for those
+// before it if one of them has SQEIODrain, or if an Add's last has SQEIOLink.
 func (s *Shared) cancelSome() error {
 	if err := s.submit(); err != nil {
 		return err

@@ -56,7 +56,7 @@ const retryUnsent = 10 * time.Millisecond
 
 // resubmit passes on entries that an Add left, unless an Add does so just now.
 func (s *Shared) resubmit() error {
-	if !s.unsent.Load() || !s.smu.TryLock() { // Close waits for us under smu
+	if !s.unsent.Load() || !s.smu.TryLock() { // Close holds smu until all waits have ended
 		return nil
 	}
 	defer s.smu.Unlock()
@@ -82,6 +82,7 @@ func (s *Shared) expire(dst []Completion) (int, error) {
 	return n, err
 }
 
+// leave says that a wait has ended. Close waits for all of them.
 func (s *Shared) leave() {
 	s.cmu.Lock()
 	defer s.cmu.Unlock()
@@ -111,7 +112,7 @@ func (s *Shared) sleep(timeout time.Duration) error {
 	return err
 }
 
-// reap moves completions to dst, also those that overflowed. woken says that
+// reap moves completions to dst, also those that overflowed. woken says that a
 // Wake's was among them.
 func (s *Shared) reap(dst []Completion) (n int, woken bool, err error) {
 	s.cmu.Lock()
@@ -154,7 +155,7 @@ func (s *Shared) take(dst []Completion) (n int, woken bool) {
 			n++
 		} else {
 			woken = true
-			break // one for each Wait
+			break // a Wake ends one Wait only
 		}
 	}
 	if q.next != start {

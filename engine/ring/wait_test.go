@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -162,94 +163,145 @@ func TestRegisteredWaits(t *testing.T) {
 	}
 }
 
-func TestPeekSeenIterate(t *testing.T) {
-	eachMode(t, Params{Entries: 8, CQEntries: 8}, func(t *testing.T, r *Ring) {
-		if r.PeekCQE() != nil {
-			t.Error("a completion in an empty queue")
-		}
-		r.SeenCQEs(3) // of none
-		var ud UserData
-		for range 30 {
-			for i := range UserData(7) {
-				r.NextSQE().PrepNop(ud + i)
-			}
-			if _, err := r.SubmitAndWait(7, -1); err != nil {
-				t.Fatal(err)
-			}
-			for range 2 { // peeking leaves it
-				if c := r.PeekCQE(); c == nil || c.UserData != ud {
-					t.Fatalf("PeekCQE = %+v, want %d", c, ud)
-				}
-			}
-			r.SeenCQEs(2)
-			ud += 2
-			for c := range r.CQEs() {
-				if c.UserData != ud {
-					t.Fatalf("got %+v, want %d", c, ud)
-				}
-				if ud++; ud%7 == 4 {
-					break
-				}
-			}
-			if r.CQReady() != 3 {
-				t.Fatalf("%d left", r.CQReady())
-			}
-			for c := range r.CQEs() {
-				if c.UserData != ud {
-					t.Fatalf("got %+v, want %d", c, ud)
-				}
-				ud++
-			}
-			if r.CQReady() != 0 || r.cq.head.loadAcquire() != r.cq.next {
-				t.Fatalf("%d left", r.CQReady())
+func TestTimeout(t *testing.T) {
+	eachMode(t, Params{Entries: 4}, func(t *testing.T, r *Ring) {
+		for _, d := range []time.Duration{0, 1, 20 * time.Millisecond} {
+			start := time.Now()
+			n, err := unbroken(func() (int, error) { return r.SubmitAndWait(1, d) })
+			if n != 0 || !errors.Is(err, unix.ETIME) || time.Since(start) < d {
+				t.Errorf("%v: %d, %v after %v", d, n, err, time.Since(start))
 			}
 		}
+		if n, err := r.SubmitAndWait(0, -1); n != 0 || err != nil {
+			t.Errorf("waiting for nothing: %d, %v", n, err)
+		}
+		// What was consumed hides the timeout.
+		r.NextSQE().PrepNop(1)
+		if n, err := r.SubmitAndWait(2, time.Millisecond); n != 1 || err != nil {
+			t.Errorf("wait for 2 of 1: %d, %v", n, err)
+		}
+		reap(t, r, 1)
 	})
 }
 
-func TestFlushOverflow(t *testing.T) {
-	eachMode(t, Params{Entries: 4, CQEntries: 4}, func(t *testing.T, r *Ring) {
-		if err := r.FlushOverflow(); err != nil {
-			t.Fatal(err)
-		}
-		for range 3 {
-			for i := range UserData(4) {
-				r.NextSQE().PrepNop(i)
-			}
-			if _, err := r.SubmitAndGet(); err != nil {
-				t.Fatal(err)
-			}
-		}
-		var got int
-		cqes := make([]CQE, 4)
-		for got = r.PeekCQEs(cqes); got < 12; got += r.PeekCQEs(cqes) {
-			if !r.CQOverflowed() {
-				t.Fatalf("no overflow after %d", got)
-			}
-			if err := r.FlushOverflow(); err != nil && !errors.Is(err, unix.EBUSY) {
-				t.Fatal(err)
-			}
-		}
-		if got != 12 || r.CQOverflowed() {
-			t.Errorf("%d completions, overflowed %v", got, r.CQOverflowed())
-		}
-	})
-}
-
-func TestIterationAllocs(t *testing.T) {
-	r := newRing(t, Params{Entries: 8})
-	var sum UserData
-	if n := testing.AllocsPerRun(50, func() {
-		for i := range UserData(4) {
+func TestWaitForMany(t *testing.T) {
+	eachMode(t, Params{Entries: 4}, func(t *testing.T, r *Ring) {
+		for i := range UserData(3) {
 			r.NextSQE().PrepNop(i)
 		}
-		r.SubmitAndWaitFor(&WaitOptions{N: 4, Timeout: time.Second})
-		for c := range r.CQEs() {
-			sum += c.UserData
+		if n, err := r.SubmitAndWait(3, -1); n != 3 || err != nil || r.CQReady() != 3 {
+			t.Errorf("%d, %v, ready %d", n, err, r.CQReady())
 		}
-		r.SeenCQEs(1)
-		r.FlushOverflow()
-	}); n != 0 {
-		t.Errorf("%v allocations", n)
+		reap(t, r, 3)
+	})
+}
+
+// A wait under a storm of signals loses no request and no completion.
+func TestEINTR(t *testing.T) {
+	eachMode(t, Params{Entries: 8}, func(t *testing.T, r *Ring) {
+		sigs := make(chan os.Signal, 1)
+		signal.Notify(sigs, syscall.SIGUSR1)
+		defer signal.Stop(sigs)
+		tid, fd := unix.Gettid(), eventFD(t)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := unix.Tgkill(os.Getpid(), tid, unix.SIGUSR1); err != nil {
+					t.Error(err)
+				}
+				if i%8 == 0 {
+					signalEvent(t, fd)
+				}
+				time.Sleep(50 * time.Microsecond)
+			}
+		}()
+		defer func() { close(stop); <-stopped }()
+
+		var submitted, completed, interrupted, events int
+		var ev [8]byte
+		cqes := make([]CQE, 16)
+		seen := make(map[UserData]int)
+		begun := time.Now()
+		for d := time.Duration(0); d < 150*time.Millisecond || interrupted == 0 && d < 30*time.Second; d = time.Since(begun) {
+			r.NextSQE().PrepNop(UserData(submitted))
+			r.NextSQE().PrepPollAdd(fd, unix.POLLIN, UserData(submitted+1))
+			submitted += 2
+			for completed < submitted {
+				switch _, err := r.SubmitAndWait(1, -1); {
+				case err == nil:
+				case errors.Is(err, unix.EINTR):
+					interrupted++
+				default:
+					t.Fatal(err)
+				}
+				for _, c := range cqes[:r.PeekCQEs(cqes)] {
+					completed++
+					seen[c.UserData]++
+					if c.Res > 0 {
+						events++
+					}
+				}
+			}
+			unix.Read(int(fd), ev[:])
+		}
+		idle(t, r)
+		if len(seen) != submitted || r.SQPending() != 0 {
+			t.Errorf("%d of %d requests completed, %d pending", len(seen), submitted, r.SQPending())
+		}
+		for ud, n := range seen {
+			if n != 1 {
+				t.Errorf("request %d completed %d times", ud, n)
+			}
+		}
+		if interrupted == 0 || events == 0 {
+			t.Errorf("%d interruptions, %d events: the test tested nothing", interrupted, events)
+		}
+	})
+}
+
+// A wait does not stop the collector or the scheduler.
+func TestGCDuringWait(t *testing.T) {
+	fd := eventFD(t)
+	tid, done := make(chan int), make(chan error, 1)
+	testenv.NeedKernel(t, "6.1")
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		r, err := New(&Params{Entries: 4, Flags: SetupSingleIssuer | SetupDeferTaskrun})
+		if err != nil {
+			tid <- -1
+			done <- err
+			return
+		}
+		defer r.Close()
+		r.NextSQE().PrepPollAdd(fd, unix.POLLIN, 1)
+		tid <- unix.Gettid()
+		for r.CQReady() == 0 {
+			if _, err := r.SubmitAndWait(1, -1); err != nil && !errors.Is(err, unix.EINTR) {
+				done <- err
+				return
+			}
+		}
+		done <- nil
+	}()
+	if id := <-tid; id >= 0 {
+		awaitSleep(t, id)
+	}
+	collected := make(chan struct{})
+	go func() { runtime.GC(); close(collected) }()
+	select {
+	case <-collected:
+	case <-time.After(30 * time.Second):
+		t.Error("runtime.GC did not return")
+	}
+	signalEvent(t, fd)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

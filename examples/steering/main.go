@@ -38,32 +38,28 @@ func main() {
 }
 
 type options struct {
-	rings    int
-	pin      bool
-	steering string
-	load     loadOptions
-	every    time.Duration
-	limit    time.Duration
-	tour     bool
-	phase    time.Duration
+	server serverOptions
+	load   loadOptions
+	show   showOptions
+	limit  time.Duration
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
 	var o options
 	fs := flag.NewFlagSet("steering", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	fs.IntVar(&o.rings, "rings", 4, "`number` of rings")
-	fs.BoolVar(&o.pin, "pin", true, "pin the rings' threads to CPUs, in turn")
-	fs.StringVar(&o.steering, "steering", "ebpf", "`what` steers: ebpf, and where that cannot be had hash; or\nhash, cpu, random; or none, which hands conns over after accept")
+	fs.IntVar(&o.server.rings, "rings", 4, "`number` of rings")
+	fs.BoolVar(&o.server.pin, "pin", true, "pin the rings' threads to CPUs, in turn")
+	fs.StringVar(&o.server.steering, "steering", "ebpf", "`what` steers: ebpf, and where that cannot be had hash; or\nhash, cpu, random; or none, which hands conns over after accept")
 	fs.IntVar(&o.load.conns, "conns", 400, "`number` of conns that are open at a time")
 	fs.Float64Var(&o.load.rate, "rate", 2, "`requests` a second on each conn")
 	fs.IntVar(&o.load.busy, "busy", 50, "one conn of `so many` is 100 times busier; 0: none is")
 	fs.DurationVar(&o.load.life, "life", 3*time.Second, "how long conns stay, on average")
 	fs.IntVar(&o.load.sources, "sources", 40, "`number` of addresses that conns come from; 1 to 10000")
-	fs.DurationVar(&o.every, "every", 500*time.Millisecond, "time between two tables")
+	fs.DurationVar(&o.show.every, "every", 500*time.Millisecond, "time between two tables")
 	fs.DurationVar(&o.limit, "for", 0, "end after this time; 0: on q or SIGINT")
-	fs.BoolVar(&o.tour, "tour", false, "show each policy and a drained ring, compare them, and end")
-	fs.DurationVar(&o.phase, "phase", 8*time.Second, "time that -tour shows each")
+	fs.BoolVar(&o.show.tour, "tour", false, "show each policy and a drained ring, compare them, and end")
+	fs.DurationVar(&o.show.phase, "phase", 8*time.Second, "time that -tour shows each")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -71,14 +67,14 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	switch {
 	case fs.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
-	case o.rings < 1 || o.load.conns < 1 || o.load.sources < 1 || o.load.sources > maxSources || o.load.busy < 0:
+	case o.server.rings < 1 || o.load.conns < 1 || o.load.sources < 1 || o.load.sources > maxSources || o.load.busy < 0:
 		err = errors.New("-rings, -conns, -sources or -busy is out of range")
 	case !(o.load.rate > 0 && o.load.rate <= 1e6) || o.load.life <= 0:
 		err = errors.New("-rate and -life must be more than 0, and -rate no more than 1000000")
-	case o.every <= 0 || o.phase < o.every || o.limit < 0:
+	case o.show.every <= 0 || o.show.phase < o.show.every || o.limit < 0:
 		err = errors.New("-every must be more than 0, -phase no less than -every, -for not negative")
 	default:
-		_, err = newSteering(o.steering)
+		_, err = newSteering(o.server.steering)
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "steering: %v\n", err)
@@ -101,14 +97,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		ctx, cancel = context.WithTimeout(ctx, o.limit)
 		defer cancel()
 	}
-	s, err := start(o)
+	s, err := start(o.server)
 	if err != nil {
 		fmt.Fprintf(stderr, "steering: %v\n", err)
 		return 1
 	}
 	l := startLoad(o.load, s.ln.Addr())
-	sh := &show{o: o, s: s, load: l, out: newScreen(stdout)}
-	if !o.tour {
+	sh := &show{o: o.show, s: s, load: l, out: newScreen(stdout)}
+	if !o.show.tour {
 		sh.keys = lines(ctx, stdin)
 	}
 	err = sh.loop(ctx)

@@ -21,6 +21,12 @@ const (
 	farewell     = 'x'
 )
 
+type serverOptions struct {
+	rings    int
+	pin      bool
+	steering string
+}
+
 // server echoes on the rings of an engine.
 type server struct {
 	e        *quoit.Engine
@@ -50,7 +56,7 @@ func newSteering(name string) (quoit.Steering, error) {
 	return nil, fmt.Errorf("-steering=%s: want ebpf, hash, cpu, random or none", name)
 }
 
-func start(o options) (*server, error) {
+func start(o serverOptions) (*server, error) {
 	st, err := newSteering(o.steering)
 	if err != nil {
 		return nil, err
@@ -71,7 +77,7 @@ func start(o options) (*server, error) {
 	return s, nil
 }
 
-func newEngine(o options) (*quoit.Engine, error) {
+func newEngine(o serverOptions) (*quoit.Engine, error) {
 	cfg := quoit.Config{Rings: o.rings}
 	if o.pin {
 		for cpu := range min(runtime.NumCPU(), o.rings) {

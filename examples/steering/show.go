@@ -10,9 +10,15 @@ import (
 // window is how many samples the rates are taken over.
 const window = 4
 
+type showOptions struct {
+	every time.Duration
+	tour  bool
+	phase time.Duration
+}
+
 // show is the loop that prints.
 type show struct {
-	o    options
+	o    showOptions
 	s    *server
 	load *load
 	out  *screen

@@ -28,12 +28,10 @@ var entanglements = map[string]entangled{
 	"engine":               {cycle: 5, pairs: 3},
 	"engine/internal/gear": {cycle: 2, pairs: 1},
 	"engine/pbuf":          {cycle: 2, pairs: 1},
-	"engine/ring":          {cycle: 9, pairs: 10},
-	"examples/steering":    {cycle: 8, pairs: 2},
 }
 
 // maxPairs bounds them over all packages.
-const maxPairs = 19
+const maxPairs = 6
 
 // maxConnFlags bounds the bool fields of engine.Conn, those of the structs that
 // it embeds counted.
