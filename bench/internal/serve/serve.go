@@ -3,17 +3,14 @@
 package serve
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"runtime/pprof"
 
-	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
@@ -54,53 +51,6 @@ func (s Spec) server() (server, error) {
 	return nil, fmt.Errorf("serve: unknown kind %q", s.Kind)
 }
 
-const address = "127.0.0.1:0"
-
-func (s Spec) listen() (net.Listener, Ready, error) {
-	ready := Ready{Variant: s.Variant, GOMAXPROCS: runtime.GOMAXPROCS(0)}
-	if err := Check(s.Transport, s.Variant); err != nil {
-		return nil, ready, err
-	}
-	var ln net.Listener
-	var err error
-	if s.Transport == "quoit" {
-		ln, err = s.listenQuoit(&ready)
-	} else {
-		ln, err = net.Listen("tcp", address)
-	}
-	if err == nil {
-		ready.Addr = ln.Addr().String()
-	}
-	return ln, ready, err
-}
-
-func (s Spec) listenQuoit(ready *Ready) (net.Listener, error) {
-	v, err := parseVariant(s.Variant)
-	if err != nil {
-		return nil, err
-	}
-	e, err := v.engine()
-	if err != nil {
-		return nil, err
-	}
-	lc := quoit.ListenConfig{Engine: e}
-	if lc.Steering, err = v.steer(); err != nil {
-		return nil, err
-	}
-	ln, err := lc.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	st := e.Stats()
-	if st.Transport != "io_uring" {
-		ready.Fallback = fmt.Sprint(st.Reason)
-	}
-	if len(st.Rings) > 1 {
-		ready.Rings, err = tellRings(e)
-	}
-	return ln, err
-}
-
 // Main is the child process: a Spec on in, one line with Ready on out, then
 // it serves until in ends. The parent's death ends it, too.
 func Main(in io.Reader, out io.Writer) error {
@@ -108,6 +58,10 @@ func Main(in io.Reader, out io.Writer) error {
 	var spec Spec
 	if err := dec.Decode(&spec); err != nil {
 		return fmt.Errorf("serve: reading the spec: %w", err)
+	}
+	st, err := spec.stack()
+	if err != nil {
+		return err
 	}
 	serve, err := spec.server()
 	if err != nil {
@@ -124,7 +78,7 @@ func Main(in io.Reader, out io.Writer) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	ln, ready, err := spec.listen()
+	ln, ready, err := spec.listen(st)
 	if err != nil {
 		return err
 	}
