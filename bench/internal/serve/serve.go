@@ -21,6 +21,7 @@ type Spec struct {
 	Transport string `json:"transport"`
 	Variant   string `json:"variant,omitempty"` // of quoit, see Check
 	Timeouts  bool   `json:"timeouts"`
+	Backend   string `json:"backend,omitempty"` // address of the server behind this one
 	Profile   string `json:"profile,omitempty"` // file for a CPU profile
 }
 
@@ -36,7 +37,7 @@ type Ready struct {
 // server runs until its listener is closed.
 type server func(net.Listener) error
 
-func (s Spec) server() (server, error) {
+func (s Spec) server(st stack) (server, error) {
 	switch s.Kind {
 	case workload.ServeHTTP, workload.ServeHTTPS, workload.ServeH2:
 		return s.http()
@@ -47,6 +48,8 @@ func (s Spec) server() (server, error) {
 		return acceptEach(h.serve), nil
 	case workload.ServeGRPC:
 		return serveGRPC, nil
+	case workload.ServeProxy:
+		return acceptEach(proxy{st, s.Backend}.serve), nil
 	}
 	return nil, fmt.Errorf("serve: unknown kind %q", s.Kind)
 }
@@ -63,7 +66,7 @@ func Main(in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	serve, err := spec.server()
+	serve, err := spec.server(st)
 	if err != nil {
 		return err
 	}

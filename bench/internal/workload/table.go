@@ -12,6 +12,8 @@ type family struct {
 var (
 	manyConns = []int{1, 8, 16, 32, 64, 256, 1024}
 	skewConns = []int{256, 1024}
+
+	proxyConns = []int{1, 8, 64, 512}
 )
 
 var families = []family{
@@ -53,6 +55,10 @@ var families = []family{
 		skewConns, nil, 0},
 	{Workload{Family: "skew-close", About: "the same, and the others have a conn for each request", Server: ServeHTTP, Load: LoadSkewClose, Path: "/"},
 		skewConns, nil, 0},
+	{Workload{Family: "proxy-64B", About: "64 bytes back and forth through a TCP proxy", Server: ServeProxy, Load: LoadEcho, Size: 64, Backend: ServeEcho},
+		proxyConns, nil, 0},
+	{Workload{Family: "proxy-4KB", About: "4 KB back and forth through a TCP proxy", Server: ServeProxy, Load: LoadEcho, Size: 4 << 10, Backend: ServeEcho},
+		proxyConns, nil, 0},
 }
 
 // All returns the table; conns, if not empty, replaces the numbers of conns

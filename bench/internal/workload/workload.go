@@ -18,6 +18,7 @@ const (
 	ServeEcho      = "echo"
 	ServeBroadcast = "broadcast"
 	ServeGRPC      = "grpc"
+	ServeProxy     = "proxy" // of TCP, in front of a backend
 )
 
 // Load kinds.
@@ -50,6 +51,10 @@ type Workload struct {
 	Idle   int    `json:"idle"`  // further conns that stay idle
 
 	Timeouts bool `json:"timeouts"` // the server's read, write and idle timeouts are set
+
+	// Backend is the kind of a second server, to which the measured one
+	// connects. It is on package net whatever is compared, and not measured.
+	Backend string `json:"backend,omitempty"`
 }
 
 // Name is unique in a run.
@@ -68,7 +73,16 @@ func (w Workload) Unit() string {
 
 // Files is the number of descriptors that the larger of server and generator
 // needs.
-func (w Workload) Files() int { return w.Conns + w.Idle + 64 }
+func (w Workload) Files() int {
+	each := 1
+	if w.Backend != "" {
+		each = proxiedFiles
+	}
+	return each*w.Conns + w.Idle + 64
+}
+
+// proxiedFiles are two conns and, for splice in each direction, a pipe's ends.
+const proxiedFiles = 6
 
 const (
 	// Hello is the small response.
