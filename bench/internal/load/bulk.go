@@ -33,6 +33,26 @@ func (d *download) feed(p []byte) (int, bool, error) {
 	return int(d.got/workload.MiB - before), n > 0, err
 }
 
+// answer counts the answers' bytes in MiB.
+type answer struct {
+	plain
+	got int64 // of this answer
+}
+
+func (a *answer) next() []byte {
+	a.got = 0
+	return workload.Pattern(0, workload.AskBytes)
+}
+
+func (a *answer) feed(p []byte) (int, bool, error) {
+	if int64(len(p)) > workload.AnswerBytes-a.got || !workload.MatchesPattern(p, a.got) {
+		return 0, false, fmt.Errorf("the answer differs after %d bytes", a.got)
+	}
+	before := a.got / workload.MiB
+	a.got += int64(len(p))
+	return int(a.got/workload.MiB - before), a.got == workload.AnswerBytes, nil
+}
+
 // upload counts the body in MiB, as the socket takes it.
 type upload struct {
 	header []byte

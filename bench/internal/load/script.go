@@ -53,6 +53,8 @@ func (g *generator) cast() ([]*conn, error) {
 			add(&echo{msg: workload.Pattern(int64(i), w.Size)})
 		case workload.LoadDownload:
 			add(newDownload(w.Path)).perUnit = true
+		case workload.LoadAnswer:
+			add(&answer{}).perUnit = true
 		case workload.LoadUpload:
 			add(newUpload(w.Path)).perUnit = true
 		case workload.LoadBroadcast:

@@ -43,6 +43,8 @@ func (s Spec) server(st stack) (server, error) {
 		return s.http()
 	case workload.ServeEcho:
 		return acceptEach(echo), nil
+	case workload.ServeAnswer:
+		return acceptEach(answer), nil
 	case workload.ServeBroadcast:
 		h := &hub{}
 		return acceptEach(h.serve), nil

@@ -59,6 +59,8 @@ var families = []family{
 		proxyConns, nil, 0},
 	{Workload{Family: "proxy-4KB", About: "4 KB back and forth through a TCP proxy", Server: ServeProxy, Load: LoadEcho, Size: 4 << 10, Backend: ServeEcho},
 		proxyConns, nil, 0},
+	{Workload{Family: "proxy-bulk", About: "20 MB answers to 64-byte requests through a TCP proxy", Server: ServeProxy, Load: LoadAnswer, Backend: ServeAnswer},
+		[]int{1, 8}, nil, 0},
 }
 
 // All returns the table; conns, if not empty, replaces the numbers of conns

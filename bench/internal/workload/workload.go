@@ -18,7 +18,8 @@ const (
 	ServeEcho      = "echo"
 	ServeBroadcast = "broadcast"
 	ServeGRPC      = "grpc"
-	ServeProxy     = "proxy" // of TCP, in front of a backend
+	ServeProxy     = "proxy"  // of TCP, in front of a backend
+	ServeAnswer    = "answer" // AnswerBytes for each AskBytes
 )
 
 // Load kinds.
@@ -31,6 +32,7 @@ const (
 	LoadEcho       = "echo"
 	LoadDownload   = "download"
 	LoadUpload     = "upload"
+	LoadAnswer     = "answer"
 	LoadBroadcast  = "broadcast"
 	LoadHTTPS      = "https"
 	LoadH2         = "h2"
@@ -63,7 +65,7 @@ func (w Workload) Name() string { return fmt.Sprintf("%s/%d", w.Family, w.Conns)
 // Unit is what is counted as a request.
 func (w Workload) Unit() string {
 	switch w.Load {
-	case LoadDownload, LoadUpload:
+	case LoadDownload, LoadUpload, LoadAnswer:
 		return "MiB"
 	case LoadEcho, LoadBroadcast, LoadGRPCStream:
 		return "message"
@@ -89,6 +91,10 @@ const (
 	Hello = "Hello, World!"
 	// BulkBytes is the length of a bulk body.
 	BulkBytes = 1 << 30
+	// AskBytes is the length of a request for AnswerBytes of bulk, without a
+	// protocol.
+	AskBytes    = 64
+	AnswerBytes = 20 * MiB
 	// MiB is the unit of bulk transfers.
 	MiB = 1 << 20
 	// MixEvery is the number of conns of which one asks for PathCPU.
