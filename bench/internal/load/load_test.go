@@ -97,6 +97,18 @@ func answerWith(size int64) func(net.Conn) {
 	}
 }
 
+const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+// upgradeWith echoes after one request and that answer.
+func upgradeWith(answer string) func(net.Conn) {
+	return func(c net.Conn) {
+		if _, err := nethttp.ReadRequest(bufio.NewReader(c)); err == nil {
+			io.WriteString(c, answer)
+			io.Copy(c, c)
+		}
+	}
+}
+
 // allBut serves every conn but the nth, which it closes at once.
 func allBut(n int64, serve func(net.Conn)) func(net.Conn) {
 	var conns atomic.Int64
@@ -114,6 +126,7 @@ func TestWrongServersAreFound(t *testing.T) {
 	closing := workload.Workload{Load: workload.LoadClose, Path: "/", Conns: 3, Depth: 1}
 	echo := workload.Workload{Load: workload.LoadEcho, Conns: 3, Size: 64}
 	answer := workload.Workload{Load: workload.LoadAnswer, Conns: 3}
+	tunnel := workload.Workload{Load: workload.LoadTunnel, Path: "/", Conns: 3, Size: 64}
 	skew := workload.Workload{Load: workload.LoadSkew, Path: "/", Conns: 3, Depth: 1}
 	skewClose := workload.Workload{Load: workload.LoadSkewClose, Path: "/", Conns: 3, Depth: 1}
 	tests := []struct {
@@ -137,6 +150,11 @@ func TestWrongServersAreFound(t *testing.T) {
 		{"answer", answer, answerWith(workload.AnswerBytes), ""},
 		{"answer too long", answer, answerWith(workload.AnswerBytes + 1), "answer differs"},
 		{"answer cut off", answer, allBut(2, answerWith(workload.AnswerBytes)), "conn "},
+		{"tunnel", tunnel, upgradeWith(switching), ""},
+		{"tunnel refused", tunnel, respond(good), "unexpected status"},
+		{"tunnel that talks first", tunnel, upgradeWith(switching + "x"), "bytes before"},
+		{"tunnel without an end", tunnel, upgradeWith(strings.Repeat("x", 2*maxUpgrade)), "too long"},
+		{"tunnel cut off", tunnel, func(c net.Conn) { io.WriteString(c, switching[:20]) }, "conn 0"},
 		{"broadcast refused", workload.Workload{Load: workload.LoadBroadcast, Conns: 2, Size: 100}, func(net.Conn) {}, "conn "},
 		{"no such load", workload.Workload{Load: "bogus", Conns: 1}, respond(good), "unknown kind"},
 	}

@@ -50,7 +50,9 @@ func (g *generator) cast() ([]*conn, error) {
 				g.pace(add(newClosing(w.Path, workload.Hello)))
 			}
 		case workload.LoadEcho:
-			add(&echo{msg: workload.Pattern(int64(i), w.Size)})
+			add(newEcho(i, w.Size))
+		case workload.LoadTunnel:
+			add(&tunnel{echo: newEcho(i, w.Size), path: w.Path})
 		case workload.LoadDownload:
 			add(newDownload(w.Path)).perUnit = true
 		case workload.LoadAnswer:
@@ -149,6 +151,9 @@ type echo struct {
 	msg []byte
 	got int
 }
+
+// newEcho has a message for each i.
+func newEcho(i, size int) *echo { return &echo{msg: workload.Pattern(int64(i), size)} }
 
 func (e *echo) next() []byte {
 	e.got = 0

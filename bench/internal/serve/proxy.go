@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"context"
 	"io"
 	"net"
 )
@@ -13,7 +14,7 @@ type proxy struct {
 
 func (p proxy) serve(client net.Conn) {
 	defer client.Close()
-	backend, err := p.dial("tcp", p.backend)
+	backend, err := p.dial(context.Background(), "tcp", p.backend)
 	if err != nil {
 		return // the client finds its conn closed
 	}

@@ -25,8 +25,8 @@ func listenNet(t *testing.T, serve func(net.Conn)) (addr string) {
 	return ln.Addr().String()
 }
 
-// dialServer starts the server that s asks for and returns a conn to it.
-func dialServer(t *testing.T, s Spec) *net.TCPConn {
+// start runs the server that s asks for until the test ends.
+func start(t *testing.T, s Spec) (addr string) {
 	t.Helper()
 	st, err := s.stack()
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -45,7 +45,13 @@ func dialServer(t *testing.T, s Spec) *net.TCPConn {
 	}
 	t.Cleanup(func() { ln.Close() })
 	go serve(ln)
-	c, err := net.Dial("tcp", ready.Addr)
+	return ready.Addr
+}
+
+// dialServer returns a conn to a server of its own.
+func dialServer(t *testing.T, s Spec) *net.TCPConn {
+	t.Helper()
+	c, err := net.Dial("tcp", start(t, s))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"runtime/pprof"
 
@@ -52,6 +53,10 @@ func (s Spec) server(st stack) (server, error) {
 		return serveGRPC, nil
 	case workload.ServeProxy:
 		return acceptEach(proxy{st, s.Backend}.serve), nil
+	case workload.ServeTunnel:
+		return s.tunnel(st), nil
+	case workload.ServeUpgrade:
+		return (&http.Server{Handler: http.HandlerFunc(upgrade)}).Serve, nil
 	}
 	return nil, fmt.Errorf("serve: unknown kind %q", s.Kind)
 }

@@ -13,7 +13,7 @@ import (
 // quoit.
 type stack struct {
 	listen func(network, address string) (net.Listener, error)
-	dial   func(network, address string) (net.Conn, error)
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
 	engine *quoit.Engine // nil: package net
 }
 
@@ -22,7 +22,7 @@ func (s Spec) stack() (stack, error) {
 		return stack{}, err
 	}
 	if s.Transport == "net" {
-		return stack{listen: net.Listen, dial: net.Dial}, nil
+		return stack{listen: net.Listen, dial: new(net.Dialer).DialContext}, nil
 	}
 	v, err := parseVariant(s.Variant)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s Spec) stack() (stack, error) {
 	listen := func(network, address string) (net.Listener, error) {
 		return lc.Listen(context.Background(), network, address)
 	}
-	return stack{listen: listen, dial: e.Dialer().Dial, engine: e}, nil
+	return stack{listen: listen, dial: e.Dialer().DialContext, engine: e}, nil
 }
 
 const address = "127.0.0.1:0"

@@ -61,6 +61,8 @@ var families = []family{
 		proxyConns, nil, 0},
 	{Workload{Family: "proxy-bulk", About: "20 MB answers to 64-byte requests through a TCP proxy", Server: ServeProxy, Load: LoadAnswer, Backend: ServeAnswer},
 		[]int{1, 8}, nil, 0},
+	{Workload{Family: "tunnel", About: "64 bytes back and forth through httputil.ReverseProxy, after an upgrade as WebSocket's", Server: ServeTunnel, Load: LoadTunnel, Path: "/", Size: 64, Backend: ServeUpgrade},
+		[]int{64}, nil, 0},
 }
 
 // All returns the table; conns, if not empty, replaces the numbers of conns

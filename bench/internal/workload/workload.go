@@ -18,8 +18,10 @@ const (
 	ServeEcho      = "echo"
 	ServeBroadcast = "broadcast"
 	ServeGRPC      = "grpc"
-	ServeProxy     = "proxy"  // of TCP, in front of a backend
-	ServeAnswer    = "answer" // AnswerBytes for each AskBytes
+	ServeProxy     = "proxy"   // of TCP, in front of a backend
+	ServeAnswer    = "answer"  // AnswerBytes for each AskBytes
+	ServeTunnel    = "tunnel"  // a proxy of HTTP, in front of a backend
+	ServeUpgrade   = "upgrade" // echo, after an upgrade from HTTP
 )
 
 // Load kinds.
@@ -30,6 +32,7 @@ const (
 	LoadSkew       = "skew"
 	LoadSkewClose  = "skew-close"
 	LoadEcho       = "echo"
+	LoadTunnel     = "tunnel" // echo, after an upgrade from HTTP
 	LoadDownload   = "download"
 	LoadUpload     = "upload"
 	LoadAnswer     = "answer"
@@ -67,7 +70,7 @@ func (w Workload) Unit() string {
 	switch w.Load {
 	case LoadDownload, LoadUpload, LoadAnswer:
 		return "MiB"
-	case LoadEcho, LoadBroadcast, LoadGRPCStream:
+	case LoadEcho, LoadTunnel, LoadBroadcast, LoadGRPCStream:
 		return "message"
 	}
 	return "request"
@@ -103,6 +106,8 @@ const (
 	// and SkewTimes how much busier than the others it is.
 	SkewEvery = 64
 	SkewTimes = 100
+	// UpgradeTo is the protocol that is echo after an upgrade from HTTP.
+	UpgradeTo = "echo"
 	// PathCPU computes for about a millisecond.
 	PathCPU = "/cpu"
 	// PathFile is a bulk body out of a file.
