@@ -80,7 +80,7 @@ const header = `usage: bench [flags]
 Compares servers on quoit with the same servers on package net: short runs in
 turns, A B B A, over several rounds. What counts is the median of the ratios
 of neighbouring runs, and its quartiles. Without flags every workload runs,
-about 40 minutes; -quick takes under 3.
+an hour and a quarter; -quick takes under 3 minutes. -list says what they are.
 
 `
 

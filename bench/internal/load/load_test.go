@@ -127,6 +127,7 @@ func TestWrongServersAreFound(t *testing.T) {
 	echo := workload.Workload{Load: workload.LoadEcho, Conns: 3, Size: 64}
 	answer := workload.Workload{Load: workload.LoadAnswer, Conns: 3}
 	tunnel := workload.Workload{Load: workload.LoadTunnel, Path: "/", Conns: 3, Size: 64}
+	burst := workload.Workload{Load: workload.LoadBurst, Path: "/", Conns: 3, Busy: 2}
 	skew := workload.Workload{Load: workload.LoadSkew, Path: "/", Conns: 3, Depth: 1}
 	skewClose := workload.Workload{Load: workload.LoadSkewClose, Path: "/", Conns: 3, Depth: 1}
 	tests := []struct {
@@ -155,6 +156,8 @@ func TestWrongServersAreFound(t *testing.T) {
 		{"tunnel that talks first", tunnel, upgradeWith(switching + "x"), "bytes before"},
 		{"tunnel without an end", tunnel, upgradeWith(strings.Repeat("x", 2*maxUpgrade)), "too long"},
 		{"tunnel cut off", tunnel, func(c net.Conn) { io.WriteString(c, switching[:20]) }, "conn 0"},
+		{"burst", burst, respond(good), ""},
+		{"burst, wrong body", burst, allBut(4, respond(good)), "conn "},
 		{"broadcast refused", workload.Workload{Load: workload.LoadBroadcast, Conns: 2, Size: 100}, func(net.Conn) {}, "conn "},
 		{"no such load", workload.Workload{Load: "bogus", Conns: 1}, respond(good), "unknown kind"},
 	}

@@ -27,6 +27,9 @@ func (g *generator) cast() ([]*conn, error) {
 		b := &broadcast{subscribers: w.Conns, msg: make([]byte, w.Size)}
 		add(&trigger{broadcast: b}).quiet = true
 	}
+	for range w.Busy {
+		add(newHTTP(w.Path, workload.Hello, 1)).quiet = true
+	}
 	busy := busyConns(w.Conns, g.spec.Seed)
 	for i := range w.Conns {
 		switch w.Load {
@@ -49,6 +52,8 @@ func (g *generator) cast() ([]*conn, error) {
 			default:
 				g.pace(add(newClosing(w.Path, workload.Hello)))
 			}
+		case workload.LoadBurst, workload.LoadBurstLater:
+			g.arrive(add(newHTTP(w.Path, workload.Hello, 1)), w.Load == workload.LoadBurstLater)
 		case workload.LoadEcho:
 			add(newEcho(i, w.Size))
 		case workload.LoadTunnel:

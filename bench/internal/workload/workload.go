@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"time"
 )
 
 // Server kinds.
@@ -31,6 +32,8 @@ const (
 	LoadMix        = "mix"
 	LoadSkew       = "skew"
 	LoadSkewClose  = "skew-close"
+	LoadBurst      = "burst"       // latencies are those of first answers
+	LoadBurstLater = "burst-later" // latencies are each conn's longest of later answers
 	LoadEcho       = "echo"
 	LoadTunnel     = "tunnel" // echo, after an upgrade from HTTP
 	LoadDownload   = "download"
@@ -50,10 +53,11 @@ type Workload struct {
 	Server string `json:"server"`
 	Load   string `json:"load"`
 	Path   string `json:"path,omitempty"`
-	Conns  int    `json:"conns"` // that carry load
-	Depth  int    `json:"depth"` // requests or streams in flight on each conn
-	Size   int    `json:"size"`  // of an echo's message, in bytes
-	Idle   int    `json:"idle"`  // further conns that stay idle
+	Conns  int    `json:"conns"`          // that carry load
+	Depth  int    `json:"depth"`          // requests or streams in flight on each conn
+	Size   int    `json:"size"`           // of an echo's message, in bytes
+	Idle   int    `json:"idle"`           // further conns that stay idle
+	Busy   int    `json:"busy,omitempty"` // further conns, which ask all the time
 
 	Timeouts bool `json:"timeouts"` // the server's read, write and idle timeouts are set
 
@@ -83,7 +87,7 @@ func (w Workload) Files() int {
 	if w.Backend != "" {
 		each = proxiedFiles
 	}
-	return each*w.Conns + w.Idle + 64
+	return each*w.Conns + w.Busy + w.Idle + 64
 }
 
 // proxiedFiles are two conns and, for splice in each direction, a pipe's ends.
@@ -108,6 +112,11 @@ const (
 	SkewTimes = 100
 	// UpgradeTo is the protocol that is echo after an upgrade from HTTP.
 	UpgradeTo = "echo"
+	// BurstEvery is the time from one burst to the next, if it is over by then,
+	// and BurstLater the number of answers that each of its conns gets after
+	// the first.
+	BurstEvery = 100 * time.Millisecond
+	BurstLater = 8
 	// PathCPU computes for about a millisecond.
 	PathCPU = "/cpu"
 	// PathFile is a bulk body out of a file.
