@@ -99,7 +99,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.chart, "chart", "", "`file` for the ratios as an SVG picture; none if empty")
 	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
 	fs.StringVar(&o.readme, "readme", "", "`file` for a narrower one, as a README has room for; none if empty")
-	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
+	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers, but of none that is a command; none if empty")
 	fs.BoolVar(&o.list, "list", false, "list the workloads and exit")
 	fs.BoolVar(&o.crosscheck, "crosscheck", true, "compare with wrk and h2load too, where they are installed (not with -quick)")
 	if err := fs.Parse(args); err != nil {

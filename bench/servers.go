@@ -37,7 +37,9 @@ func (b *bench) startServers(ctx context.Context, j *job, round int) (serverSet,
 		if s.Fallback != "" {
 			j.Fallback = s.Fallback
 		}
-		j.GOMAXPROCS = s.GOMAXPROCS
+		if s.GOMAXPROCS > 0 {
+			j.GOMAXPROCS = s.GOMAXPROCS
+		}
 	}
 	return all, nil
 }

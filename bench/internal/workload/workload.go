@@ -90,6 +90,18 @@ func (w Workload) Files() int {
 	return each*w.Conns + w.Busy + w.Idle + 64
 }
 
+// Foreign reports whether a server that is not ours can be asked for it: one
+// that answers with Hello at "/", an echo server or a proxy of TCP.
+func (w Workload) Foreign() bool {
+	switch w.Server {
+	case ServeHTTP:
+		return w.Path == "/" && !w.Timeouts && w.Load != LoadMix
+	case ServeEcho, ServeProxy:
+		return true
+	}
+	return false
+}
+
 // proxiedFiles are two conns and, for splice in each direction, a pipe's ends.
 const proxiedFiles = 6
 
