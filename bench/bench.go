@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"strings"
@@ -14,7 +13,6 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/paired"
 	"github.com/quoit-go/quoit/bench/internal/proc"
 	"github.com/quoit-go/quoit/bench/internal/report"
-	"github.com/quoit-go/quoit/bench/internal/serve"
 )
 
 // maxFailures is the number of failed rounds after which a case is given up.
@@ -142,29 +140,19 @@ func (b *bench) round(ctx context.Context, j *job, round int) {
 }
 
 func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
-	servers := map[bool]*serverProcess{}
+	servers, err := b.startServers(ctx, j, round)
 	defer func() {
-		for _, s := range servers {
-			if serr := s.stop(); err == nil {
-				err = serr
-			}
+		if serr := servers.stop(); err == nil {
+			err = serr
 		}
 	}()
-	for _, isBase := range []bool{true, false} {
-		s, err := b.start(ctx, j, isBase, round)
-		if err != nil {
-			return err
-		}
-		servers[isBase] = s
-		if s.Fallback != "" {
-			j.Fallback = s.Fallback
-		}
-		j.GOMAXPROCS = s.GOMAXPROCS
+	if err != nil {
+		return err
 	}
 	order := paired.Order(round)
 	var results [4]*load.Result
 	for i, isBase := range order {
-		s := servers[isBase]
+		s := servers.measured[isBase]
 		warmup := b.warmup
 		if s.fresh {
 			warmup += b.settle
@@ -190,25 +178,4 @@ func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
 		}
 	}
 	return nil
-}
-
-func (b *bench) side(j *job, isBase bool) side {
-	if isBase {
-		return b.base
-	}
-	return j.versus
-}
-
-func (b *bench) start(ctx context.Context, j *job, isBase bool, round int) (*serverProcess, error) {
-	s := b.side(j, isBase)
-	spec := serve.Spec{Kind: j.Workload.Server, Path: j.Workload.Path, Timeouts: j.Workload.Timeouts}
-	if b.profile != "" {
-		which := "versus"
-		if isBase {
-			which = "base"
-		}
-		name := fmt.Sprintf("%s.%s.%s.%d.pprof", j.Label(), which, side{transport: s.transport, variant: s.variant}, round+1)
-		spec.Profile = filepath.Join(b.profile, strings.NewReplacer("/", "-", " ", "-", ":", "-").Replace(name))
-	}
-	return startServer(ctx, s, spec, j.Procs, j.pin.server)
 }

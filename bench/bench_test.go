@@ -24,6 +24,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == childServe || os.Args[1] == childLoad) {
 		main()
 	}
+	if len(os.Args) > 1 && os.Args[1] == foreignArg {
+		serveForeign(os.Args[2:])
+	}
 	// The race detector lets each of the many children linger for a second.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	os.Exit(m.Run())
@@ -176,7 +179,7 @@ func TestVariants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startServer(t.Context(), side{"quoit", "bogus", self}, spec, 0, nil); err == nil || !strings.Contains(err.Error(), `"bogus" is none of`) {
+	if _, err := startServer(t.Context(), side{transport: "quoit", variant: "bogus", binary: self}, spec, 0, nil); err == nil || !strings.Contains(err.Error(), `"bogus" is none of`) {
 		t.Errorf("a variant that is none: %v", err)
 	}
 	// A build from before there were variants.
@@ -184,7 +187,7 @@ func TestVariants(t *testing.T) {
 	if err := os.WriteFile(old, []byte("#!/bin/sh\necho '{\"addr\":\"127.0.0.1:1\"}'\nread wait\n"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := startServer(t.Context(), side{"quoit", "auto", old}, spec, 0, nil); err == nil || !strings.Contains(err.Error(), "knows nothing of variants") {
+	if _, err := startServer(t.Context(), side{transport: "quoit", variant: "auto", binary: old}, spec, 0, nil); err == nil || !strings.Contains(err.Error(), "knows nothing of variants") {
 		t.Errorf("an old build: %v", err)
 	}
 }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -39,9 +39,8 @@ func (t *tail) wrap(what string, err error) error {
 	return fmt.Errorf("%s: %w", what, err)
 }
 
-// command prepares this binary, or another build of it, as a child. It dies
-// with ctx.
-func command(ctx context.Context, binary, name string, procs int) (*exec.Cmd, *tail, error) {
+// command prepares a child, which dies with ctx. Without a binary it is this one.
+func command(ctx context.Context, procs int, binary string, args ...string) (*exec.Cmd, *tail, error) {
 	if binary == "" {
 		var err error
 		if binary, err = os.Executable(); err != nil {
@@ -49,7 +48,7 @@ func command(ctx context.Context, binary, name string, procs int) (*exec.Cmd, *t
 		}
 	}
 	stderr := &tail{}
-	cmd := exec.CommandContext(ctx, binary, name)
+	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Stderr = stderr
 	cmd.WaitDelay = time.Second
 	for _, e := range os.Environ() {
@@ -68,8 +67,8 @@ type serverProcess struct {
 	serve.Ready
 	fresh  bool // there was no load yet
 	pid    int
-	cmd    *exec.Cmd
-	stdin  io.Closer
+	quit   func() error // asks it to end
+	wait   func() error // for its end; nil before it has started
 	stderr *tail
 	cancel context.CancelFunc
 }
@@ -78,10 +77,14 @@ func startServer(ctx context.Context, s side, spec serve.Spec, procs int, cpus [
 	ctx, cancel := context.WithCancel(ctx)
 	p := &serverProcess{cancel: cancel, fresh: true}
 	spec.Transport, spec.Variant = s.transport, s.variant
-	if err := p.start(ctx, s, spec, procs, cpus); err != nil {
+	start := p.start
+	if s.command != "" {
+		start = p.startForeign
+	}
+	if err := start(ctx, s, spec, procs, cpus); err != nil {
 		cancel()
-		if p.cmd != nil && p.cmd.Process != nil {
-			p.cmd.Wait() // it was killed; err says why
+		if p.wait != nil {
+			p.wait() // it was killed; err says why
 		}
 		return nil, p.stderr.wrap("server "+s.String(), err)
 	}
@@ -90,7 +93,7 @@ func startServer(ctx context.Context, s side, spec serve.Spec, procs int, cpus [
 
 func (p *serverProcess) start(ctx context.Context, s side, spec serve.Spec, procs int, cpus []int) error {
 	p.stderr = &tail{}
-	cmd, stderr, err := command(ctx, s.binary, childServe, procs)
+	cmd, stderr, err := command(ctx, procs, s.binary, childServe)
 	if err != nil {
 		return err
 	}
@@ -106,7 +109,7 @@ func (p *serverProcess) start(ctx context.Context, s side, spec serve.Spec, proc
 	if err := proc.WithCPUs(cpus, cmd.Start); err != nil {
 		return err
 	}
-	p.cmd, p.stdin, p.pid = cmd, stdin, cmd.Process.Pid
+	p.pid, p.quit, p.wait = cmd.Process.Pid, stdin.Close, cmd.Wait
 	if err := json.NewEncoder(stdin).Encode(spec); err != nil {
 		return err
 	}
@@ -121,14 +124,12 @@ func (p *serverProcess) start(ctx context.Context, s side, spec serve.Spec, proc
 	return nil
 }
 
-// stop ends the server: by the end of its input, or if that does not help by
-// a signal.
+// stop asks the server to end, and if that does not help kills it.
 func (p *serverProcess) stop() error {
 	defer p.cancel()
 	timer := time.AfterFunc(stopLimit, p.cancel)
 	defer timer.Stop()
-	p.stdin.Close()
-	if err := p.cmd.Wait(); err != nil {
+	if err := errors.Join(p.quit(), p.wait()); err != nil {
 		return p.stderr.wrap("server", err)
 	}
 	return nil
@@ -138,7 +139,7 @@ func (p *serverProcess) stop() error {
 func runLoad(ctx context.Context, spec load.Spec, cpus []int) (*load.Result, error) {
 	ctx, cancel := context.WithTimeout(ctx, spec.Warmup+spec.Length+loadGrace)
 	defer cancel()
-	cmd, stderr, err := command(ctx, "", childLoad, 0)
+	cmd, stderr, err := command(ctx, 0, "", childLoad)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,27 +12,8 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/bench/internal/proc"
-	"github.com/quoit-go/quoit/bench/internal/serve"
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
-
-// side is one of the two servers that are compared: TRANSPORT[:VARIANT][@BINARY].
-type side struct {
-	transport string
-	variant   string // of quoit; only the server knows what it means
-	binary    string // "" is this one
-}
-
-func (s side) String() string {
-	out := s.transport
-	if s.variant != "" {
-		out += ":" + s.variant
-	}
-	if s.binary != "" {
-		out += "@" + s.binary
-	}
-	return out
-}
 
 // pin says which CPUs server and generator may use; none means all.
 type pin struct {
@@ -80,15 +60,9 @@ const header = `usage: bench [flags]
 Compares servers on quoit with the same servers on package net: short runs in
 turns, A B B A, over several rounds. What counts is the median of the ratios
 of neighbouring runs, and its quartiles. Without flags every workload runs,
-about 40 minutes; -quick takes under 3.
+an hour and a quarter; -quick takes under 3 minutes. -list says what they are.
 
 `
-
-// servers is the part of the help about -base and -versus.
-var servers = `
-A server is net, quoit or quoit:OPTION+OPTION, such as quoit:ring+2rings+least,
-or any of them @BINARY of another build. The options of quoit:
-` + serve.Help()
 
 // selection is flags that need more than the package flag does for them.
 type selection struct {
@@ -125,7 +99,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.StringVar(&o.chart, "chart", "", "`file` for the ratios as an SVG picture; none if empty")
 	fs.StringVar(&o.markdown, "markdown", "", "`file` for a table in Markdown; none if empty")
 	fs.StringVar(&o.readme, "readme", "", "`file` for a narrower one, as a README has room for; none if empty")
-	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers; none if empty")
+	fs.StringVar(&o.profile, "profile", "", "`directory` for CPU profiles of the servers, but of none that is a command; none if empty")
 	fs.BoolVar(&o.list, "list", false, "list the workloads and exit")
 	fs.BoolVar(&o.crosscheck, "crosscheck", true, "compare with wrk and h2load too, where they are installed (not with -quick)")
 	if err := fs.Parse(args); err != nil {
@@ -191,27 +165,6 @@ func (o *options) onlyReports(fs *flag.FlagSet) error {
 	return err
 }
 
-func (o *options) selectSides(sel selection) error {
-	if !slices.Contains(serve.Gears, sel.gear) {
-		return fmt.Errorf("-gear: %q is none of %s", sel.gear, strings.Join(serve.Gears, ", "))
-	}
-	if sel.gear == "auto" { // the default needs no mention in names
-		sel.gear = ""
-	}
-	var err error
-	if o.base, err = parseSide(sel.base, sel.gear); err != nil {
-		return fmt.Errorf("-base: %w", err)
-	}
-	for s := range strings.SplitSeq(sel.versus, ",") {
-		v, err := parseSide(s, sel.gear)
-		if err != nil {
-			return fmt.Errorf("-versus: %w", err)
-		}
-		o.versus = append(o.versus, v)
-	}
-	return nil
-}
-
 func (o *options) selectWorkloads(sel selection) error {
 	var counts []int
 	if sel.conns != "" {
@@ -263,30 +216,6 @@ func (o *options) times(quick bool) error {
 		return fmt.Errorf("-limit=%v is negative", o.limit)
 	}
 	return nil
-}
-
-// parseSide reads TRANSPORT[:VARIANT][@BINARY]; gear is that of a quoit
-// whose variant names none.
-func parseSide(text, gear string) (side, error) {
-	var s side
-	name, binary, other := strings.Cut(text, "@")
-	var named bool
-	if s.transport, s.variant, named = strings.Cut(name, ":"); named && s.variant == "" {
-		return s, fmt.Errorf("%q lacks what the colon announces", text)
-	}
-	if s.transport == "quoit" {
-		s.variant = serve.WithGear(s.variant, gear)
-	}
-	if !other {
-		return s, serve.Check(s.transport, s.variant)
-	}
-	// What variants another build has, only that build knows.
-	s.binary = binary
-	if err := serve.Check(s.transport, ""); err != nil {
-		return s, err
-	}
-	_, err := os.Stat(binary)
-	return s, err
 }
 
 func parsePin(s string) (pin, error) {

@@ -77,12 +77,13 @@ func TestSides(t *testing.T) {
 		{"quoit", "", side{transport: "quoit"}, ""},
 		{"quoit", "auto", side{transport: "quoit", variant: "auto"}, ""},
 		{"quoit:auto", "", side{transport: "quoit", variant: "auto"}, ""},
-		{"quoit:any@" + self, "", side{"quoit", "any", self}, ""}, // which that build will judge
-		{"quoit@" + self, "any", side{"quoit", "any", self}, ""},
+		{"quoit:any@" + self, "", side{transport: "quoit", variant: "any", binary: self}, ""}, // which that build will judge
+		{"quoit@" + self, "any", side{transport: "quoit", variant: "any", binary: self}, ""},
 		{"quoit:2rings", "auto", side{transport: "quoit", variant: "auto+2rings"}, ""},
 		{"quoit:poll+2rings+hash", "ring", side{transport: "quoit", variant: "poll+2rings+hash"}, ""},
-		{"quoit:2rings@" + self, "ring", side{"quoit", "ring+2rings", self}, ""},
-		{"quoit:any@" + self, "ring", side{"quoit", "any", self}, ""}, // perhaps a gear of its own
+		{"quoit:2rings@" + self, "ring", side{transport: "quoit", variant: "ring+2rings", binary: self}, ""},
+		{"quoit:any@" + self, "ring", side{transport: "quoit", variant: "any", binary: self}, ""}, // perhaps a gear of its own
+		{"cmd:/bin/server -l {addr}@x", "ring", side{command: "/bin/server -l {addr}@x"}, ""},
 		{"quoit:any", "", side{}, `"any" is none of`},
 		{"quoit:ring+any", "", side{}, `"any" is none of`},
 		{"quoit:", "", side{}, "colon"},
@@ -99,10 +100,24 @@ func TestSides(t *testing.T) {
 		}
 	}
 	for want, s := range map[string]side{
-		"net": {transport: "net"}, "quoit:ring": {transport: "quoit", variant: "ring"}, "quoit:ring@/x": {"quoit", "ring", "/x"},
+		"cmd:server": {command: " /bin/server -l {addr}"}, "net": {transport: "net"}, "quoit:ring": {transport: "quoit", variant: "ring"}, "quoit:ring@/x": {transport: "quoit", variant: "ring", binary: "/x"},
 	} {
 		if s.String() != want {
 			t.Errorf("got %s, want %s", s, want)
+		}
+	}
+}
+
+func TestSplitSides(t *testing.T) {
+	for list, want := range map[string][]string{
+		"net":                      {"net"},
+		"quoit:ring,net":           {"quoit:ring", "net"},
+		"quoit,":                   {"quoit", ""},
+		"cmd:a {addr},b":           {"cmd:a {addr},b"},
+		"net,quoit,cmd:a {addr},b": {"net", "quoit", "cmd:a {addr},b"},
+	} {
+		if got := splitSides(list); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", list, got, want)
 		}
 	}
 }
@@ -147,6 +162,12 @@ func TestParseErrors(t *testing.T) {
 		{"-versus quoit:1ring,quoit:2ring", `-versus: "2ring" is not 1ring`},
 		{"-base quoit:least", "-base: "},
 		{"-base net:auto", "-base: "},
+		{"-versus cmd:server", "neither {addr} nor {port}"},
+		{"-versus net,cmd:server,{addr}", "cmd:server,{addr} cannot serve http-timeouts/1: a command is for http, close, pipelined, echo-64B,"},
+		{"-base cmd:server,{port} -run ^tunnel/", "cannot serve tunnel/64"},
+		{"-base cmd:/bin/server,{port} -run ^proxy-64B/", "neither {backend} nor {backport}"},
+		{"-base cmd:server,{port},{backport} -run ^http/", "there is no backend"},
+		{"-base cmd:/a/server{port} -versus cmd:/b/server{port} -run ^http/", "called, too"},
 		{"-from a.json -quick", "-quick is for runs"},
 	}
 	for _, tt := range tests {

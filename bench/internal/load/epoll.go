@@ -38,6 +38,8 @@ type conn struct {
 	since   time.Duration
 	units   uint64 // in the measured time
 	paced   *paced // nil: it asks on its own account
+
+	newcomer *newcomer // nil: it is there from the beginning
 }
 
 // generator drives all conns from one thread.
@@ -55,6 +57,8 @@ type generator struct {
 	paced  []int // conns that ask in turns
 	turn   int   // the next of them
 	credit int
+
+	bursts bursts
 }
 
 const (
@@ -99,7 +103,7 @@ func runEpoll(spec Spec) (*Result, error) {
 	starved, behind := 0, 0
 	for _, c := range g.conns {
 		behind += c.paced.behind()
-		if c.units == 0 && !c.quiet && (c.paced == nil || len(c.paced.due) > 0) {
+		if c.starved() {
 			starved++
 		}
 	}
@@ -108,6 +112,17 @@ func runEpoll(spec Spec) (*Result, error) {
 		r.Behind = behind
 	}
 	return r, err
+}
+
+// starved reports whether it has had no answer where it should have.
+func (c *conn) starved() bool {
+	switch {
+	case c.units > 0:
+		return false
+	case c.paced != nil:
+		return len(c.paced.due) > 0
+	}
+	return !c.quiet || c.newcomer != nil
 }
 
 func (g *generator) closeAll() {
@@ -138,6 +153,9 @@ func (g *generator) openAll() error {
 		}
 	}
 	for i, c := range g.conns {
+		if c.newcomer != nil {
+			continue
+		}
 		b, err := g.dialBlocking()
 		if err != nil {
 			return fmt.Errorf("load: conn %d: %w", i, err)
@@ -198,7 +216,7 @@ func (g *generator) watch(i, op int) error {
 // loop runs until the measured time is over.
 func (g *generator) loop() error {
 	for i, c := range g.conns {
-		if c.paced != nil {
+		if c.paced != nil || c.newcomer != nil {
 			continue
 		}
 		if err := g.exchange(i, 0); err != nil {
@@ -218,6 +236,9 @@ func (g *generator) loop() error {
 			}
 		case g.measuring && now >= g.began+g.spec.Length:
 			return nil
+		}
+		if err := g.burst(g.now()); err != nil {
+			return fmt.Errorf("load: burst: %w", err)
 		}
 		for _, ev := range events[:max(n, 0)] {
 			if err := g.handle(int(ev.Fd), ev.Events); err != nil {
@@ -322,17 +343,23 @@ func (g *generator) send(i int) error {
 	return nil
 }
 
-// reopen replaces the conn, which the server has closed, and asks again.
-func (g *generator) reopen(i int) error {
+// connect opens conn i, without waiting for it.
+func (g *generator) connect(i int) error {
 	c := g.conns[i]
-	unix.Close(c.fd)
 	c.out, c.waiting = nil, false
-	now := g.now()
 	var err error
 	if c.fd, err = g.dial(unix.SOCK_NONBLOCK); err != nil {
 		return err
 	}
-	if err := g.watch(i, unix.EPOLL_CTL_ADD); err != nil {
+	return g.watch(i, unix.EPOLL_CTL_ADD)
+}
+
+// reopen replaces the conn, which the server has closed, and asks again.
+func (g *generator) reopen(i int) error {
+	c := g.conns[i]
+	unix.Close(c.fd)
+	now := g.now()
+	if err := g.connect(i); err != nil {
 		return err
 	}
 	if c.paced != nil {

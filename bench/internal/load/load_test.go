@@ -79,6 +79,36 @@ func respond(response string) func(net.Conn) {
 	}
 }
 
+// answerWith sends that much of the bulk body for each request.
+func answerWith(size int64) func(net.Conn) {
+	return func(c net.Conn) {
+		for ask := make([]byte, workload.AskBytes); ; {
+			if _, err := io.ReadFull(c, ask); err != nil {
+				return
+			}
+			for off := int64(0); off < size; {
+				n, err := c.Write(workload.Pattern(off, int(min(1<<15, size-off))))
+				if err != nil {
+					return
+				}
+				off += int64(n)
+			}
+		}
+	}
+}
+
+const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
+
+// upgradeWith echoes after one request and that answer.
+func upgradeWith(answer string) func(net.Conn) {
+	return func(c net.Conn) {
+		if _, err := nethttp.ReadRequest(bufio.NewReader(c)); err == nil {
+			io.WriteString(c, answer)
+			io.Copy(c, c)
+		}
+	}
+}
+
 // allBut serves every conn but the nth, which it closes at once.
 func allBut(n int64, serve func(net.Conn)) func(net.Conn) {
 	var conns atomic.Int64
@@ -95,6 +125,9 @@ func TestWrongServersAreFound(t *testing.T) {
 	h := workload.Workload{Load: workload.LoadHTTP, Path: "/", Conns: 3, Depth: 1}
 	closing := workload.Workload{Load: workload.LoadClose, Path: "/", Conns: 3, Depth: 1}
 	echo := workload.Workload{Load: workload.LoadEcho, Conns: 3, Size: 64}
+	answer := workload.Workload{Load: workload.LoadAnswer, Conns: 3}
+	tunnel := workload.Workload{Load: workload.LoadTunnel, Path: "/", Conns: 3, Size: 64}
+	burst := workload.Workload{Load: workload.LoadBurst, Path: "/", Conns: 3, Busy: 2}
 	skew := workload.Workload{Load: workload.LoadSkew, Path: "/", Conns: 3, Depth: 1}
 	skewClose := workload.Workload{Load: workload.LoadSkewClose, Path: "/", Conns: 3, Depth: 1}
 	tests := []struct {
@@ -115,6 +148,16 @@ func TestWrongServersAreFound(t *testing.T) {
 		{"skew, close not announced", skewClose, respond(good), "announcing the close"},
 		{"skew, closes who does not ask", skewClose, allBut(4, newAsked().serve), "conn "},
 		{"echo too long", echo, func(c net.Conn) { io.WriteString(c, strings.Repeat("x", 65)) }, "echo differs"},
+		{"answer", answer, answerWith(workload.AnswerBytes), ""},
+		{"answer too long", answer, answerWith(workload.AnswerBytes + 1), "answer differs"},
+		{"answer cut off", answer, allBut(2, answerWith(workload.AnswerBytes)), "conn "},
+		{"tunnel", tunnel, upgradeWith(switching), ""},
+		{"tunnel refused", tunnel, respond(good), "unexpected status"},
+		{"tunnel that talks first", tunnel, upgradeWith(switching + "x"), "bytes before"},
+		{"tunnel without an end", tunnel, upgradeWith(strings.Repeat("x", 2*maxUpgrade)), "too long"},
+		{"tunnel cut off", tunnel, func(c net.Conn) { io.WriteString(c, switching[:20]) }, "conn 0"},
+		{"burst", burst, respond(good), ""},
+		{"burst, wrong body", burst, allBut(4, respond(good)), "conn "},
 		{"broadcast refused", workload.Workload{Load: workload.LoadBroadcast, Conns: 2, Size: 100}, func(net.Conn) {}, "conn "},
 		{"no such load", workload.Workload{Load: "bogus", Conns: 1}, respond(good), "unknown kind"},
 	}
@@ -152,6 +195,7 @@ func TestScriptsDoNotAllocate(t *testing.T) {
 	h := newHTTP("/", workload.Hello, 2)
 	response := []byte(good + good)
 	e := &echo{msg: workload.Pattern(0, 64)}
+	a := &answer{}
 	d := newDownload("/bulk")
 	d.feed([]byte("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n"))
 	n := testing.AllocsPerRun(100, func() {
@@ -164,6 +208,9 @@ func TestScriptsDoNotAllocate(t *testing.T) {
 			t.Fatalf("echo: %d, %t, %v", units, done, err)
 		}
 		if _, _, err := d.feed(workload.Pattern(d.got, 60000)); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := a.feed(workload.Pattern(a.got, 60000)); err != nil {
 			t.Fatal(err)
 		}
 	})

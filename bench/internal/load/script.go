@@ -27,6 +27,9 @@ func (g *generator) cast() ([]*conn, error) {
 		b := &broadcast{subscribers: w.Conns, msg: make([]byte, w.Size)}
 		add(&trigger{broadcast: b}).quiet = true
 	}
+	for range w.Busy {
+		add(newHTTP(w.Path, workload.Hello, 1)).quiet = true
+	}
 	busy := busyConns(w.Conns, g.spec.Seed)
 	for i := range w.Conns {
 		switch w.Load {
@@ -49,10 +52,16 @@ func (g *generator) cast() ([]*conn, error) {
 			default:
 				g.pace(add(newClosing(w.Path, workload.Hello)))
 			}
+		case workload.LoadBurst, workload.LoadBurstLater:
+			g.arrive(add(newHTTP(w.Path, workload.Hello, 1)), w.Load == workload.LoadBurstLater)
 		case workload.LoadEcho:
-			add(&echo{msg: workload.Pattern(int64(i), w.Size)})
+			add(newEcho(i, w.Size))
+		case workload.LoadTunnel:
+			add(&tunnel{echo: newEcho(i, w.Size), path: w.Path})
 		case workload.LoadDownload:
 			add(newDownload(w.Path)).perUnit = true
+		case workload.LoadAnswer:
+			add(&answer{}).perUnit = true
 		case workload.LoadUpload:
 			add(newUpload(w.Path)).perUnit = true
 		case workload.LoadBroadcast:
@@ -148,6 +157,9 @@ type echo struct {
 	got int
 }
 
+// newEcho has a message for each i.
+func newEcho(i, size int) *echo { return &echo{msg: workload.Pattern(int64(i), size)} }
+
 func (e *echo) next() []byte {
 	e.got = 0
 	return e.msg
@@ -162,76 +174,6 @@ func (e *echo) feed(p []byte) (int, bool, error) {
 	}
 	return 1, true, nil
 }
-
-// download counts the body in MiB.
-type download struct {
-	plain
-	request []byte
-	got     int64
-	check   *httpresp.Checker
-}
-
-func newDownload(path string) *download {
-	return &download{
-		request: get(path, ""),
-		check:   httpresp.New(workload.MatchesPattern, workload.BulkBytes, false),
-	}
-}
-
-func (d *download) next() []byte { return d.request }
-
-func (d *download) feed(p []byte) (int, bool, error) {
-	n, bytes, err := d.check.Feed(p)
-	before := d.got / workload.MiB
-	d.got += bytes
-	return int(d.got/workload.MiB - before), n > 0, err
-}
-
-// upload counts the body in MiB, as the socket takes it.
-type upload struct {
-	header []byte
-	off    int64 // of the body: handed out by more
-	taken  int64 // of header and body: by the socket
-	check  *httpresp.Checker
-}
-
-func newUpload(path string) *upload {
-	body, n := httpresp.Exactly(workload.Hello)
-	return &upload{
-		header: fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Length: %d\r\n\r\n", path, workload.BulkBytes),
-		check:  httpresp.New(body, n, false),
-	}
-}
-
-func (u *upload) next() []byte {
-	u.off, u.taken = 0, 0
-	return u.header
-}
-
-func (u *upload) more() []byte {
-	if u.off == workload.BulkBytes {
-		return nil
-	}
-	p := workload.Pattern(u.off, int(min(recvBytes, workload.BulkBytes-u.off)))
-	u.off += int64(len(p))
-	return p
-}
-
-func (u *upload) sent(n int) int {
-	before := u.taken / workload.MiB
-	u.taken += int64(n)
-	return int(u.taken/workload.MiB - before)
-}
-
-func (u *upload) feed(p []byte) (int, bool, error) {
-	n, _, err := u.check.Feed(p)
-	if err == nil && u.off != workload.BulkBytes {
-		err = errors.New("a response before the body's end")
-	}
-	return 0, n > 0, err
-}
-
-func (u *upload) eof() error { return io.ErrUnexpectedEOF }
 
 // broadcast is what a trigger and its subscribers share.
 type broadcast struct {

@@ -43,6 +43,9 @@ func (g *generator) pace(c *conn) {
 // completed goes on after an exchange of conn i.
 func (g *generator) completed(i int, now time.Duration) error {
 	c := g.conns[i]
+	if c.newcomer != nil {
+		return g.welcomed(i, now)
+	}
 	p := c.paced
 	if p == nil {
 		if err := g.exchange(c.starter, now); err != nil {

@@ -59,13 +59,7 @@ func cpu(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, workload.Co
 
 func bulk(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Length", strconv.Itoa(workload.BulkBytes))
-	for off := int64(0); off < workload.BulkBytes; {
-		n, err := w.Write(workload.Pattern(off, int(min(1<<16, workload.BulkBytes-off))))
-		if err != nil {
-			return // the generator left in the middle, as it does at a run's end
-		}
-		off += int64(n)
-	}
+	writeBulk(w, workload.BulkBytes) // or what the generator takes until it leaves at a run's end
 }
 
 // filePart is what the served file holds of a bulk body. The pattern repeats
@@ -107,14 +101,7 @@ var bulkFile = sync.OnceValues(func() (*os.File, error) {
 	if err := os.Remove(f.Name()); err != nil {
 		return nil, err
 	}
-	for off := int64(0); off < filePart; {
-		n, err := f.Write(workload.Pattern(off, int(min(1<<16, filePart-off))))
-		if err != nil {
-			return nil, err
-		}
-		off += int64(n)
-	}
-	return f, nil
+	return f, writeBulk(f, filePart)
 })
 
 // upload checks the ends of each piece it reads: checking every byte would

@@ -10,11 +10,20 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
+// listen makes the stack that the Spec asks for, and listens on it.
+func listen(s Spec) (net.Listener, Ready, error) {
+	st, err := s.stack()
+	if err != nil {
+		return nil, Ready{}, err
+	}
+	return s.listen(st)
+}
+
 // listenOn returns an echo server's address and its Ready.
 func listenOn(t *testing.T, variant string) Ready {
 	t.Helper()
 	s := Spec{Kind: workload.ServeEcho, Transport: "quoit", Variant: variant}
-	ln, ready, err := s.listen()
+	ln, ready, err := listen(s)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip(err)
 	}

@@ -3,17 +3,15 @@
 package serve
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
-	"runtime"
 	"runtime/pprof"
 
-	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
@@ -24,6 +22,7 @@ type Spec struct {
 	Transport string `json:"transport"`
 	Variant   string `json:"variant,omitempty"` // of quoit, see Check
 	Timeouts  bool   `json:"timeouts"`
+	Backend   string `json:"backend,omitempty"` // address of the server behind this one
 	Profile   string `json:"profile,omitempty"` // file for a CPU profile
 }
 
@@ -39,66 +38,27 @@ type Ready struct {
 // server runs until its listener is closed.
 type server func(net.Listener) error
 
-func (s Spec) server() (server, error) {
+func (s Spec) server(st stack) (server, error) {
 	switch s.Kind {
 	case workload.ServeHTTP, workload.ServeHTTPS, workload.ServeH2:
 		return s.http()
 	case workload.ServeEcho:
 		return acceptEach(echo), nil
+	case workload.ServeAnswer:
+		return acceptEach(answer), nil
 	case workload.ServeBroadcast:
 		h := &hub{}
 		return acceptEach(h.serve), nil
 	case workload.ServeGRPC:
 		return serveGRPC, nil
+	case workload.ServeProxy:
+		return acceptEach(proxy{st, s.Backend}.serve), nil
+	case workload.ServeTunnel:
+		return s.tunnel(st), nil
+	case workload.ServeUpgrade:
+		return (&http.Server{Handler: http.HandlerFunc(upgrade)}).Serve, nil
 	}
 	return nil, fmt.Errorf("serve: unknown kind %q", s.Kind)
-}
-
-const address = "127.0.0.1:0"
-
-func (s Spec) listen() (net.Listener, Ready, error) {
-	ready := Ready{Variant: s.Variant, GOMAXPROCS: runtime.GOMAXPROCS(0)}
-	if err := Check(s.Transport, s.Variant); err != nil {
-		return nil, ready, err
-	}
-	var ln net.Listener
-	var err error
-	if s.Transport == "quoit" {
-		ln, err = s.listenQuoit(&ready)
-	} else {
-		ln, err = net.Listen("tcp", address)
-	}
-	if err == nil {
-		ready.Addr = ln.Addr().String()
-	}
-	return ln, ready, err
-}
-
-func (s Spec) listenQuoit(ready *Ready) (net.Listener, error) {
-	v, err := parseVariant(s.Variant)
-	if err != nil {
-		return nil, err
-	}
-	e, err := v.engine()
-	if err != nil {
-		return nil, err
-	}
-	lc := quoit.ListenConfig{Engine: e}
-	if lc.Steering, err = v.steer(); err != nil {
-		return nil, err
-	}
-	ln, err := lc.Listen(context.Background(), "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	st := e.Stats()
-	if st.Transport != "io_uring" {
-		ready.Fallback = fmt.Sprint(st.Reason)
-	}
-	if len(st.Rings) > 1 {
-		ready.Rings, err = tellRings(e)
-	}
-	return ln, err
 }
 
 // Main is the child process: a Spec on in, one line with Ready on out, then
@@ -109,7 +69,11 @@ func Main(in io.Reader, out io.Writer) error {
 	if err := dec.Decode(&spec); err != nil {
 		return fmt.Errorf("serve: reading the spec: %w", err)
 	}
-	serve, err := spec.server()
+	st, err := spec.stack()
+	if err != nil {
+		return err
+	}
+	serve, err := spec.server(st)
 	if err != nil {
 		return err
 	}
@@ -124,7 +88,7 @@ func Main(in io.Reader, out io.Writer) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	ln, ready, err := spec.listen()
+	ln, ready, err := spec.listen(st)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func TestHelp(t *testing.T) {
 func TestListen(t *testing.T) {
 	for _, transport := range Transports {
 		s := Spec{Kind: workload.ServeEcho, Transport: transport}
-		ln, ready, err := s.listen()
+		ln, ready, err := listen(s)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -68,7 +68,7 @@ func TestListen(t *testing.T) {
 		}
 		ln.Close()
 		s.Variant = "bogus"
-		if _, _, err := s.listen(); err == nil {
+		if _, _, err := listen(s); err == nil {
 			t.Errorf("%s serves a variant that it does not have", transport)
 		}
 	}

@@ -8,7 +8,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"slices"
+	"time"
 )
 
 // Server kinds.
@@ -19,6 +19,10 @@ const (
 	ServeEcho      = "echo"
 	ServeBroadcast = "broadcast"
 	ServeGRPC      = "grpc"
+	ServeProxy     = "proxy"   // of TCP, in front of a backend
+	ServeAnswer    = "answer"  // AnswerBytes for each AskBytes
+	ServeTunnel    = "tunnel"  // a proxy of HTTP, in front of a backend
+	ServeUpgrade   = "upgrade" // echo, after an upgrade from HTTP
 )
 
 // Load kinds.
@@ -28,9 +32,13 @@ const (
 	LoadMix        = "mix"
 	LoadSkew       = "skew"
 	LoadSkewClose  = "skew-close"
+	LoadBurst      = "burst"       // latencies are those of first answers
+	LoadBurstLater = "burst-later" // latencies are each conn's longest of later answers
 	LoadEcho       = "echo"
+	LoadTunnel     = "tunnel" // echo, after an upgrade from HTTP
 	LoadDownload   = "download"
 	LoadUpload     = "upload"
+	LoadAnswer     = "answer"
 	LoadBroadcast  = "broadcast"
 	LoadHTTPS      = "https"
 	LoadH2         = "h2"
@@ -45,12 +53,17 @@ type Workload struct {
 	Server string `json:"server"`
 	Load   string `json:"load"`
 	Path   string `json:"path,omitempty"`
-	Conns  int    `json:"conns"` // that carry load
-	Depth  int    `json:"depth"` // requests or streams in flight on each conn
-	Size   int    `json:"size"`  // of an echo's message, in bytes
-	Idle   int    `json:"idle"`  // further conns that stay idle
+	Conns  int    `json:"conns"`          // that carry load
+	Depth  int    `json:"depth"`          // requests or streams in flight on each conn
+	Size   int    `json:"size"`           // of an echo's message, in bytes
+	Idle   int    `json:"idle"`           // further conns that stay idle
+	Busy   int    `json:"busy,omitempty"` // further conns, which ask all the time
 
 	Timeouts bool `json:"timeouts"` // the server's read, write and idle timeouts are set
+
+	// Backend is the kind of a second server, to which the measured one
+	// connects. It is on package net whatever is compared, and not measured.
+	Backend string `json:"backend,omitempty"`
 }
 
 // Name is unique in a run.
@@ -59,9 +72,9 @@ func (w Workload) Name() string { return fmt.Sprintf("%s/%d", w.Family, w.Conns)
 // Unit is what is counted as a request.
 func (w Workload) Unit() string {
 	switch w.Load {
-	case LoadDownload, LoadUpload:
+	case LoadDownload, LoadUpload, LoadAnswer:
 		return "MiB"
-	case LoadEcho, LoadBroadcast, LoadGRPCStream:
+	case LoadEcho, LoadTunnel, LoadBroadcast, LoadGRPCStream:
 		return "message"
 	}
 	return "request"
@@ -69,92 +82,38 @@ func (w Workload) Unit() string {
 
 // Files is the number of descriptors that the larger of server and generator
 // needs.
-func (w Workload) Files() int { return w.Conns + w.Idle + 64 }
-
-type family struct {
-	Workload
-	conns    []int
-	quick    []int // of these, in the quick run
-	inFlight int   // what the conns share, in place of a Depth
-}
-
-var (
-	manyConns = []int{1, 8, 16, 32, 64, 256, 1024}
-	skewConns = []int{256, 1024}
-)
-
-var families = []family{
-	{Workload{Family: "http", About: "HTTP/1.1 keep-alive, 13-byte response", Server: ServeHTTP, Load: LoadHTTP, Path: "/"},
-		manyConns, []int{1, 8, 64, 256}, 0},
-	{Workload{Family: "http-timeouts", About: "the same, server timeouts set", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Timeouts: true},
-		manyConns, nil, 0},
-	{Workload{Family: "close", About: "a conn for each request (Connection: close)", Server: ServeHTTP, Load: LoadClose, Path: "/"},
-		[]int{64}, []int{64}, 0},
-	{Workload{Family: "pipelined", About: "16 pipelined requests a conn", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Depth: 16},
-		[]int{8, 64}, nil, 0},
-	{Workload{Family: "echo-64B", About: "64 bytes back and forth, no protocol", Server: ServeEcho, Load: LoadEcho, Size: 64},
-		manyConns, []int{1, 64}, 0},
-	{Workload{Family: "echo-1KB", About: "1 KB back and forth, no protocol", Server: ServeEcho, Load: LoadEcho, Size: 1 << 10},
-		manyConns, nil, 0},
-	{Workload{Family: "download", About: "1 GB response from memory", Server: ServeHTTP, Load: LoadDownload, Path: "/bulk"},
-		[]int{1}, []int{1}, 0},
-	{Workload{Family: "download-file", About: "1 GB response from a file (sendfile)", Server: ServeHTTP, Load: LoadDownload, Path: PathFile},
-		[]int{1}, nil, 0},
-	{Workload{Family: "upload", About: "1 GB request body", Server: ServeHTTP, Load: LoadUpload, Path: "/upload"},
-		[]int{1}, []int{1}, 0},
-	{Workload{Family: "https", About: "HTTPS keep-alive, 13-byte response", Server: ServeHTTPS, Load: LoadHTTPS, Path: "/"},
-		[]int{64}, []int{64}, 0},
-	{Workload{Family: "h2", About: "HTTP/2, 32 streams a conn", Server: ServeH2, Load: LoadH2, Path: "/", Depth: 32},
-		[]int{8}, nil, 0},
-	{Workload{Family: "grpc-serial", About: "gRPC calls one after the other", Server: ServeGRPC, Load: LoadGRPCUnary, Size: 64},
-		[]int{1}, nil, 0},
-	{Workload{Family: "grpc-unary", About: "gRPC calls, 64 in flight that the conns share", Server: ServeGRPC, Load: LoadGRPCUnary, Size: 64},
-		[]int{8, 64}, []int{64}, 64},
-	{Workload{Family: "grpc-stream", About: "gRPC streams, 8 a conn, message by message", Server: ServeGRPC, Load: LoadGRPCStream, Depth: 8, Size: 64},
-		[]int{8}, nil, 0},
-	{Workload{Family: "idle", About: "64 active conns beside 10,000 idle ones", Server: ServeHTTP, Load: LoadHTTP, Path: "/", Idle: 10000},
-		[]int{64}, nil, 0},
-	{Workload{Family: "broadcast", About: "100 bytes to each of 5,000 conns", Server: ServeBroadcast, Load: LoadBroadcast, Size: 100},
-		[]int{5000}, nil, 0},
-	{Workload{Family: "mix", About: "one conn in 16 asks a handler that computes for a millisecond", Server: ServeHTTP, Load: LoadMix, Path: "/"},
-		[]int{64}, nil, 0},
-	{Workload{Family: "skew", About: "one conn in 64 asks 100 times as often as each other; latencies are the others'", Server: ServeHTTP, Load: LoadSkew, Path: "/"},
-		skewConns, nil, 0},
-	{Workload{Family: "skew-close", About: "the same, and the others have a conn for each request", Server: ServeHTTP, Load: LoadSkewClose, Path: "/"},
-		skewConns, nil, 0},
-}
-
-// All returns the table; conns, if not empty, replaces the numbers of conns
-// of families that have several.
-func All(conns []int) []Workload {
-	return expand(func(f family) []int {
-		if len(conns) > 0 && len(f.conns) > 1 {
-			return conns
-		}
-		return f.conns
-	})
-}
-
-// Quick returns the representative part of the table.
-func Quick() []Workload { return expand(func(f family) []int { return f.quick }) }
-
-func expand(counts func(family) []int) []Workload {
-	var out []Workload
-	for _, f := range families {
-		for _, n := range counts(f) {
-			w := f.Workload
-			w.Conns, w.Depth = n, max(f.Depth, f.inFlight/n, 1)
-			out = append(out, w)
-		}
+func (w Workload) Files() int {
+	each := 1
+	if w.Backend != "" {
+		each = proxiedFiles
 	}
-	return out
+	return each*w.Conns + w.Busy + w.Idle + 64
 }
+
+// Foreign reports whether a server that is not ours can be asked for it: one
+// that answers with Hello at "/", an echo server or a proxy of TCP.
+func (w Workload) Foreign() bool {
+	switch w.Server {
+	case ServeHTTP:
+		return w.Path == "/" && !w.Timeouts && w.Load != LoadMix
+	case ServeEcho, ServeProxy:
+		return true
+	}
+	return false
+}
+
+// proxiedFiles are two conns and, for splice in each direction, a pipe's ends.
+const proxiedFiles = 6
 
 const (
 	// Hello is the small response.
 	Hello = "Hello, World!"
 	// BulkBytes is the length of a bulk body.
 	BulkBytes = 1 << 30
+	// AskBytes is the length of a request for AnswerBytes of bulk, without a
+	// protocol.
+	AskBytes    = 64
+	AnswerBytes = 20 * MiB
 	// MiB is the unit of bulk transfers.
 	MiB = 1 << 20
 	// MixEvery is the number of conns of which one asks for PathCPU.
@@ -163,6 +122,13 @@ const (
 	// and SkewTimes how much busier than the others it is.
 	SkewEvery = 64
 	SkewTimes = 100
+	// UpgradeTo is the protocol that is echo after an upgrade from HTTP.
+	UpgradeTo = "echo"
+	// BurstEvery is the time from one burst to the next, if it is over by then,
+	// and BurstLater the number of answers that each of its conns gets after
+	// the first.
+	BurstEvery = 100 * time.Millisecond
+	BurstLater = 8
 	// PathCPU computes for about a millisecond.
 	PathCPU = "/cpu"
 	// PathFile is a bulk body out of a file.
@@ -222,9 +188,4 @@ func Compute() string {
 		h.Sum(sum[:0])
 	}
 	return hex.EncodeToString(sum[:])
-}
-
-// Select returns those of all for which match holds.
-func Select(all []Workload, match func(name string) bool) []Workload {
-	return slices.DeleteFunc(slices.Clone(all), func(w Workload) bool { return !match(w.Name()) })
 }

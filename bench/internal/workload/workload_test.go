@@ -2,6 +2,7 @@ package workload
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 )
 
@@ -53,6 +54,18 @@ func TestConnsShareWhatIsInFlight(t *testing.T) {
 		want := map[int]int{1: 64, 3: 21, 8: 8, 64: 1, 100: 1}[w.Conns]
 		if w.Family == "grpc-unary" && w.Depth != want {
 			t.Errorf("%s: %d a conn, want %d", w.Name(), w.Depth, want)
+		}
+	}
+}
+
+func TestForeign(t *testing.T) {
+	foreign := []string{
+		"http", "close", "pipelined", "echo-64B", "echo-1KB", "idle", "skew", "skew-close",
+		"burst", "burst-later", "proxy-64B", "proxy-4KB", "proxy-bulk",
+	}
+	for _, w := range All(nil) {
+		if want := slices.Contains(foreign, w.Family); w.Foreign() != want {
+			t.Errorf("%s: %t, want %t", w.Name(), w.Foreign(), want)
 		}
 	}
 }
