@@ -46,6 +46,12 @@ type Config struct {
 	// CPU a ring at most, for latency: that of a single busy connection, where
 	// CPUs are idle. Several have to share what it leaves. Default 0; up to 1 ms.
 	BusyPoll time.Duration
+
+	// DirectWrites has each Write be in the kernel when it returns, in GearRing
+	// too: nothing that was written is lost when the process ends, and no Write
+	// waits for a ring's thread. It costs what GearRing gains with pipelines.
+	// Default: false.
+	DirectWrites bool
 }
 
 // Gear is a way for connections to wait for their peers. What a caller sees

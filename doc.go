@@ -62,17 +62,20 @@
 //
 // In [GearRing], also while [GearAuto] has chosen it:
 //
-//   - A Write of up to 8 KB may return when the engine has copied it, but for the
-//     first one after each Read that brought something. The engine sends it with
-//     those that follow, mostly within microseconds; with all processors busy it
-//     takes until one of the goroutines on them gives way, which was seen to be
-//     10 ms and more. Not so on a conn that others may reach (SyscallConn, File,
-//     [FileConn], a Dialer's Control).
+//   - A Write of up to 8 KB may return when the conn has copied it, but for the
+//     first one after each Read that brought something. It is sent with those that
+//     follow by the conn's next Read, or by the ring's thread, mostly within
+//     microseconds. So it is only on a conn that has read on within half a
+//     millisecond after its last Writes: who computes after a Write writes directly.
+//     The first time that such a conn does compute, its peer waits for that, or for
+//     the ring's thread, which needs a processor. Never with [Config].DirectWrites,
+//     nor on a conn that others may reach (SyscallConn, File, [FileConn], a Dialer's
+//     Control). [Stats] has the delays.
 //   - What has been copied and not sent is lost if the process ends without
 //     closing the conn: by os.Exit, a panic, a signal, exec, or when main
-//     returns. Close, CloseWrite, ReadFrom, SyscallConn and File have the kernel
-//     take it first, but where that is short of memory: then it is sent for up
-//     to a minute after Close has returned.
+//     returns. Read, Close, CloseWrite, ReadFrom, SyscallConn and File have the
+//     kernel take it first, but where that is short of memory: then it is sent for
+//     up to a minute after Close has returned.
 //   - That such bytes cannot be delivered is the error of the next Read, Write or
 //     Close, and the SIGPIPE for who asked for it comes with the next Write.
 //   - A Read that waits shows as a channel receive in stack dumps and profiles.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"testing"
 	"time"
 
@@ -254,6 +255,78 @@ func TestAnswersAreNotBatched(t *testing.T) {
 	}
 	if st := e.Stats(); st.WritesBatched != 0 {
 		t.Errorf("Writes were batched: %+v", st)
+	}
+}
+
+// Writes in a row wait for their conn's next Read only where that has come soon, and
+// never with Config.DirectWrites.
+func TestWritesInARow(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		direct  bool
+		pause   time.Duration // between the Writes and the next Read
+		batched bool
+	}{
+		{name: "pipeline", batched: true},
+		{name: "pipeline, direct", direct: true},
+		{name: "who computes", pause: 2 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := gearEngine(t, Config{Gear: GearRing, DirectWrites: tt.direct})
+			for range 4 { // conns that keep the engine awake
+				server, client := gearPair(t, e)
+				go echoBack(server)
+				go echoBack(client)
+				if _, err := client.Write([]byte{1}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			// Where the engine's thread has to wait for a CPU, Writes may find it asleep.
+			end := time.Now().Add(time.Minute)
+			for round := 0; round < 50 || tt.batched && e.Stats().WritesBatched == 0 && time.Now().Before(end); round++ {
+				server, client := gearPair(t, e)
+				b := make([]byte, 8)
+				for range 10 {
+					if _, err := client.Write(b[:1]); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := server.Read(b[:1]); err != nil {
+						t.Fatal(err)
+					}
+					for range b {
+						if _, err := server.Write(b[:1]); err != nil {
+							t.Fatal(err)
+						}
+					}
+					for until := time.Now().Add(tt.pause); time.Now().Before(until); {
+						runtime.Gosched()
+					}
+					done := startRead(server) // has the kernel take them
+					if _, err := io.ReadFull(client, b); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := client.Write(b[:1]); err != nil {
+						t.Fatal(err)
+					}
+					if err := <-done; err != nil {
+						t.Fatal(err)
+					}
+				}
+				client.Close()
+				server.Close()
+			}
+			st := e.Stats()
+			if (st.WritesBatched > 0) != tt.batched {
+				t.Errorf("%d Writes were batched", st.WritesBatched)
+			}
+			var sends uint64
+			for _, n := range st.WriteDelays {
+				sends += n
+			}
+			if (sends > 0) != tt.batched || sends > st.WritesBatched {
+				t.Errorf("%d delays of %d Writes", sends, st.WritesBatched)
+			}
+		})
 	}
 }
 

@@ -213,7 +213,8 @@ func engineConfig(c *Config) engine.Config {
 	return engine.Config{
 		Entries: c.Entries,
 		Gear:    engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
-		CPU: -1, Share: c.Rings,
+		Direct: c.DirectWrites,
+		CPU:    -1, Share: c.Rings,
 	}
 }
 

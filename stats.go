@@ -32,10 +32,16 @@ type Stats struct {
 	BytesReceived  uint64 // by Reads that had waited on a ring
 	DirectReads    uint64 // Reads that had not
 	BytesForwarded uint64 // from one conn to another by a ring's thread; see [Conn.ReadFrom]
-	WritesBatched  uint64 // Writes that a ring sent for their callers
-	Batches        uint64 // sends it did that with
+	WritesBatched  uint64 // Writes that returned before they were sent
+	Batches        uint64 // sends of such that a ring made, and no call of the conn's
 	SendsParked    uint64 // Writes that met a full socket and waited
 	AcceptFailures uint64 // accepts that failed: descriptor limits and the like
+
+	// How long what such Writes had accepted waited for its send, by sends: bucket i
+	// counts those of less than 2^i microseconds that no bucket before it does, and
+	// the last the rest. WorstWriteDelay is the longest of the last second or two.
+	WriteDelays     [20]uint64
+	WorstWriteDelay time.Duration
 
 	Rings    []RingStats     // each ring's share of the above
 	Steering []SteeringStats // of each open listener that has one
@@ -56,6 +62,8 @@ type RingStats struct {
 	BytesReceived, DirectReads              uint64
 	BytesForwarded                          uint64
 	WritesBatched, Batches, SendsParked     uint64
+	WriteDelays                             [20]uint64
+	WorstWriteDelay                         time.Duration
 }
 
 // SteeringStats is what the [Steering] of a listener did.

@@ -4,6 +4,7 @@ package quoit
 
 import (
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/quoit-go/quoit/engine"
@@ -33,11 +34,12 @@ func (t *transport) stats(s *Stats) {
 }
 
 // addCounters adds to each counter of to, a struct, the one of the same name
-// that a ring has, if it has one.
+// that a ring has, if it has one. Of what is the worst it keeps the worst.
 func addCounters(to any, ring *engine.Stats) {
 	sum, part := reflect.ValueOf(to).Elem(), reflect.ValueOf(ring).Elem()
 	for i := range sum.NumField() {
-		n := part.FieldByName(sum.Type().Field(i).Name)
+		name := sum.Type().Field(i).Name
+		n := part.FieldByName(name)
 		if !n.IsValid() {
 			continue
 		}
@@ -46,8 +48,16 @@ func addCounters(to any, ring *engine.Stats) {
 			*sum += int(n.Int())
 		case *uint64:
 			*sum += n.Uint()
+		case *[engine.DelayBuckets]uint64:
+			for i := range sum {
+				sum[i] += n.Index(i).Uint()
+			}
 		case *time.Duration:
-			*sum += time.Duration(n.Int())
+			if strings.HasPrefix(name, "Worst") {
+				*sum = max(*sum, time.Duration(n.Int()))
+			} else {
+				*sum += time.Duration(n.Int())
+			}
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 type batch struct {
 	b      []byte // what is left to send
 	writes uint64
+	since  int64             // when the first was accepted, in engine time
 	small  [1 << 10]byte     // room for most
 	large  *[batchBytes]byte // for more, once needed
 }
@@ -24,9 +25,9 @@ var (
 	largePool = sync.Pool{New: func() any { return new([batchBytes]byte) }}
 )
 
-func newBatch() *batch {
+func newBatch(now int64) *batch {
 	b := batchPool.Get().(*batch)
-	b.b, b.writes = b.small[:0], 0
+	b.b, b.writes, b.since = b.small[:0], 0, now
 	return b
 }
 

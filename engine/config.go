@@ -13,6 +13,7 @@ type Config struct {
 	Entries  int // submission queue, requests, a power of two
 	Gear     Gear
 	BusyPoll time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
+	Direct   bool          // no Write is batched
 	CPU      int           // that the thread is pinned to, or -1
 	Share    int           // engines that share the process's memory limit
 

@@ -71,6 +71,8 @@ type writer struct {
 	w      half
 	credit int   // bytes that surely fit into the send buffer
 	writes uint8 // see gear.Box.Count
+	run    uint8 // Writes since a Read brought something, as far as two
+	pace
 }
 
 // outgoing is what Write has accepted and the kernel has not. out fills while
@@ -132,6 +134,7 @@ func (e *Engine) open(c *Conn) error {
 	c.meter = e.gear.Meter()
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
+	c.pace.init()
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {

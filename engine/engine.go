@@ -68,8 +68,9 @@ type Engine struct {
 	load      atomic.Int64 // conns.n
 	listeners map[member]struct{}
 
-	_     cpu.CacheLinePad // what the engine counts, and now and then a caller
-	stats Counters[atomic.Uint64]
+	_      cpu.CacheLinePad // what the engine counts, and now and then a caller
+	stats  Counters[atomic.Uint64]
+	delays delays
 }
 
 // New starts an engine, with a smaller ring than cfg's where the memory limit
@@ -278,6 +279,7 @@ func (e *Engine) Work() uint64 {
 func (e *Engine) Stats() Stats {
 	s := Stats{Counters: snapshot(&e.stats), Hot: e.Hot(), GearChanges: e.gear.Changes()}
 	s.RingTime, s.PollTime = e.gear.Times()
+	s.WriteDelays, s.WorstWriteDelay = e.delays.snapshot(e.k.Now())
 	s.DirectReads, s.BytesReceived = e.gear.Reads()
 	e.mu.Lock()
 	s.Conns, s.Listeners = e.conns.n, len(e.listeners)

@@ -27,7 +27,7 @@ func (c *Conn) submitSend(l *loop) {
 	} else {
 		c.flight, c.out, c.state = c.out, nil, inRing
 		flags |= unix.MSG_DONTWAIT
-		l.e.stats.WritesBatched.Add(c.flight.writes)
+		c.departs()
 		l.e.gear.Saved(c.flight.writes - 1)
 	}
 	l.e.stats.Batches.Add(1)
@@ -75,7 +75,15 @@ func (c *Conn) takeOut() *batch {
 		return nil
 	}
 	c.flight, c.out, c.state = c.out, nil, byHand
+	c.departs()
 	return c.flight
+}
+
+// departs counts a flight that is about to be sent. Called with mu held.
+func (c *Conn) departs() {
+	e := c.e
+	e.stats.WritesBatched.Add(c.flight.writes)
+	e.delays.add(c.flight.since, e.k.Now())
 }
 
 // land ends a flight. Called with mu held.

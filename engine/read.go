@@ -29,6 +29,9 @@ func (c *Conn) Read(p []byte) (int, error) {
 // into the netpoller is the deepest, and begins here: from further down, the
 // 4 KB that net/http's goroutines mostly start with would have to grow.
 func (c *Conn) read(p []byte) (int, error) {
+	if began := c.pace.take(); began != 0 {
+		c.pace.judge(c.e.k.Now() - began)
+	}
 	if len(p) == 0 {
 		if c.refs.closed() {
 			return 0, net.ErrClosed
@@ -37,9 +40,12 @@ func (c *Conn) read(p []byte) (int, error) {
 	}
 	woken := false // by the ring
 	for {
-		poll, err := c.look()
+		held, poll, err := c.look()
 		if err != nil {
 			return 0, err
+		}
+		if held != nil {
+			c.sendByHand(held)
 		}
 		n, err := c.ask(p, poll)
 		switch err {
@@ -69,20 +75,21 @@ func (c *Conn) read(p []byte) (int, error) {
 }
 
 // look decides whether a Read that has to wait does so in the netpoller, or why
-// there is none.
-func (c *Conn) look() (poll bool, err error) {
+// there is none. It returns what Write has accepted, if that is the Read's to send:
+// its peer may wait for it.
+func (c *Conn) look() (held *batch, poll bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.cannot(&c.r); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	if err := c.tell("read"); err != nil {
-		return false, err
+		return nil, false, err
 	}
 	if c.poll == pollTold {
 		c.poll = pollArmed // before the system call, so that what comes during it is not missed
 	}
-	return c.poll == pollRefused || !c.mayWatch(), nil
+	return c.takeOut(), c.poll == pollRefused || !c.mayWatch(), nil
 }
 
 // watch has the ring watch the socket for a Read that found nothing, and parks

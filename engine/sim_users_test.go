@@ -303,6 +303,9 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 	u.setWriting()
 	op := u.r.begin("write", u, u.whyWrite)
 	before, told := u.stuck(), u.toldReset()
+	if rnd.IntN(8) > 0 {
+		u.c.pace.proven.Store(0) // as if the conn had read on soon
+	}
 	n, err := u.c.Write(p)
 	u.checkStuck(before)
 	u.r.end(op, n, err)

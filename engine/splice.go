@@ -91,8 +91,12 @@ func (s readSide) Read(f func(fd uintptr) bool) error {
 		return net.ErrClosed
 	}
 	defer c.drop()
-	if _, err := c.look(); err != nil {
+	held, _, err := c.look()
+	if err != nil {
 		return err
+	}
+	if held != nil {
+		c.sendByHand(held)
 	}
 	return c.r.polled(c.openPoller(), f)
 }

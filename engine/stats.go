@@ -26,6 +26,8 @@ type Stats struct {
 	Hot                        bool // in GearRing now
 	GearChanges                uint64
 	RingTime, PollTime         time.Duration
+	WriteDelays                [DelayBuckets]uint64
+	WorstWriteDelay            time.Duration // of this second and the one before
 }
 
 // snapshot reads each counter.

@@ -30,8 +30,7 @@ const (
 func (c *Conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	answers := c.got.Load() && c.got.Swap(false)
-	if !answers && c.mayBatch(len(p)) {
+	if c.follows() && c.mayBatch(len(p)) {
 		if ok, err := c.accept(p); err != nil {
 			return 0, err
 		} else if ok {
@@ -46,16 +45,30 @@ func (c *Conn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// mayBatch reports whether a Write of n bytes, which is not the first since a Read
-// brought something, is one to accept: the engine is awake, will enter soon, and
-// the socket has room. Called with wmu held.
+// follows reports whether a Write is one of a pipeline: not the first since a Read
+// brought something, and of a conn that reads on soon. Called with wmu held.
 //
 // The first is what a peer waits for: it is in the kernel when Write returns, and
-// does not depend on when the engine gets a processor. Those after it are a
-// pipeline, where one send of many Writes pays; a conn's single Writes do not
-// get cheaper by being sent together with other conns', on one thread.
+// depends on nobody else. Those after it are worth one send together; those of several
+// conns are not, for one thread would make it.
+func (c *Conn) follows() bool {
+	if c.got.Load() && c.got.Swap(false) {
+		c.run = 1
+		return false
+	}
+	if c.run < 2 {
+		if c.run++; c.run == 2 {
+			c.pace.begin(c.e.k.Now())
+		}
+	}
+	return c.pace.isSoon()
+}
+
+// mayBatch reports whether a Write of n bytes that follows another one may be
+// accepted: the engine is awake, so that it sends what no Read does, and the
+// socket has room. Called with wmu held.
 func (c *Conn) mayBatch(n int) bool {
-	if n == 0 || n > batchWrite || c.e.asleep.Load() || !c.mayWatch() {
+	if n == 0 || n > batchWrite || c.e.cfg.Direct || c.e.asleep.Load() || !c.mayWatch() {
 		return false
 	}
 	if c.credit < n+sendOverhead {
@@ -94,7 +107,7 @@ func (c *Conn) take(p []byte) (ok, first bool, err error) {
 	}
 	b := c.out
 	if b == nil {
-		b = newBatch()
+		b = newBatch(c.e.k.Now())
 	}
 	if !b.add(p) { // the kernel has the words for it
 		if c.out == nil {
