@@ -7,17 +7,17 @@ import (
 )
 
 // features lists what the transport uses, as found by p.
-func features(p engine.Support) []Feature {
+func features(p engine.Found) []Feature {
 	out := make([]Feature, 0, 8)
 	for _, f := range []struct {
 		Feature
-		have func(engine.Support) bool
+		have func(engine.Found) bool
 	}{
 		{Feature{Name: "IORING_SETUP_DEFER_TASKRUN", MinKernel: "6.1", Required: true, Use: "completions are posted when the engine asks, in batches"}, always},
 		{Feature{Name: "multishot poll", MinKernel: "5.13", Required: true, Use: "one request tells each time that a conn has something"}, always},
-		{Feature{Name: "IORING_SETUP_NO_SQARRAY", MinKernel: "6.6", Use: "a smaller submission queue"}, engine.Support.NoSQArray},
-		{Feature{Name: "IORING_FEAT_NO_IOWAIT", MinKernel: "6.15", Use: "an idle engine does not count as waiting for a disk"}, engine.Support.NoIowait},
-		{Feature{Name: "full-size rings", Use: "the memory limit (RLIMIT_MEMLOCK) leaves room for the default sizes"}, func(p engine.Support) bool { return !p.Limited }},
+		{Feature{Name: "IORING_SETUP_NO_SQARRAY", MinKernel: "6.6", Use: "a smaller submission queue"}, engine.Found.NoSQArray},
+		{Feature{Name: "IORING_FEAT_NO_IOWAIT", MinKernel: "6.15", Use: "an idle engine does not count as waiting for a disk"}, engine.Found.NoIowait},
+		{Feature{Name: "full-size rings", Use: "the memory limit (RLIMIT_MEMLOCK) leaves room for the default sizes"}, func(p engine.Found) bool { return !p.Limited }},
 	} {
 		f.Have = f.have(p)
 		out = append(out, f.Feature)
@@ -25,4 +25,4 @@ func features(p engine.Support) []Feature {
 	return out
 }
 
-func always(engine.Support) bool { return true }
+func always(engine.Found) bool { return true }

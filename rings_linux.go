@@ -209,10 +209,10 @@ func engineError(err error) error {
 	return err
 }
 
-func engineConfig(c *Config) engine.Config {
-	return engine.Config{
+func engineConfig(c *Config) engine.Options {
+	return engine.Options{
 		Entries: c.Entries,
-		Gear:    engine.Gear(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
+		Gear:    engine.Mode(c.Gear), BusyPoll: c.BusyPoll, // the gears have the same order
 		Direct: c.DirectWrites,
 		CPU:    -1, Share: c.Rings,
 	}

@@ -35,7 +35,7 @@ func (t *transport) stats(s *Stats) {
 
 // addCounters adds to each counter of to, a struct, the one of the same name
 // that a ring has, if it has one. Of what is the worst it keeps the worst.
-func addCounters(to any, ring *engine.Stats) {
+func addCounters(to any, ring *engine.Snapshot) {
 	sum, part := reflect.ValueOf(to).Elem(), reflect.ValueOf(ring).Elem()
 	for i := range sum.NumField() {
 		name := sum.Type().Field(i).Name

@@ -25,7 +25,7 @@ func number(v reflect.Value) uint64 {
 // Every number that a ring has is in Stats, and added up there; RingStats has
 // all that Stats says of it.
 func TestStatsAddUp(t *testing.T) {
-	var es engine.Stats
+	var es engine.Snapshot
 	ring := reflect.ValueOf(&es).Elem()
 	var names []string
 	for _, f := range reflect.VisibleFields(ring.Type()) {

@@ -23,7 +23,7 @@ import (
 // Comparisons is gear.Comparisons.
 func Comparisons() (n uint64, ringCost float64) { return gear.Comparisons() }
 
-// AffinityError says that an engine's thread cannot run on its Config.CPU.
+// AffinityError says that an engine's thread cannot run on its Options.CPU.
 type AffinityError struct {
 	CPU int
 	Err error
@@ -37,7 +37,7 @@ var ErrClosed = errors.New("engine: closed")
 
 // Engine is one ring with its thread.
 type Engine struct {
-	cfg     Config
+	cfg     Options
 	k       kernel
 	stopped chan struct{}
 	rested  chan struct{}
@@ -75,7 +75,7 @@ type Engine struct {
 
 // New starts an engine, with a smaller ring than cfg's where the memory limit
 // asks for one. A RLIMIT_NOFILE too small for a ring is a *MissingError.
-func New(cfg Config) (*Engine, error) {
+func New(cfg Options) (*Engine, error) {
 	if err := checkFiles(); err != nil {
 		return nil, err
 	}
@@ -254,7 +254,7 @@ func (e *Engine) loaded() {
 	}
 }
 
-// Reload calls Config.Loaded.
+// Reload calls Options.Loaded.
 func (e *Engine) Reload() {
 	e.mu.Lock()
 	e.loaded()
@@ -276,8 +276,8 @@ func (e *Engine) Work() uint64 {
 }
 
 // Stats may be called at any time.
-func (e *Engine) Stats() Stats {
-	s := Stats{Counters: snapshot(&e.stats), Hot: e.Hot(), GearChanges: e.gear.Changes()}
+func (e *Engine) Stats() Snapshot {
+	s := Snapshot{Counters: snapshot(&e.stats), Hot: e.Hot(), GearChanges: e.gear.Changes()}
 	s.RingTime, s.PollTime = e.gear.Times()
 	s.WriteDelays, s.WorstWriteDelay = e.delays.snapshot(e.k.Now())
 	s.DirectReads, s.BytesReceived = e.gear.Reads()

@@ -335,7 +335,7 @@ func (l *loop) yield() {
 	}
 }
 
-// spin looks for work for as long as Config.BusyPoll allows, and reports
+// spin looks for work for as long as Options.BusyPoll allows, and reports
 // whether there is some.
 func (l *loop) spin() bool {
 	if l.k.SQPending() > 0 {

@@ -150,7 +150,7 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 	return h.n, h.err
 }
 
-// busyRead asks the socket for as long as Config.BusyPoll allows, and reports
+// busyRead asks the socket for as long as Options.BusyPoll allows, and reports
 // whether there was something. One Read of an engine does so at a time: more
 // would only be in each other's way.
 func (c *Conn) busyRead() bool {

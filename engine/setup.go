@@ -28,7 +28,7 @@ const neededFeatures = ring.FeatNodrop | ring.FeatExtArg | ring.FeatCQESkip
 
 // setupRing sets up a ring, as large as cfg asks for or as the memory limit
 // allows.
-func setupRing(cfg Config) (*ring.Ring, error) {
+func setupRing(cfg Options) (*ring.Ring, error) {
 	for entries := fit(cfg.Entries, cfg.Share); ; entries = smaller(entries) {
 		r, err := tryRing(entries)
 		if !errors.Is(err, unix.ENOMEM) || entries <= minEntries {
@@ -88,8 +88,8 @@ func newRing(entries int, flags ring.SetupFlags) (*ring.Ring, error) {
 	return ring.New(&ring.Params{Entries: uint32(entries), CQEntries: cq, Flags: flags})
 }
 
-// Support is what Probe found out.
-type Support struct {
+// Found is what Probe found out.
+type Found struct {
 	Err      error // why New would fail; nil if it would not
 	Kernel   string
 	Ring     ring.SetupFlags
@@ -98,8 +98,8 @@ type Support struct {
 }
 
 // Probe sets up what New(cfg) would, looks at it and takes it down.
-func Probe(cfg Config) Support {
-	done := make(chan Support, 1)
+func Probe(cfg Options) Found {
+	done := make(chan Found, 1)
 	go func() { // a thread of its own, which ends with its ring
 		runtime.LockOSThread()
 		done <- probe(cfg)
@@ -107,7 +107,7 @@ func Probe(cfg Config) Support {
 	return <-done
 }
 
-func probe(cfg Config) (s Support) {
+func probe(cfg Options) (s Found) {
 	s.Kernel = release()
 	if s.Err = checkFiles(); s.Err != nil {
 		return s
@@ -132,7 +132,7 @@ func release() string {
 }
 
 // NoSQArray reports whether the ring does without an index array.
-func (s Support) NoSQArray() bool { return s.Ring&ring.SetupNoSQArray != 0 }
+func (s Found) NoSQArray() bool { return s.Ring&ring.SetupNoSQArray != 0 }
 
 // NoIowait reports whether waiting can be kept out of the iowait statistics.
-func (s Support) NoIowait() bool { return s.Features&ring.FeatNoIowait != 0 }
+func (s Found) NoIowait() bool { return s.Features&ring.FeatNoIowait != 0 }

@@ -157,7 +157,7 @@ func (g *simLog) failure() string {
 type simPlan struct {
 	piece, sndBuf        int // bytes: what peers send at once; the socket's
 	room                 simRoom
-	gear                 Gear
+	gear                 Mode
 	flips                bool // others shift
 	busy                 bool // the engine seldom sleeps
 	chatty               bool // conns do little else than read and write
@@ -203,7 +203,7 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 		place:  rnd.IntN(3),
 		active: time.Duration(5+rnd.IntN(40)) * time.Millisecond,
 		room:   []simRoom{roomSmall, roomHonest, roomHonest, roomLie, roomLie}[rnd.IntN(5)],
-		gear:   []Gear{gear.Ring, gear.Ring, gear.Poll, gear.Auto, gear.Auto, gear.Auto}[rnd.IntN(6)],
+		gear:   []Mode{gear.Ring, gear.Ring, gear.Poll, gear.Auto, gear.Auto, gear.Auto}[rnd.IntN(6)],
 	}
 	p.busy, p.chatty, p.woken = rnd.IntN(2) == 0, rnd.IntN(2) == 0, pick(1, 2, mostWoken)
 	p.flips = p.gear == gear.Auto && rnd.IntN(6) > 0
@@ -254,7 +254,7 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 	rnd := rand.New(rand.NewPCG(log.seed, 0))
 	plan := newSimPlan(rnd)
 	log.add("%+v", *plan)
-	e := &Engine{stopped: make(chan struct{}), cfg: Config{Entries: plan.sqEntries, Gear: plan.gear}}
+	e := &Engine{stopped: make(chan struct{}), cfg: Options{Entries: plan.sqEntries, Gear: plan.gear}}
 	k := newSimKernel(log, plan)
 	k.moved = log.base
 	if plan.ends >= endFatal {

@@ -17,9 +17,9 @@ type Counters[N any] struct {
 	BytesForwarded                          N
 }
 
-// Stats is a snapshot. Its fields have the names of those of quoit.Stats, and
+// Snapshot is what Stats returns. Its fields have the names of those of quoit.Stats, and
 // get there by their names.
-type Stats struct {
+type Snapshot struct {
 	Counters[uint64]
 	Conns, Listeners           int
 	BytesReceived, DirectReads uint64

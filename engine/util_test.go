@@ -24,8 +24,8 @@ func tcpPair(b testing.TB) (client, server int) {
 }
 
 // smallEngine is one on io_uring, closed with the test, or the test is skipped.
-func smallEngine(t *testing.T, gear Gear, busyPoll time.Duration) *Engine {
-	e, err := New(Config{
+func smallEngine(t *testing.T, gear Mode, busyPoll time.Duration) *Engine {
+	e, err := New(Options{
 		Entries: 64, Gear: gear, BusyPoll: busyPoll, CPU: -1, Share: 1,
 	})
 	if err != nil {

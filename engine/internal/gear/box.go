@@ -17,11 +17,11 @@ import (
 	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
-// Gear says how conns wait.
-type Gear int
+// Mode says how conns wait.
+type Mode int
 
 const (
-	Auto Gear = iota // Poll, and Ring while that pays
+	Auto Mode = iota // Poll, and Ring while that pays
 	Ring             // on the ring: multishot polls, batched sends
 	Poll             // in Go's netpoller, as package net's do
 )
@@ -96,7 +96,7 @@ type trial struct {
 }
 
 // Init sets the gear of a new box. Before anything else.
-func (b *Box) Init(g Gear, c clock.Source) {
+func (b *Box) Init(g Mode, c clock.Source) {
 	b.clock, b.started = c, c.Now()
 	b.fixed = g != Auto
 	b.trial.pause = minPause

@@ -34,7 +34,7 @@ func (c *fakeClock) turns(b *Box, n, receives int, d time.Duration) {
 	}
 }
 
-func newBox(g Gear) (*Box, *fakeClock) {
+func newBox(g Mode) (*Box, *fakeClock) {
 	c := &fakeClock{now: int64(time.Hour)}
 	b := new(Box)
 	b.Init(g, c)
@@ -42,7 +42,7 @@ func newBox(g Gear) (*Box, *fakeClock) {
 }
 
 func TestFixed(t *testing.T) {
-	for _, gear := range []Gear{Ring, Poll} {
+	for _, gear := range []Mode{Ring, Poll} {
 		b, c := newBox(gear)
 		for range 5 {
 			c.calls(b, trialRate/10)

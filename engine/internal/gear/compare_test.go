@@ -183,7 +183,7 @@ func TestCompareLeave(t *testing.T) {
 		defer process.mu.Unlock()
 		return slices.Contains(process.boxes, b)
 	}
-	for g, want := range map[Gear]bool{Auto: true, Ring: false, Poll: false} {
+	for g, want := range map[Mode]bool{Auto: true, Ring: false, Poll: false} {
 		b, _ := newBox(g)
 		b.Join(nil)
 		if joined(b) != want {

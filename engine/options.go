@@ -8,10 +8,10 @@ import (
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
-// Config sizes an engine. All fields must be set.
-type Config struct {
+// Options size an engine. All fields must be set.
+type Options struct {
 	Entries  int // submission queue, requests, a power of two
-	Gear     Gear
+	Gear     Mode
 	BusyPoll time.Duration // how long the thread, or a Read in GearPoll, looks before it sleeps
 	Direct   bool          // no Write is batched
 	CPU      int           // that the thread is pinned to, or -1
@@ -22,5 +22,5 @@ type Config struct {
 	Loaded func(conns int)
 }
 
-// Gear is gear.Gear, for who cannot import that.
-type Gear = gear.Gear
+// Mode is gear.Mode, for who cannot import that.
+type Mode = gear.Mode
