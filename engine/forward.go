@@ -27,7 +27,7 @@ func (c *Conn) Forward(src *Conn, remain int64) (moved int64, handled bool, err 
 				return moved, true, err
 			}
 		}
-		n, end, err := move(writeSide{c}, readSide{src}, remain, remain == math.MaxInt64)
+		n, end, err := move(c.e.k, writeSide{c}, readSide{src}, remain, remain == math.MaxInt64)
 		moved += n
 		switch end {
 		case moveUnable:
