@@ -238,7 +238,7 @@ type relays struct {
 // relayer is a relay. Its methods are for one that was taken.
 type relayer interface {
 	forward(l *loop, space []byte) int
-	sent(n int)
+	sent(res int32)
 	park(l *loop)
 	drop()
 }
