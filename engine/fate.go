@@ -12,7 +12,7 @@ import (
 // write it. Guarded by Conn.mu.
 type fate struct {
 	damage damage
-	untold unix.Errno // why bytes were lost, while no Read, Write or Close has returned it
+	untold unix.Errno // an error that no Read, Write or Close has returned, for one to do so
 }
 
 // damage never gets less.
@@ -50,6 +50,13 @@ func (f *fate) tell(call string) error {
 	err := os.NewSyscallError(call, f.untold)
 	f.untold = 0
 	return err
+}
+
+// keep has an error told that a call met and could not return.
+func (f *fate) keep(errno unix.Errno) {
+	if f.untold == 0 {
+		f.untold = errno
+	}
 }
 
 // reset returns errno, or the error behind it: a writer that meets EPIPE after

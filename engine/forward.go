@@ -6,6 +6,8 @@ import (
 	"io"
 	"math"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Forward moves up to remain bytes from src to c, until the end of src, as package
@@ -27,7 +29,7 @@ func (c *Conn) Forward(src *Conn, remain int64) (moved int64, handled bool, err 
 				return moved, true, err
 			}
 		}
-		n, end, err := move(writeSide{c}, readSide{src}, remain, remain == math.MaxInt64)
+		n, end, err := move(c.e.k, writeSide{c}, readSide{src}, remain, remain == math.MaxInt64)
 		moved += n
 		switch end {
 		case moveUnable:
@@ -41,46 +43,57 @@ func (c *Conn) Forward(src *Conn, remain int64) (moved int64, handled bool, err 
 // relayFrom parks the caller and has the engine of src forward. A nil error says
 // that the caller has to go on by itself.
 func (c *Conn) relayFrom(src *Conn) (int64, error) {
-	if !src.tcp || !c.tcp || !src.rmu.TryLock() {
+	if !src.tcp || !c.tcp || !c.wmu.TryLock() {
 		return 0, nil
 	}
+	defer c.wmu.Unlock()
+	if !c.mayRelay() || !c.acquire() {
+		return 0, nil
+	}
+	defer c.drop()
 	r := &relay{src: src, dst: c}
-	err := c.tryRelay(r)
-	src.rmu.Unlock()
+	err := r.try()
+	if werr := c.writeRest(r); werr != nil {
+		src.owe(err)
+		return r.moved, werr
+	}
 	return r.moved, err
 }
 
-// tryRelay is relayFrom with src.rmu held.
-func (c *Conn) tryRelay(r *relay) error {
-	if !c.wmu.TryLock() {
+// mayRelay reports whether c can be sent to: what Write has accepted is in the
+// kernel, and all of it. Who writes next meets what is in the way. Called with wmu
+// held.
+func (c *Conn) mayRelay() bool {
+	if c.wmu.wanted.Load() > 0 || !c.flush(false) {
+		return false
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flushed() && c.damage != holed
+}
+
+// try is relayFrom with dst.wmu held. It does not wait for dst with src.rmu, or
+// src's descriptor, in hand.
+func (r *relay) try() error {
+	src, dst := r.src, r.dst
+	if !src.rmu.TryLock() {
 		return nil
 	}
-	defer c.wmu.Unlock()
-	if !r.src.acquire() {
+	defer src.rmu.Unlock()
+	if !src.acquire() {
 		return nil
 	}
-	defer r.src.drop()
-	if !c.acquire() {
-		return nil
-	}
-	defer c.drop()
-	if c.drain() != nil {
-		return nil // who writes next meets it again
-	}
-	c.credit = 0 // what is forwarded takes room, too
+	defer src.drop()
+	dst.credit = 0 // what is forwarded takes room, too
 	halt := r.halt
-	r.src.rmu.lent.Store(&halt)
-	c.wmu.lent.Store(&halt)
-	var err error
-	if c.check(&c.w) == nil { // Close of c sees r, or r sees Close
-		err = r.run()
+	src.rmu.lent.Store(&halt)
+	dst.wmu.lent.Store(&halt)
+	defer src.rmu.lent.Store(nil)
+	defer dst.wmu.lent.Store(nil)
+	if dst.check(&dst.w) != nil { // Close of dst sees r, or r sees Close
+		return nil
 	}
-	r.src.rmu.lent.Store(nil)
-	c.wmu.lent.Store(nil)
-	if err != nil || len(r.rest) == 0 {
-		return err
-	}
-	return c.writeRest(r)
+	return r.run()
 }
 
 // run has the engine do r, unless there is cause not to.
@@ -118,34 +131,51 @@ func (r *relay) begin() (bool, error) {
 func (r *relay) sleep() error {
 	c := r.src
 	c.r.sleep()
-	c.mu.Lock()
-	c.relay = nil
-	err := c.r.err
-	if err == nil {
-		err = c.tell("splice")
-	}
-	c.mu.Unlock()
 	if r.moved > 0 && !c.got.Load() {
 		c.got.Store(true)
 	}
-	if err == nil && len(r.rest) == 0 {
-		err = r.err
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.relay = nil
 	if _, failed := r.err.(*os.SyscallError); failed {
-		c.fails()
+		c.refuse()
 	}
-	return err
+	switch {
+	case r.err != nil && r.err != io.EOF && !c.closed: // which nobody else is told
+		return r.err
+	case c.r.err != nil:
+		return c.r.err
+	}
+	if err := c.tell("splice"); err != nil {
+		return err
+	}
+	return r.err
 }
 
 // writeRest writes what the engine could not send. Called with wmu held.
 func (c *Conn) writeRest(r *relay) error {
+	switch {
+	case r.fault != nil:
+		return c.writeError("splice", r.fault)
+	case len(r.rest) == 0:
+		return nil
+	}
 	n, err := c.write(r.rest)
 	r.moved += int64(n)
 	if se, ok := err.(*os.SyscallError); ok {
 		err = os.NewSyscallError("splice", se.Err)
 	}
-	if err == nil {
-		err = r.err
-	}
 	return err
+}
+
+// owe has the next Read told of an error that the kernel said, or that c.tell did,
+// and that was not returned.
+func (c *Conn) owe(err error) {
+	se, _ := err.(*os.SyscallError)
+	if se == nil {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.keep(se.Err.(unix.Errno))
 }

@@ -48,6 +48,9 @@ type kernel interface {
 	Dup(fd int) (int, error)   // close-on-exec
 	CloseFD(fd int) error
 
+	// Pipe returns an empty pipe, by any thread.
+	Pipe() (pipe, error)
+
 	// Now is a clock that never jumps, in nanoseconds, above 1.
 	Now() int64
 }
@@ -95,5 +98,6 @@ func (*osKernel) ResetOnClose(fd int) error {
 func (*osKernel) SendRoom(fd int) int     { return sock.Room(fd) }
 func (*osKernel) Dup(fd int) (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) }
 func (*osKernel) CloseFD(fd int) error    { return unix.Close(fd) }
+func (*osKernel) Pipe() (pipe, error)     { return newPipe() }
 func (*osKernel) Poller(fd int) *poller   { return newPoller(fd) }
 func (*osKernel) Now() int64              { return clock.Now() }

@@ -238,7 +238,7 @@ type relays struct {
 // relayer is a relay. Its methods are for one that was taken.
 type relayer interface {
 	forward(l *loop, space []byte) int
-	sent(n int)
+	sent(res int32)
 	park(l *loop)
 	drop()
 }
@@ -267,9 +267,8 @@ func (l *loop) relay() {
 			l.reap()
 		}
 		l.e.stats.BytesForwarded.Add(uint64(used))
-		for t.parked < n {
-			t.parked++
-			t.taken[t.parked-1].park(l)
+		for ; t.parked < n; t.parked++ { // for die, which may come in the middle of it
+			t.taken[t.parked].park(l)
 		}
 	}
 	left := copy(t.taken, t.taken[t.parked:])

@@ -31,7 +31,8 @@ type relay struct {
 
 	over  bool   // the caller has to go on
 	err   error  // why src has nothing more: io.EOF or a *os.SyscallError
-	rest  []byte // was received, and dst had no room for it
+	rest  []byte // was received, and dst did not take it
+	fault error  // why not, unless it has no room: an Errno, which the kernel says once
 	moved int64
 
 	part   []byte // received in this turn, and not yet sent; in relays.space
@@ -99,7 +100,7 @@ func (r *relay) submitSend(l *loop) {
 		return
 	}
 	if r.dst.w.expired() {
-		r.sent(0)
+		r.sent(-int32(unix.EAGAIN))
 		return
 	}
 	l.relays.flying++
@@ -107,10 +108,14 @@ func (r *relay) submitSend(l *loop) {
 	s.PrepSend(int32(r.dst.fd), r.part, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, ud)
 }
 
-// sent notes how many bytes of part dst took. The rest is left to the caller, who
-// may wait for dst, and learns why. Engine thread, taken.
-func (r *relay) sent(n int) {
+// sent takes the result of a send of part. What dst did not take is left to the
+// caller, who may wait for dst. Engine thread, taken.
+func (r *relay) sent(res int32) {
+	n := int(max(res, 0))
 	r.moved += int64(n)
+	if errno := unix.Errno(-min(res, 0)); errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
+		r.fault = errno
+	}
 	if n < len(r.part) {
 		r.rest, r.over = bytes.Clone(r.part[n:]), true
 	}
@@ -143,10 +148,10 @@ func (r *relay) park(l *loop) {
 }
 
 // drop has the caller of a relay that is taken waiting again, for who wakes it: the
-// engine died. Engine thread.
+// engine died, maybe with what was received. Engine thread.
 func (r *relay) drop() {
 	c := r.src
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.r.waiting = true
+	c.r.waiting, r.err = true, c.e.cause()
 }

@@ -16,7 +16,7 @@ func (c *Conn) serve(l *loop, w want) {
 	if w&wantCancelSend != 0 {
 		c.cancelSend(l)
 	}
-	if w&(wantWatch|wantRelay) != 0 && !c.node.isFlying(kindPoll) {
+	if w&(wantWatch|wantRelay) != 0 && !c.node.isFlying(kindPoll) && c.isWatched() {
 		c.arm(l)
 	}
 	if w&wantRelay != 0 {
@@ -26,6 +26,14 @@ func (c *Conn) serve(l *loop, w want) {
 		c.startSend(l)
 	}
 	c.settle(l)
+}
+
+// isWatched reports whether a poll is to be in the ring. One that was asked for
+// may have told of something, ended, and be of no use to anybody by now.
+func (c *Conn) isWatched() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.poll.isArmed()
 }
 
 // serveRelay begins with a relay that a caller has parked. Engine thread.
@@ -72,7 +80,7 @@ func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
 func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	if k == kindRelay {
 		l.relays.flying--
-		c.relay.sent(int(max(cqe.Res, 0)))
+		c.relay.sent(cqe.Res)
 		return
 	}
 	c.mu.Lock()

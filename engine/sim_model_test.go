@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -116,11 +117,15 @@ type simConn struct {
 	// The reader's and the writer's.
 	reading       bool
 	writing       bool
-	alone         bool // no reader since the write began
+	alone         bool         // no reader since the write began
+	uses          int          // Reads, Writes and Forwards that have begun, from it or to it
+	feeds         int          // Forwards to it under way
+	calls         atomic.Int64 // that have begun, but for Forwards to it
 	read, written int
 	resets        int // told to a Read, Write or Close
 	told          bool
 	kept          [][]byte // what Reads were given, poisoned since
+	writes        [][2]int // offsets of what each write has written
 }
 
 const simPoison = 0xA5
@@ -143,6 +148,9 @@ func (r *simRun) use(rnd *rand.Rand, c *Conn, s *simSock) {
 	r.mu.Unlock()
 	r.start("peer", u.peer)
 	r.start("reader", u.reader)
+	if r.plan.tunnel && rnd.IntN(4) > 0 {
+		return
+	}
 	r.start("writer", u.writer)
 	for range rnd.IntN(3) {
 		r.start("meddler", u.meddle)
@@ -310,6 +318,7 @@ func (u *simConn) got(op *simOp, p []byte) {
 // wrote checks the result of a write, whose n bytes are what the peer gets.
 func (u *simConn) wrote(op *simOp, n int, err error) {
 	u.mu.Lock()
+	u.writes = append(u.writes, [2]int{u.written, u.written + n})
 	u.written += n
 	u.mu.Unlock()
 	ok := u.judge(op, &u.wd, "Write", err)
@@ -367,6 +376,7 @@ func (u *simConn) whyWrite() string {
 // checkEnd checks what only the end shows.
 func (u *simConn) checkEnd() {
 	u.checkTold()
+	u.checkTorn()
 	for _, p := range u.kept {
 		for _, b := range p {
 			if b != simPoison {

@@ -8,66 +8,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"runtime"
-	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
-
-// spliceBytes is the most that one splice(2) moves, and the room that a pipe is
-// given, the most that Linux gives a user by default. A pipe of less works, too.
-const spliceBytes = 1 << 20
-
-// pipe is what splice(2) needs between two sockets. It is empty while in pipes.
-type pipe struct{ r, w int }
-
-var pipes sync.Pool // of *pooledPipe
-
-// pooledPipe is closed by the collector when the pool has dropped it.
-type pooledPipe struct {
-	pipe
-	cleanup runtime.Cleanup
-}
-
-// getPipe returns an empty pipe, or nil if there is no descriptor for one.
-func getPipe() *pooledPipe {
-	if p, ok := pipes.Get().(*pooledPipe); ok {
-		return p
-	}
-	var fds [2]int
-	if unix.Pipe2(fds[:], unix.O_CLOEXEC|unix.O_NONBLOCK) != nil {
-		return nil
-	}
-	_, _ = unix.FcntlInt(uintptr(fds[1]), unix.F_SETPIPE_SZ, spliceBytes)
-	p := &pooledPipe{pipe: pipe{fds[0], fds[1]}}
-	p.cleanup = runtime.AddCleanup(p, pipe.close, p.pipe)
-	return p
-}
-
-// put gives an empty pipe back.
-func (p *pooledPipe) put() { pipes.Put(p) }
-
-// discard closes a pipe, and what is in it.
-func (p *pooledPipe) discard() {
-	p.cleanup.Stop()
-	p.close()
-}
-
-func (p pipe) close() {
-	_ = unix.Close(p.r)
-	_ = unix.Close(p.w)
-}
-
-// splice moves up to n bytes, without waiting for them.
-func splice(from, to int, n int64) (int64, error) {
-	for {
-		moved, err := unix.Splice(from, nil, to, nil, int(min(n, spliceBytes)), unix.SPLICE_F_NONBLOCK)
-		if err != unix.EINTR {
-			return int64(moved), err // an int on 32-bit machines
-		}
-	}
-}
 
 // source is what bytes are spliced from: a syscall.RawConn, or a Conn's readSide.
 type source interface {
@@ -114,13 +58,13 @@ func (s writeSide) Write(f func(fd uintptr) bool) error {
 // pipe, without copying them out of the kernel. handled is false if nothing
 // was moved because the kernel cannot do it for src.
 func (c *Conn) Splice(src syscall.RawConn, remain int64) (moved int64, handled bool, err error) {
-	moved, end, err := move(writeSide{c}, src, remain, false)
+	moved, end, err := move(c.e.k, writeSide{c}, src, remain, false)
 	return moved, end != moveUnable, err
 }
 
 // SpliceTo is Splice from c to the socket, or the file, behind dst, to the end of c.
 func (c *Conn) SpliceTo(dst syscall.RawConn, remain int64) (moved int64, handled bool, err error) {
-	moved, end, err := move(dst, readSide{c}, remain, false)
+	moved, end, err := move(c.e.k, dst, readSide{c}, remain, false)
 	return moved, end != moveUnable, err
 }
 
@@ -153,10 +97,10 @@ const (
 
 // move splices until the end, or until the transfer is calm if it may end so. A
 // pipe is held only while there is something in it: an idle transfer costs none.
-func move(dst sink, src source, remain int64, calm bool) (moved int64, end moveEnd, err error) {
+func move(k kernel, dst sink, src source, remain int64, calm bool) (moved int64, end moveEnd, err error) {
 	still := 0
 	for remain > 0 {
-		p, n, waited, err := drainSource(src, remain)
+		p, n, waited, err := drainSource(k, src, remain)
 		switch {
 		case err == errNoPipe, err == unix.EINVAL && moved == 0:
 			return moved, moveUnable, nil
@@ -165,9 +109,9 @@ func move(dst sink, src source, remain int64, calm bool) (moved int64, end moveE
 		case n == 0:
 			return moved, moveDone, nil
 		}
-		k, err := pump(dst, p, n)
-		moved += k
-		remain -= k
+		pumped, err := pump(dst, p, n)
+		moved += pumped
+		remain -= pumped
 		if err != nil {
 			return moved, moveDone, spliceError(dst, err)
 		}
@@ -185,18 +129,19 @@ var errNoPipe = errors.New("engine: no pipe")
 
 // drainSource waits for bytes of src and moves up to remain into a pipe. With n of
 // 0 src is at its end, and there is no pipe.
-func drainSource(src source, remain int64) (p *pooledPipe, n int64, waited bool, err error) {
+func drainSource(k kernel, src source, remain int64) (p pipe, n int64, waited bool, err error) {
 	var serr error
 	err = src.Read(func(fd uintptr) bool {
-		if p = getPipe(); p == nil {
+		var perr error
+		if p, perr = k.Pipe(); perr != nil {
 			serr = errNoPipe
 			return true
 		}
-		n, serr = splice(int(fd), p.w, remain)
+		n, serr = p.Fill(int(fd), remain)
 		if n > 0 {
 			return true
 		}
-		p.put()
+		p.Put()
 		waited = serr == unix.EAGAIN
 		return serr != unix.EAGAIN
 	})
@@ -207,12 +152,12 @@ func drainSource(src source, remain int64) (p *pooledPipe, n int64, waited bool,
 }
 
 // pump moves the n bytes that are in p to dst, and returns p.
-func pump(dst sink, p *pooledPipe, n int64) (moved int64, err error) {
+func pump(dst sink, p pipe, n int64) (moved int64, err error) {
 	var serr error
 	err = dst.Write(func(fd uintptr) bool {
 		for moved < n {
 			var k int64
-			k, serr = splice(p.r, int(fd), n-moved)
+			k, serr = p.Drain(int(fd), n-moved)
 			if k <= 0 {
 				return serr != unix.EAGAIN
 			}
@@ -227,9 +172,9 @@ func pump(dst sink, p *pooledPipe, n int64) (moved int64, err error) {
 		err = io.ErrUnexpectedEOF // of a splice that moved nothing
 	}
 	if moved < n {
-		p.discard()
+		p.Discard()
 	} else {
-		p.put()
+		p.Put()
 	}
 	return moved, err
 }
