@@ -41,25 +41,20 @@ func (c *Conn) Forward(src *Conn, remain int64) (moved int64, handled bool, err 
 // relayFrom parks the caller and has the engine of src forward. A nil error says
 // that the caller has to go on by itself.
 func (c *Conn) relayFrom(src *Conn) (int64, error) {
-	if !src.tcp || !c.tcp || !src.rmu.TryLock() {
+	if !src.tcp || !c.tcp || !c.wmu.TryLock() {
 		return 0, nil
 	}
+	defer c.wmu.Unlock()
 	r := &relay{src: src, dst: c}
 	err := c.tryRelay(r)
-	src.rmu.Unlock()
+	if err == nil && len(r.rest) > 0 {
+		err = c.writeRest(r) // for as long as dst takes, when src is free again
+	}
 	return r.moved, err
 }
 
-// tryRelay is relayFrom with src.rmu held.
+// tryRelay has the engine do r, with wmu held.
 func (c *Conn) tryRelay(r *relay) error {
-	if !c.wmu.TryLock() {
-		return nil
-	}
-	defer c.wmu.Unlock()
-	if !r.src.acquire() {
-		return nil
-	}
-	defer r.src.drop()
 	if !c.acquire() {
 		return nil
 	}
@@ -68,19 +63,23 @@ func (c *Conn) tryRelay(r *relay) error {
 		return nil // who writes next meets it again
 	}
 	c.credit = 0 // what is forwarded takes room, too
+	if !r.src.rmu.TryLock() {
+		return nil
+	}
+	defer r.src.rmu.Unlock()
+	if !r.src.acquire() {
+		return nil
+	}
+	defer r.src.drop()
 	halt := r.halt
 	r.src.rmu.lent.Store(&halt)
 	c.wmu.lent.Store(&halt)
-	var err error
-	if c.check(&c.w) == nil { // Close of c sees r, or r sees Close
-		err = r.run()
+	defer r.src.rmu.lent.Store(nil)
+	defer c.wmu.lent.Store(nil)
+	if c.check(&c.w) != nil { // Close of c sees r, or r sees Close
+		return nil
 	}
-	r.src.rmu.lent.Store(nil)
-	c.wmu.lent.Store(nil)
-	if err != nil || len(r.rest) == 0 {
-		return err
-	}
-	return c.writeRest(r)
+	return r.run()
 }
 
 // run has the engine do r, unless there is cause not to.
@@ -114,31 +113,38 @@ func (r *relay) begin() (bool, error) {
 	return true, nil
 }
 
-// sleep waits for the relay's end.
+// sleep waits for the relay's end. Why src has nothing more is of no interest
+// while there is a rest: who looks at src next meets it again, but for r.err.
 func (r *relay) sleep() error {
 	c := r.src
 	c.r.sleep()
 	c.mu.Lock()
 	c.relay = nil
 	err := c.r.err
-	if err == nil {
+	if err == nil && len(r.rest) == 0 {
 		err = c.tell("splice")
 	}
 	c.mu.Unlock()
 	if r.moved > 0 && !c.got.Load() {
 		c.got.Store(true)
 	}
-	if err == nil && len(r.rest) == 0 {
-		err = r.err
-	}
 	if _, failed := r.err.(*os.SyscallError); failed {
 		c.fails()
+	}
+	switch {
+	case len(r.rest) > 0:
+		return nil
+	case err == nil:
+		err = r.err
 	}
 	return err
 }
 
 // writeRest writes what the engine could not send. Called with wmu held.
 func (c *Conn) writeRest(r *relay) error {
+	if r.fault != 0 { // which the kernel does not say again
+		return c.writeError("splice", r.fault)
+	}
 	n, err := c.write(r.rest)
 	r.moved += int64(n)
 	if se, ok := err.(*os.SyscallError); ok {

@@ -29,9 +29,10 @@ type relay struct {
 	src, dst *Conn
 	halted   bool // somebody wants src.rmu, dst.wmu or dst closed; guarded by src.mu
 
-	over  bool   // the caller has to go on
-	err   error  // why src has nothing more: io.EOF or a *os.SyscallError
-	rest  []byte // was received, and dst had no room for it
+	over  bool       // the caller has to go on
+	err   error      // why src has nothing more: io.EOF or a *os.SyscallError
+	rest  []byte     // was received, and dst did not take it
+	fault unix.Errno // why it did not, if not for want of room
 	moved int64
 
 	part   []byte // received in this turn, and not yet sent; in relays.space
@@ -107,10 +108,16 @@ func (r *relay) submitSend(l *loop) {
 	s.PrepSend(int32(r.dst.fd), r.part, unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, ud)
 }
 
-// sent notes how many bytes of part dst took. The rest is left to the caller, who
-// may wait for dst, and learns why. Engine thread, taken.
-func (r *relay) sent(n int) {
+// sent notes how many bytes of part dst took, or minus the errno. The rest is left
+// to the caller, who may wait for dst. Engine thread, taken.
+func (r *relay) sent(res int) {
+	n := max(res, 0)
 	r.moved += int64(n)
+	switch errno := unix.Errno(n - res); errno {
+	case unix.EAGAIN, unix.EINTR, unix.ECANCELED:
+	default:
+		r.fault = errno
+	}
 	if n < len(r.part) {
 		r.rest, r.over = bytes.Clone(r.part[n:]), true
 	}

@@ -72,7 +72,7 @@ func (c *Conn) complete(l *loop, k kind, cqe *ring.CQE) {
 func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	if k == kindRelay {
 		l.relays.flying--
-		c.relay.sent(int(max(cqe.Res, 0)))
+		c.relay.sent(int(cqe.Res))
 		return
 	}
 	c.mu.Lock()
