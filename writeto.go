@@ -57,8 +57,7 @@ func (c *Conn) writeToKernel(w io.Writer) (n int64, handled bool, err error) {
 	case *net.TCPConn:
 		n, handled, err = c.spliceTo(w)
 		if err != nil {
-			a := w.LocalAddr()
-			err = &net.OpError{Op: "readfrom", Net: a.Network(), Source: a, Addr: w.RemoteAddr(), Err: err}
+			_, err = w.ReadFrom(failingReader{err}) // which has the error say what w is
 		}
 		return n, handled, err
 	case *net.UnixConn:
@@ -72,6 +71,12 @@ func (c *Conn) writeToKernel(w io.Writer) (n int64, handled bool, err error) {
 	}
 	return 0, false, nil
 }
+
+// failingReader has ReadFrom of package net's conns return its error, in the form
+// that is theirs alone to give.
+type failingReader struct{ error }
+
+func (r failingReader) Read([]byte) (int, error) { return 0, r.error }
 
 func (c *Conn) spliceTo(w syscall.Conn) (n int64, handled bool, err error) {
 	rc, err := w.SyscallConn()

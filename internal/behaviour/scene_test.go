@@ -39,6 +39,8 @@ var exceptions = []struct {
 		"doc.go: net.Buffers issues one Write per slice; writev leaves empty slices behind"},
 	{"TestBehaviourFileBlocks/*/*/*", "Fd again", blockingFile},
 	{"TestBehaviourFileBlocks/*/*/*", "File of the FileConn", blockingFile},
+	{"TestBehaviourForwardLimited/LimitedReader/*_nettcp", "deadline",
+		"package net does not look for quoit's conns in a LimitedReader, but calls Read"},
 	{"TestBehaviourLastDescriptor/*/*", "Listen with 1", "doc.go: a listener has a second descriptor"},
 	{"TestBehaviourBubbleFuture/*/*", "after 60, an hour of outside 0",
 		"doc.go: a reading of the clock outside is not compared with a bubble's"},
