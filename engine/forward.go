@@ -42,22 +42,43 @@ func (c *Conn) Forward(src *Conn, remain int64) (moved int64, handled bool, err 
 
 // relayFrom parks the caller and has the engine of src forward. A nil error says
 // that the caller has to go on by itself.
+//
+// As in Read, the steps are calls that return, for an idle conn costs the stack of
+// the goroutine that waits here.
 func (c *Conn) relayFrom(src *Conn) (int64, error) {
+	r := c.newRelay(src)
+	if r == nil {
+		return 0, nil
+	}
+	parked, err := r.begin()
+	if parked {
+		src.r.sleep()
+		err = r.woken()
+	}
+	return r.end(err)
+}
+
+// newRelay returns a relay that has taken what it holds, or nil. It waits for no
+// lock.
+func (c *Conn) newRelay(src *Conn) *relay {
 	if !src.tcp || !c.tcp || !c.wmu.TryLock() {
-		return 0, nil
+		return nil
 	}
-	defer c.wmu.Unlock()
-	if !c.mayRelay() || !c.acquire() {
-		return 0, nil
+	if c.mayRelay() && c.acquire() {
+		if src.rmu.TryLock() {
+			if src.acquire() {
+				r := &relay{src: src, dst: c}
+				halt := r.halt
+				src.rmu.lent.Store(&halt)
+				c.wmu.lent.Store(&halt)
+				return r
+			}
+			src.rmu.Unlock()
+		}
+		c.drop()
 	}
-	defer c.drop()
-	r := &relay{src: src, dst: c}
-	err := r.try()
-	if werr := c.writeRest(r); werr != nil {
-		src.owe(err)
-		return r.moved, werr
-	}
-	return r.moved, err
+	c.wmu.Unlock()
+	return nil
 }
 
 // mayRelay reports whether c can be sent to: what Write has accepted is in the
@@ -72,41 +93,12 @@ func (c *Conn) mayRelay() bool {
 	return c.flushed() && c.damage != holed
 }
 
-// try is relayFrom with dst.wmu held. It does not wait for dst with src.rmu, or
-// src's descriptor, in hand.
-func (r *relay) try() error {
-	src, dst := r.src, r.dst
-	if !src.rmu.TryLock() {
-		return nil
-	}
-	defer src.rmu.Unlock()
-	if !src.acquire() {
-		return nil
-	}
-	defer src.drop()
-	dst.credit = 0 // what is forwarded takes room, too
-	halt := r.halt
-	src.rmu.lent.Store(&halt)
-	dst.wmu.lent.Store(&halt)
-	defer src.rmu.lent.Store(nil)
-	defer dst.wmu.lent.Store(nil)
-	if dst.check(&dst.w) != nil { // Close of dst sees r, or r sees Close
-		return nil
-	}
-	return r.run()
-}
-
-// run has the engine do r, unless there is cause not to.
-func (r *relay) run() error {
-	parked, err := r.begin()
-	if !parked {
-		return err
-	}
-	return r.sleep()
-}
-
 // begin hands r to the engine, or reports that it cannot.
 func (r *relay) begin() (bool, error) {
+	if r.dst.check(&r.dst.w) != nil { // Close of dst sees r, or r sees Close
+		return false, nil
+	}
+	r.dst.credit = 0 // what is forwarded takes room, too
 	c := r.src
 	c.mu.Lock()
 	err := c.cannot(&c.r)
@@ -127,10 +119,10 @@ func (r *relay) begin() (bool, error) {
 	return true, nil
 }
 
-// sleep waits for the relay's end.
-func (r *relay) sleep() error {
+// woken returns why src has nothing more, or why the caller was woken, if there is a
+// reason.
+func (r *relay) woken() error {
 	c := r.src
-	c.r.sleep()
 	if r.moved > 0 && !c.got.Load() {
 		c.got.Store(true)
 	}
@@ -150,6 +142,24 @@ func (r *relay) sleep() error {
 		return err
 	}
 	return r.err
+}
+
+// end lets go of src, writes what the engine could not send, which may wait for dst,
+// and lets go of that. It returns the bytes that dst took, and which error it is: err,
+// or one of dst.
+func (r *relay) end(err error) (int64, error) {
+	src, dst := r.src, r.dst
+	src.rmu.lent.Store(nil)
+	dst.wmu.lent.Store(nil)
+	src.rmu.Unlock()
+	src.drop()
+	if werr := dst.writeRest(r); werr != nil {
+		src.owe(err)
+		err = werr
+	}
+	dst.wmu.Unlock()
+	dst.drop()
+	return r.moved, err
 }
 
 // writeRest writes what the engine could not send. Called with wmu held.
