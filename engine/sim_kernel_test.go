@@ -48,6 +48,8 @@ type simKernel struct {
 	nextFD int
 	socks  []*simSock
 
+	pipes, noPipes int // in use; and how often one was refused
+
 	calls int // since the clock last moved
 	moved time.Time
 }
@@ -273,6 +275,10 @@ func (k *simKernel) issue(s ring.SQE) {
 			k.fail("%v is in flight already: ud %x", s.Opcode, uint64(s.UserData))
 		}
 	}
+	if r.kind == kindRelay {
+		k.sendRelayed(r)
+		return
+	}
 	if s.Fd == simWakeFD {
 		k.woken = k.written // a poll looks first
 	} else if !k.bind(r) {
@@ -308,7 +314,7 @@ func (k *simKernel) bind(r *simReq) bool {
 			k.fail("%v on socket %d beside %v", s.Opcode, sock.id, o.sqe.Opcode)
 		}
 	}
-	if r.kind == kindPoll && k.coldSince(sock) {
+	if r.kind == kindPoll && k.coldSince(sock) && !sock.forwarded {
 		k.fail("%v on socket %d, which has completed since the engine is cold", s.Opcode, sock.id)
 	}
 	if sock.shared && r.kind != kindPoll {
@@ -371,7 +377,7 @@ func (k *simKernel) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
 		k.reqs = slices.Delete(k.reqs, i, i+1)
 	}
 	r.at = time.Time{}
-	if r.sock != nil && r.kind != kindSend {
+	if r.sock != nil && r.kind != kindSend && r.kind != kindRelay {
 		r.sock.lastDone = int64(time.Since(k.base)) + 2
 	}
 	k.add("  -> ud %x res %d flags %v", uint64(r.sqe.UserData), res, flags)
@@ -470,6 +476,7 @@ func (k *simKernel) proceed(r *simReq) {
 func (k *simKernel) tell(r *simReq) {
 	if k.chaos(2) {
 		k.hit("poll refused")
+		r.sock.pollRefused = true
 		k.post(r, -int(unix.ENOMEM), 0, false)
 		return
 	}

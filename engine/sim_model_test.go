@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -75,6 +76,21 @@ func (h *simDeadlines) during(op *simOp) (may, must bool) {
 	return may, must && ruling == 1
 }
 
+// longPassed reports whether the deadline passed before all that anybody at work
+// has looked at.
+func (h *simDeadlines) longPassed(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	long := now.Add(-6 * time.Millisecond)
+	for _, s := range h.sets {
+		if !s.to.is() || s.to.at.After(long) {
+			return false
+		}
+	}
+	n := len(h.sets)
+	return n > 0 && !h.sets[n-1].t.IsZero() && !h.sets[n-1].t.After(long)
+}
+
 // passed reports whether the deadline in force has passed.
 func (h *simDeadlines) passed(r *simRun) bool {
 	_, must := h.during(&simOp{from: r.moment(), to: r.moment()})
@@ -116,11 +132,15 @@ type simConn struct {
 	// The reader's and the writer's.
 	reading       bool
 	writing       bool
-	alone         bool // no reader since the write began
+	alone         bool         // no reader since the write began
+	uses          int          // Reads, Writes and Forwards that have begun, from it or to it
+	feeds         int          // Forwards to it under way
+	calls         atomic.Int64 // that have begun, but for Forwards to it
 	read, written int
 	resets        int // told to a Read, Write or Close
 	told          bool
 	kept          [][]byte // what Reads were given, poisoned since
+	writes        [][2]int // offsets of what each write has written
 }
 
 const simPoison = 0xA5
@@ -143,8 +163,13 @@ func (r *simRun) use(rnd *rand.Rand, c *Conn, s *simSock) {
 	r.mu.Unlock()
 	r.start("peer", u.peer)
 	r.start("reader", u.reader)
-	r.start("writer", u.writer)
-	for range rnd.IntN(3) {
+	meddlers := rnd.IntN(3)
+	if r.plan.tunnel && rnd.IntN(4) > 0 {
+		meddlers /= 2
+	} else {
+		r.start("writer", u.writer)
+	}
+	for range meddlers {
 		r.start("meddler", u.meddle)
 	}
 }
@@ -310,6 +335,7 @@ func (u *simConn) got(op *simOp, p []byte) {
 // wrote checks the result of a write, whose n bytes are what the peer gets.
 func (u *simConn) wrote(op *simOp, n int, err error) {
 	u.mu.Lock()
+	u.writes = append(u.writes, [2]int{u.written, u.written + n})
 	u.written += n
 	u.mu.Unlock()
 	ok := u.judge(op, &u.wd, "Write", err)
@@ -367,6 +393,7 @@ func (u *simConn) whyWrite() string {
 // checkEnd checks what only the end shows.
 func (u *simConn) checkEnd() {
 	u.checkTold()
+	u.checkTorn()
 	for _, p := range u.kept {
 		for _, b := range p {
 			if b != simPoison {

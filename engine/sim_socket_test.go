@@ -47,6 +47,15 @@ type simSock struct {
 	sendCancelled bool // a batched send was cancelled
 	sendReset     simMoment
 
+	// Forwarding.
+	forward            *simForward // that takes from it
+	forwarded          bool        // one ever did
+	passed, toldPassed int         // bytes that were forwarded to it, and how many when SendRoom said told
+	pollRefused        bool
+	gate               chan struct{} // closed when who has passed it is done; nil: open
+	gateWaits          []*simSock    // whose bytes go on then
+	cuts               []int         // offsets of the user's own bytes that forwarded ones came before
+
 	// Callers in read(2) and write(2), and pollers.
 	readers, writers int
 	pollers          []*simPoller
@@ -66,9 +75,12 @@ func simByte(id, off int) byte {
 	return byte(x >> 13)
 }
 
+// A byte from a peer says so, also where it is forwarded to another one.
+const simFromPeer = 0x80
+
 // Streams to the peer have numbers of their own.
-func (s *simSock) in(off int) byte  { return simByte(s.id, off) }
-func (s *simSock) out(off int) byte { return simByte(s.id+1000, off) }
+func (s *simSock) in(off int) byte  { return simByte(s.id, off) | simFromPeer }
+func (s *simSock) out(off int) byte { return simByte(s.id+1000, off) &^ simFromPeer }
 
 func (s *simSock) unread() int    { return s.arrived - s.taken }
 func (s *simSock) ended() bool    { return s.fin || s.rst || s.shutRd }
@@ -209,17 +221,23 @@ func (k *simKernel) enter(fd int, call string, note func(*simSock)) *simSock {
 	return s
 }
 
-func (k *simKernel) Write(fd int, p []byte) (int, error) {
+func (k *simKernel) Write(fd int, p []byte) (int, error) { return k.writeFrom(fd, p, nil) }
+
+// writeFrom is Write of bytes that f takes from somewhere else, if it is not nil.
+func (k *simKernel) writeFrom(fd int, p []byte, f *simForward) (int, error) {
 	s := k.enter(fd, "write", func(s *simSock) {
 		if s.writers++; s.writers > 1 || k.flies(s, kindSend) {
 			k.fail("write to socket %d beside a write or send", s.id)
 		}
+		if f == nil && len(p) > 0 && p[0]&simFromPeer != 0 {
+			f = k.left(s)
+		}
 	})
 	k.nap()
-	return k.write(fd, s, p)
+	return k.write(fd, s, p, f)
 }
 
-func (k *simKernel) write(fd int, s *simSock, p []byte) (int, error) {
+func (k *simKernel) write(fd int, s *simSock, p []byte, f *simForward) (int, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s.writers--
@@ -236,7 +254,7 @@ func (k *simKernel) write(fd int, s *simSock, p []byte) (int, error) {
 		k.hit("batch by hand")
 		return k.putBatch(s, p)
 	}
-	return k.put(s, p)
+	return k.put(s, p, f)
 }
 
 // putBatch is put of what Write has accepted.
@@ -250,7 +268,7 @@ func (k *simKernel) putBatch(s *simSock, p []byte) (int, error) {
 		k.unreachable(s)
 	}
 	before := s.resets
-	n, err := k.put(s, p)
+	n, err := k.put(s, p, nil)
 	if err == unix.EPIPE && !s.rst && !k.dead {
 		k.fail("socket %d: a batch after the FIN", s.id)
 	}
@@ -264,8 +282,8 @@ func (k *simKernel) putBatch(s *simSock, p []byte) (int, error) {
 	return n, err
 }
 
-// put moves what fits of p to the peer.
-func (k *simKernel) put(s *simSock, p []byte) (int, error) {
+// put moves what fits of p to the peer. They are the user's, or what f forwards.
+func (k *simKernel) put(s *simSock, p []byte, f *simForward) (int, error) {
 	switch {
 	case s.soErr != 0:
 		return -1, s.takeErr(false)
@@ -276,20 +294,28 @@ func (k *simKernel) put(s *simSock, p []byte) (int, error) {
 		return -1, unix.EAGAIN
 	}
 	n := k.short(min(len(p), s.room))
-	for i, b := range p[:n] {
-		if b != s.out(s.wrote+i) {
-			k.fail("socket %d was given a wrong byte at %d", s.id, s.wrote+i)
-			break
-		}
+	if f != nil {
+		k.pass(f, s, p[:n])
+	} else {
+		k.putOwn(s, p[:n])
 	}
 	k.add("socket %d sends %d of %d", s.id, n, len(p))
-	s.wrote += n
 	s.room -= n
 	if k.plan.room == roomHonest && !s.partial {
 		s.room = max(0, s.room-k.rnd.IntN(sendOverhead+1))
 	}
 	s.partial = n < len(p)
 	return n, nil
+}
+
+func (k *simKernel) putOwn(s *simSock, p []byte) {
+	for i, b := range p {
+		if b != s.out(s.wrote+i) {
+			k.fail("socket %d was given a wrong byte at %d", s.id, s.wrote+i)
+			break
+		}
+	}
+	s.wrote += len(p)
 }
 
 func (k *simKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
@@ -318,7 +344,7 @@ func (k *simKernel) SendRoom(fd int) int {
 	if k.plan.room == roomLie {
 		return 1 << 20
 	}
-	s.told, s.toldAt = s.room, s.user.written // by the writer
+	s.told, s.toldAt, s.toldPassed = s.room, s.user.written, s.passed // by the writer
 	return 2 * s.room
 }
 
@@ -442,22 +468,31 @@ func (k *simKernel) closeFile(fd int) error {
 
 // peerDoes has the peer of s do something of its choice.
 func (k *simKernel) peerDoes(s *simSock) {
-	const rcvBuf = 4096
+	rcvBuf := 4096
+	if k.plan.bulk {
+		rcvBuf = 100_000
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if s.closed || s.rst {
 		return
 	}
-	switch p := k.rnd.IntN(100); {
+	most := 100
+	if k.plan.tunnel && k.percent(90) {
+		most = 85
+	}
+	switch p := k.rnd.IntN(most); {
 	case p < 55 && !s.fin:
 		n := 1 + k.rnd.IntN(16)
 		if k.percent(50) {
 			n = 1 + k.rnd.IntN(6*k.plan.piece)
+		} else if k.plan.bulk && k.percent(50) {
+			n = k.rnd.IntN(rcvBuf)
 		}
 		s.urgent = s.urgent || k.percent(2)
 		k.arrive(s, min(n, rcvBuf-s.unread()))
 	case p < 85:
-		if s.wrote > 0 {
+		if s.wrote+s.passed > 0 {
 			some := k.plan.sndBuf
 			if k.plan.room == roomHonest {
 				some /= 10

@@ -81,6 +81,8 @@ var simStates = []string{
 	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
 	"Close with unread bytes", "engine died",
 	"late for the reader", "netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",
+	"relayed", "relayed to itself", "relayed by one call", "relayed send was short", "relayed send failed",
+	"spliced", "no pipe", "splice waits for a Write", "relayed without a wake-up",
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
 	"accept", "duplicated",
@@ -164,7 +166,10 @@ type simPlan struct {
 	sqEntries, cqEntries int
 	woken                int // make the engine full
 	tcp, reuse           bool
-	yields, naps, chaos  int // percent
+	forwards             int  // percent of what readers do
+	tunnel               bool // peers go on for long
+	bulk                 bool // and send much at once
+	yields, naps, chaos  int  // percent
 	grain                time.Duration
 	adopted, incoming    int // conns
 	ends                 simEnd
@@ -207,6 +212,9 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 	}
 	p.busy, p.chatty, p.woken = rnd.IntN(2) == 0, rnd.IntN(2) == 0, pick(1, 2, mostWoken)
 	p.flips = p.gear == gear.Auto && rnd.IntN(6) > 0
+	p.forwards = pick(0, 0, 30, 80)
+	p.tunnel = p.forwards > 0 && rnd.IntN(2) == 0
+	p.bulk = p.tunnel && rnd.IntN(6) == 0
 	switch p.room {
 	case roomHonest:
 		p.sndBuf = pick(45_000, 60_000, 100_000)
@@ -353,6 +361,7 @@ func (r *simRun) begin(name string, u *simConn, why func() string) *simOp {
 	r.ops[op] = true
 	r.mu.Unlock()
 	if u != nil {
+		u.calls.Add(1)
 		op.shared = u.isShared()
 		r.add("socket %d: %s ...", u.s.id, name)
 	}
@@ -459,6 +468,9 @@ func (r *simRun) checkEnd() {
 	r.mu.Unlock()
 	if live > 0 {
 		r.fail("%d goroutines never ended", live)
+	}
+	if r.k.pipes != 0 {
+		r.fail("%d pipes were never given back", r.k.pipes)
 	}
 	for fd, s := range r.k.files {
 		r.fail("fd %d of socket %d was never closed", fd, s.id)

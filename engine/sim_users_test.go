@@ -15,7 +15,11 @@ import (
 )
 
 func (u *simConn) peer(rnd *rand.Rand) {
-	for range 5 + rnd.IntN(30) {
+	n := 5 + rnd.IntN(30)
+	if u.r.plan.tunnel {
+		n *= 3
+	}
+	for range n {
 		u.r.pause(rnd)
 		u.r.k.peerDoes(u.s)
 	}
@@ -26,6 +30,8 @@ func (u *simConn) reader(rnd *rand.Rand) {
 		u.r.pause(rnd)
 		var err error
 		switch p := u.choose(rnd); {
+		case rnd.IntN(100) < u.r.plan.forwards:
+			err = u.forward(rnd)
 		case p < 75:
 			err = u.readOnce(rnd)
 		case p < 85:
@@ -94,6 +100,8 @@ func (u *simConn) meddle(rnd *rand.Rand) {
 			p /= 2 // none of what would share the socket or close it
 		}
 		switch {
+		case u.r.plan.forwards > 0 && rnd.IntN(4) == 0:
+			u.contend()
 		case p < 40:
 			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(3) > 0, rnd.IntN(3) > 0)
 		case p < 50:
@@ -184,13 +192,15 @@ func (u *simConn) setReading(is bool) {
 	u.mu.Lock()
 	u.reading = is
 	u.alone = false
+	u.uses++
 	u.mu.Unlock()
 }
 
 func (u *simConn) setWriting() {
 	u.mu.Lock()
 	u.writing = true
-	u.alone = !u.reading
+	u.alone = !u.reading && u.feeds == 0
+	u.uses++
 	u.mu.Unlock()
 }
 
@@ -300,10 +310,14 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 	for i := range p {
 		p[i] = u.s.out(u.written + i)
 	}
+	u.enterGate()
+	defer u.leaveGate()
 	u.setWriting()
 	op := u.r.begin("write", u, u.whyWrite)
+	sought := u.seek(&u.c.wmu)
 	before, told := u.stuck(), u.toldReset()
 	n, err := u.c.Write(p)
+	sought()
 	u.checkStuck(before)
 	u.r.end(op, n, err)
 	if told && err == nil {
@@ -323,8 +337,11 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 }
 
 func (u *simConn) rawWrite() error {
+	u.enterGate()
+	defer u.leaveGate()
 	u.setWriting()
 	op := u.r.begin("raw write", u, u.whyWrite)
+	defer u.seek(&u.c.wmu)()
 	n := 0
 	var werr error
 	err := u.c.RawWrite(func(fd uintptr) bool {
