@@ -78,6 +78,8 @@ func (k *simKernel) sendRelayed(r *simReq) {
 		k.fail("relayed send to socket %d of what was not received", r.sock.id)
 	case !r.impatient():
 		k.fail("relayed send to socket %d waits for room", r.sock.id)
+	case f.dst.wd.longPassed(time.Now()):
+		k.fail("relayed send to socket %d after its deadline", r.sock.id)
 	case f.dst.c.credit > 0:
 		k.fail("relayed send to socket %d, of whose room %d are spoken for", r.sock.id, f.dst.c.credit)
 	}
@@ -373,6 +375,11 @@ func (f *simForward) why() string {
 	}
 	if f.dst.s.gate != nil && f.dst.whyWrite() == "" {
 		return "" // somebody else writes to dst
+	}
+	f.src.c.mu.Lock()
+	defer f.src.c.mu.Unlock()
+	if f.src.c.untold != 0 {
+		return "an error is to be told"
 	}
 	return f.src.whyRead()
 }

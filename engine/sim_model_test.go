@@ -76,6 +76,21 @@ func (h *simDeadlines) during(op *simOp) (may, must bool) {
 	return may, must && ruling == 1
 }
 
+// longPassed reports whether the deadline passed before all that anybody at work
+// has looked at.
+func (h *simDeadlines) longPassed(now time.Time) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	long := now.Add(-6 * time.Millisecond)
+	for _, s := range h.sets {
+		if !s.to.is() || s.to.at.After(long) {
+			return false
+		}
+	}
+	n := len(h.sets)
+	return n > 0 && !h.sets[n-1].t.IsZero() && !h.sets[n-1].t.After(long)
+}
+
 // passed reports whether the deadline in force has passed.
 func (h *simDeadlines) passed(r *simRun) bool {
 	_, must := h.during(&simOp{from: r.moment(), to: r.moment()})
@@ -148,11 +163,13 @@ func (r *simRun) use(rnd *rand.Rand, c *Conn, s *simSock) {
 	r.mu.Unlock()
 	r.start("peer", u.peer)
 	r.start("reader", u.reader)
+	meddlers := rnd.IntN(3)
 	if r.plan.tunnel && rnd.IntN(4) > 0 {
-		return
+		meddlers /= 2
+	} else {
+		r.start("writer", u.writer)
 	}
-	r.start("writer", u.writer)
-	for range rnd.IntN(3) {
+	for range meddlers {
 		r.start("meddler", u.meddle)
 	}
 }
