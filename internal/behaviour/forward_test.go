@@ -18,8 +18,10 @@ import (
 type way struct {
 	*scene
 	from, src, dst, to net.Conn
-	warm               func(w *way)
+	warmup             *warmup
 	copy               *call
+	passed             int64 // bytes that came, for message and pass
+	moved              int64 // what the copy returned
 }
 
 // ways are the kinds of conns that a copy goes between. One with an exclamation
@@ -44,16 +46,19 @@ var ways = []struct {
 
 const (
 	allWays = "tcp_tcp tcp_unix unix_tcp unix_unix tcp_nettcp tcp_netunix unix_nettcp nettcp_tcp netunix_tcp tcp_pollengine tcp_ringengine"
+	endWays = "tcp_tcp tcp_unix unix_tcp unix_unix tcp_nettcp tcp_netunix nettcp_tcp netunix_tcp tcp_pollengine tcp_ringengine" // as unix_nettcp is a copy by Read and Write, with their errors
 	tcpWays = "tcp_tcp tcp_nettcp nettcp_tcp tcp_pollengine tcp_ringengine"
 )
 
-// warmups are what was forwarded before: after small messages the engine relays,
-// after a large transfer the caller splices, until it is calm.
-var warmups = []struct {
+type warmup struct {
 	name     string
 	src, dst string // sides
 	f        func(w *way)
-}{
+}
+
+// warmups are what was forwarded before: after small messages the engine relays,
+// after a large transfer the caller splices, until it is calm.
+var warmups = []warmup{
 	{"fresh", "server", "client", func(*way) {}},
 	{"small", "client", "server", func(w *way) { w.messages(25, 100) }},
 	{"large", "server", "client", func(w *way) { w.pass(pattern(1 << 20)) }},
@@ -76,9 +81,10 @@ func compareWays(t *testing.T, names string, f func(w *way)) {
 			}
 			run := func(src, dst *impl) []string {
 				return runScene(t, src, "", "", func(s *scene) {
-					for _, warm := range warmups {
+					for i := range warmups {
+						warm := &warmups[i]
 						s.rec("warm-up", "%s", warm.name)
-						w := &way{scene: s, warm: warm.f}
+						w := &way{scene: s, warmup: warm}
 						w.dst, w.to = s.pairOf(dst, v.dst, warm.dst)
 						w.src, w.from = s.pairOf(src, v.src, warm.src)
 						s.conn, s.peer = w.src, w.from
@@ -110,7 +116,7 @@ func (s *scene) pairOf(im *impl, network, side string) (conn, peer net.Conn) {
 // begin starts the copy, has the warm-up pass, and returns when the copy waits.
 func (w *way) begin() {
 	w.start(func() (int64, error) { return io.Copy(w.dst, w.src) })
-	w.warm(w)
+	w.warmup.f(w)
 	w.copy.asleep()
 }
 
@@ -118,6 +124,7 @@ func (w *way) begin() {
 func (w *way) start(f func() (int64, error)) {
 	w.copy = w.scene.start(func() string {
 		n, err := f()
+		w.moved = n
 		return fmt.Sprintf("%d %s", n, w.describe(err))
 	})
 }
@@ -144,6 +151,7 @@ func (w *way) comes(data []byte) {
 	if err != nil || !bytes.Equal(b, data) {
 		w.fatal("came: ", brief(b[:n]), err, ", not ", brief(data))
 	}
+	w.passed += int64(n)
 }
 
 // pass sends what does not fit between.
@@ -273,7 +281,7 @@ func TestBehaviourForwardMethods(t *testing.T) {
 	t.Run("ReadFrom", func(t *testing.T) {
 		compareWays(t, "tcp_tcp unix_tcp nettcp_tcp netunix_tcp tcp_ringengine", func(w *way) {
 			w.start(func() (int64, error) { return w.dst.(io.ReaderFrom).ReadFrom(w.src) })
-			w.warm(w)
+			w.warmup.f(w)
 			w.messages(3, 10)
 			w.must(w.from.Close())
 			w.copy.result("ReadFrom")
@@ -290,7 +298,7 @@ func TestBehaviourForwardMethods(t *testing.T) {
 	t.Run("WriteTo", func(t *testing.T) {
 		compareWays(t, "tcp_tcp tcp_unix tcp_nettcp tcp_netunix tcp_ringengine", func(w *way) {
 			w.start(func() (int64, error) { return w.src.(io.WriterTo).WriteTo(w.dst) })
-			w.warm(w)
+			w.warmup.f(w)
 			w.messages(3, 10)
 			w.must(w.from.Close())
 			w.copy.result("WriteTo")
@@ -356,7 +364,7 @@ func TestBehaviourForwardLimited(t *testing.T) {
 		compareWays(t, tcpWays, func(w *way) {
 			lr := &io.LimitedReader{R: w.src, N: 1<<63 - 1}
 			w.start(func() (int64, error) { return io.Copy(w.dst, lr) })
-			w.warm(w)
+			w.warmup.f(w)
 			w.messages(20, 10)
 			w.must(w.from.Close())
 			w.copy.result("copy")
@@ -369,7 +377,7 @@ func TestBehaviourForwardLimited(t *testing.T) {
 // TestBehaviourForwardEcho copies a conn to itself.
 func TestBehaviourForwardEcho(t *testing.T) {
 	compareConns(t, "tcp4 unix", func(s *scene) {
-		w := &way{scene: s, from: s.peer, src: s.conn, dst: s.conn, to: s.peer, warm: func(*way) {}}
+		w := &way{scene: s, from: s.peer, src: s.conn, dst: s.conn, to: s.peer, warmup: &warmups[0]}
 		w.begin()
 		w.messages(20, 10)
 		w.pass(pattern(3 << 20))
@@ -382,7 +390,7 @@ func TestBehaviourForwardEcho(t *testing.T) {
 		w.far()
 	})
 	compareConns(t, "tcp4 unix", func(s *scene) {
-		w := &way{scene: s, from: s.peer, src: s.conn, dst: s.conn, to: s.peer, warm: func(*way) {}}
+		w := &way{scene: s, from: s.peer, src: s.conn, dst: s.conn, to: s.peer, warmup: &warmups[0]}
 		w.begin()
 		w.messages(20, 10)
 		w.copy.asleep()
@@ -515,7 +523,7 @@ func TestBehaviourForwardShared(t *testing.T) {
 		compareWays(t, allWays, func(w *way) {
 			w.begin()
 			src2, from2 := w.pairOf(w.impl, w.network, w.side)
-			w2 := &way{scene: w.scene, from: from2, src: src2, dst: w.dst, to: w.to, warm: w.warm}
+			w2 := &way{scene: w.scene, from: from2, src: src2, dst: w.dst, to: w.to, warmup: w.warmup}
 			w2.begin()
 			for i := range 40 {
 				w.message([]byte("one"))

@@ -1,0 +1,245 @@
+//go:build linux
+
+package behaviour
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestBehaviourForwardFile copies to files.
+func TestBehaviourForwardFile(t *testing.T) {
+	open := func(flags int) func(s *scene) *os.File {
+		return func(s *scene) *os.File {
+			path := filepath.Join(s.dir, "to")
+			s.must(os.WriteFile(path, []byte(strings.Repeat("old ", 10)), 0o600))
+			f, err := os.OpenFile(path, flags, 0o600)
+			s.must(err)
+			s.closeLater(f)
+			return f
+		}
+	}
+	cases := []struct {
+		name     string
+		networks string // package net has other errors for its own unix conns
+		file     func(s *scene) *os.File
+	}{
+		{"start", "tcp4 unix", open(os.O_RDWR)},
+		{"offset", "tcp4 unix", func(s *scene) *os.File {
+			f := open(os.O_RDWR)(s)
+			_, err := f.Seek(5, io.SeekStart)
+			s.must(err)
+			return f
+		}},
+		{"hole", "tcp4 unix", func(s *scene) *os.File {
+			f := open(os.O_RDWR)(s)
+			_, err := f.Seek(100, io.SeekStart)
+			s.must(err)
+			return f
+		}},
+		{"append", "tcp4 unix", open(os.O_RDWR | os.O_APPEND)},
+		{"read only", "tcp4", open(os.O_RDONLY)},
+		{"closed", "tcp4 unix", func(s *scene) *os.File {
+			f := open(os.O_RDWR)(s)
+			s.must(f.Close())
+			return f
+		}},
+		{"directory", "tcp4", func(s *scene) *os.File {
+			f, err := os.Open(s.dir)
+			s.must(err)
+			s.closeLater(f)
+			return f
+		}},
+		{"device", "tcp4 unix", func(s *scene) *os.File {
+			f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+			s.must(err)
+			s.closeLater(f)
+			return f
+		}},
+		{"full device", "tcp4", func(s *scene) *os.File {
+			f, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+			s.must(err)
+			s.closeLater(f)
+			return f
+		}},
+		{"none", "tcp4 unix", func(*scene) *os.File { return nil }},
+	}
+	for _, v := range cases {
+		t.Run(v.name, func(t *testing.T) {
+			compareConns(t, v.networks, func(s *scene) {
+				f := v.file(s)
+				s.peerWrite("hello, ")
+				c := s.start(func() string {
+					n, err := io.Copy(f, s.conn)
+					return fmt.Sprintf("%d %s", n, s.describe(err))
+				})
+				go func() {
+					s.peer.Write(pattern(300_000))
+					s.peer.(streamConn).CloseWrite()
+				}()
+				c.result("copy")
+				if f == nil {
+					return
+				}
+				at, err := f.Seek(0, io.SeekCurrent)
+				s.rec("offset", "%d %s", at, s.describe(err))
+				if b, err := os.ReadFile(filepath.Join(s.dir, "to")); err == nil {
+					s.rec("file", "%s", brief(b))
+				}
+			})
+		})
+	}
+	t.Run("limited", func(t *testing.T) {
+		compareConns(t, "tcp4 unix", func(s *scene) {
+			f := open(os.O_RDWR)(s)
+			s.peerWrite("0123456789")
+			n, err := io.CopyN(f, s.conn, 7)
+			s.rec("copy", "%d %s", n, s.describe(err))
+			s.read("not taken", 8)
+			b, err := os.ReadFile(f.Name())
+			s.rec("file", "%q %v", b, err)
+		})
+	})
+	t.Run("deadline", func(t *testing.T) {
+		compareConns(t, "tcp4", func(s *scene) {
+			f := open(os.O_RDWR)(s)
+			s.peerWrite("0123456789")
+			s.must(s.conn.SetReadDeadline(soon()))
+			n, err := io.Copy(f, s.conn)
+			s.rec("copy", "%d %s", n, s.describe(err))
+			c := s.start(func() string {
+				n, err := io.Copy(f, s.conn)
+				return fmt.Sprintf("%d %s", n, s.describe(err))
+			})
+			c.result("again")
+			s.must(s.conn.SetReadDeadline(noDeadline))
+			c = s.start(func() string {
+				n, err := io.Copy(f, s.conn)
+				return fmt.Sprintf("%d %s", n, s.describe(err))
+			})
+			c.asleep()
+			s.err("Close", s.conn.Close())
+			c.result("closed")
+			b, err := os.ReadFile(f.Name())
+			s.rec("file", "%q %v", b, err)
+		})
+	})
+}
+
+// TestBehaviourForwardPipe copies to a pipe that its reader leaves full, or closes.
+func TestBehaviourForwardPipe(t *testing.T) {
+	pipe := func(s *scene) (r, w *os.File) {
+		r, w, err := os.Pipe()
+		s.must(err)
+		s.closeLater(r)
+		s.closeLater(w)
+		return r, w
+	}
+	start := func(s *scene, w *os.File) *call {
+		return s.start(func() string {
+			n, err := io.Copy(w, s.conn)
+			return fmt.Sprintf("%d %s", n, s.describe(err))
+		})
+	}
+	compareConns(t, "tcp4 unix", func(s *scene) {
+		r, w := pipe(s)
+		c := start(s, w)
+		b := make([]byte, 10)
+		for range 20 {
+			s.peerWrite("0123456789")
+			_, err := io.ReadFull(r, b)
+			s.must(err)
+		}
+		data := pattern(3 << 20)
+		go func() { s.peer.Write(data); s.peer.Close() }()
+		got := make([]byte, len(data))
+		_, err := io.ReadFull(r, got)
+		s.rec("pipe", "%t %v", bytes.Equal(got, data), err)
+		c.result("copy")
+	})
+	compareConns(t, "tcp4", func(s *scene) { // its reader goes
+		r, w := pipe(s)
+		c := start(s, w)
+		c.asleep()
+		s.must(r.Close())
+		s.peerWrite("lost")
+		c.result("copy")
+	})
+	compareConns(t, "tcp4", func(s *scene) { // it is closed
+		_, w := pipe(s)
+		c := start(s, w)
+		c.asleep()
+		s.must(w.Close())
+		s.peerWrite("lost")
+		c.result("copy")
+	})
+	compareConns(t, "tcp4", func(s *scene) { // its deadline passes while it is full
+		_, w := pipe(s)
+		c := start(s, w)
+		go s.peer.Write(pattern(3 << 20))
+		c.asleep()
+		s.until("full", func() bool {
+			fds := []unix.PollFd{{Fd: int32(s.number(w)), Events: unix.POLLOUT}}
+			n, err := unix.Poll(fds, 0)
+			return n == 0 && err == nil
+		})
+		s.must(w.SetWriteDeadline(pastDeadline))
+		_, err, _ := strings.Cut(c.wait(), " ")
+		s.rec("copy", "%s", err)
+		s.must(s.conn.Close())
+	})
+}
+
+// TestBehaviourForwardUrgent has urgent data in the stream.
+func TestBehaviourForwardUrgent(t *testing.T) {
+	compareWays(t, "tcp_tcp", func(w *way) {
+		w.begin()
+		w.message([]byte("before"))
+		w.control(w.from, func(fd int) { w.must(unix.Send(fd, []byte("!"), unix.MSG_OOB)) })
+		w.copy.blocked("copy")
+		w.send("after")
+		w.copy.blocked("copy")
+		w.must(w.from.Close())
+		_, err, _ := strings.Cut(w.copy.wait(), " ")
+		w.rec("copy", "%s", err)
+		// What comes behind it splice(2) never moves. Read, and a relay, do.
+		w.must(w.dst.Close())
+		data, end := drain(w.to)
+		w.rec("far end", "%t %v", len(data) == 0 || string(data) == "after", end)
+	})
+}
+
+// TestBehaviourForwardNoPipe copies when there is no descriptor left for a pipe.
+func TestBehaviourForwardNoPipe(t *testing.T) {
+	gearsInTurn(t, "tcp4 unix", func(s *scene) {
+		w := &way{scene: s, warmup: &warmups[0]}
+		w.dst, w.to = s.pair()
+		w.src, w.from = s.pair()
+		s.conn, s.peer = w.src, w.from
+		w2 := &way{scene: s, warmup: &warmups[0]}
+		w2.dst, w2.to = s.pair()
+		w2.src, w2.from = s.pair()
+		give := s.takeAll(0)
+		for _, w := range []*way{w, w2} {
+			w.start(func() (int64, error) { return io.Copy(w.dst, w.src) })
+			w.messages(20, 10)
+			w.pass(pattern(2 << 20))
+			w.messages(20, 10)
+		}
+		give()
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
+		w2.pass(pattern(2 << 20))
+		w2.must(w2.from.Close())
+		w2.copy.result("copy")
+		w2.far()
+	})
+}
