@@ -193,98 +193,106 @@ func (w *way) far() {
 	w.rec("far end", "%s", w.peerGot(data, err))
 }
 
-// TestBehaviourForward copies from the start to the end of a stream.
-func TestBehaviourForward(t *testing.T) {
-	t.Run("messages", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			for _, size := range []int{1, 2, 63, 1000, 4096, 1, 4096} {
-				w.message(pattern(size))
+// TestBehaviourForwardMessages copies from the start to the end of a stream.
+func TestBehaviourForwardMessages(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		for _, size := range []int{1, 2, 63, 1000, 4096, 1, 4096} {
+			w.message(pattern(size))
+		}
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
+	})
+}
+
+// TestBehaviourForwardAnswers copies from the start to the end of a stream: both directions.
+func TestBehaviourForwardAnswers(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		back := w.scene.start(func() string {
+			n, err := io.Copy(w.src, w.dst)
+			return fmt.Sprintf("%d %s", n, w.describe(err))
+		})
+		for i := range 50 {
+			w.message(pattern(1 + i*i%4096))
+			answer := pattern(1 + i*97%4096)
+			_, err := w.to.Write(answer)
+			w.must(err)
+			b := make([]byte, len(answer))
+			_, err = io.ReadFull(w.from, b)
+			w.must(err)
+			if !bytes.Equal(b, answer) {
+				w.fatal("another answer")
 			}
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
+		}
+		w.must(w.from.(streamConn).CloseWrite())
+		w.copy.result("there")
+		w.must(w.to.(streamConn).CloseWrite())
+		back.result("back")
+		w.far()
 	})
-	t.Run("answers", func(t *testing.T) { // both directions
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			back := w.scene.start(func() string {
-				n, err := io.Copy(w.src, w.dst)
-				return fmt.Sprintf("%d %s", n, w.describe(err))
-			})
-			for i := range 50 {
-				w.message(pattern(1 + i*i%4096))
-				answer := pattern(1 + i*97%4096)
-				_, err := w.to.Write(answer)
-				w.must(err)
-				b := make([]byte, len(answer))
-				_, err = io.ReadFull(w.from, b)
-				w.must(err)
-				if !bytes.Equal(b, answer) {
-					w.fatal("another answer")
-				}
+}
+
+// TestBehaviourForwardMixture copies from the start to the end of a stream.
+func TestBehaviourForwardMixture(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		for range 3 {
+			w.pass(pattern(700_001))
+			w.messages(40, 10)
+			for i := range 30 { // in a row
+				w.pass(pattern(3000 * i))
 			}
-			w.must(w.from.(streamConn).CloseWrite())
-			w.copy.result("there")
-			w.must(w.to.(streamConn).CloseWrite())
-			back.result("back")
-			w.far()
-		})
+		}
+		w.must(w.from.(streamConn).CloseWrite())
+		w.copy.result("copy")
+		w.far()
 	})
-	t.Run("mixture", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			for range 3 {
-				w.pass(pattern(700_001))
-				w.messages(40, 10)
-				for i := range 30 { // in a row
-					w.pass(pattern(3000 * i))
-				}
+}
+
+// TestBehaviourForwardPipeline copies from the start to the end of a stream: many small ones that nobody waits for.
+func TestBehaviourForwardPipeline(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		all := pattern(100_000)
+		go func() {
+			for b := all; len(b) > 0; {
+				n := min(len(b), 1+len(b)%97)
+				w.from.Write(b[:n])
+				b = b[n:]
 			}
-			w.must(w.from.(streamConn).CloseWrite())
-			w.copy.result("copy")
-			w.far()
-		})
+			w.from.Close()
+		}()
+		w.comes(all)
+		w.copy.result("copy")
+		w.far()
 	})
-	t.Run("pipeline", func(t *testing.T) { // many small ones that nobody waits for
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			all := pattern(100_000)
-			go func() {
-				for b := all; len(b) > 0; {
-					n := min(len(b), 1+len(b)%97)
-					w.from.Write(b[:n])
-					b = b[n:]
-				}
-				w.from.Close()
-			}()
-			w.comes(all)
-			w.copy.result("copy")
-			w.far()
-		})
+}
+
+// TestBehaviourForwardEndThatWaits copies from the start to the end of a stream: all has come before.
+func TestBehaviourForwardEndThatWaits(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.peerWrite("all of it")
+		w.peerFin(false)
+		w.start(func() (int64, error) { return io.Copy(w.dst, w.src) })
+		w.copy.result("copy")
+		w.start(func() (int64, error) { return io.Copy(w.dst, w.src) })
+		w.copy.result("again")
+		w.far()
 	})
-	t.Run("end that waits", func(t *testing.T) { // all has come before
-		compareWays(t, allWays, func(w *way) {
-			w.peerWrite("all of it")
-			w.peerFin(false)
-			w.start(func() (int64, error) { return io.Copy(w.dst, w.src) })
-			w.copy.result("copy")
-			w.start(func() (int64, error) { return io.Copy(w.dst, w.src) })
-			w.copy.result("again")
-			w.far()
-		})
-	})
-	t.Run("CloseRead", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			w.err("CloseRead of dst", w.dst.(streamConn).CloseRead())
-			w.copy.blocked("copy")
-			w.message([]byte("still"))
-			w.err("CloseRead of src", w.src.(streamConn).CloseRead())
-			w.copy.result("copy")
-			w.far()
-		})
+}
+
+// TestBehaviourForwardCloseRead copies from the start to the end of a stream.
+func TestBehaviourForwardCloseRead(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		w.err("CloseRead of dst", w.dst.(streamConn).CloseRead())
+		w.copy.blocked("copy")
+		w.message([]byte("still"))
+		w.err("CloseRead of src", w.src.(streamConn).CloseRead())
+		w.copy.result("copy")
+		w.far()
 	})
 }
 
@@ -422,147 +430,157 @@ func TestBehaviourForwardEcho(t *testing.T) {
 	})
 }
 
-// TestBehaviourForwardShared has others use the conns between messages.
-func TestBehaviourForwardShared(t *testing.T) {
-	t.Run("SyscallConn", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			for _, c := range []net.Conn{w.src, w.dst} {
-				w.control(c, func(int) {})
-				w.message([]byte("after Control"))
-				w.copy.blocked("copy")
-			}
-			w.messages(20, 10)
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
+// TestBehaviourForwardSharedSyscallConn has others use the conns between messages.
+func TestBehaviourForwardSharedSyscallConn(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		for _, c := range []net.Conn{w.src, w.dst} {
+			w.control(c, func(int) {})
+			w.message([]byte("after Control"))
+			w.copy.blocked("copy")
+		}
+		w.messages(20, 10)
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
 	})
-	t.Run("File", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			for _, c := range []net.Conn{w.src, w.dst} {
-				f := w.fileOf(c)
-				w.message([]byte("after File"))
-				w.copy.blocked("copy")
-				w.must(f.Close())
-				w.message([]byte("after its Close"))
-			}
-			w.pass(pattern(1 << 20))
-			w.messages(20, 10)
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
+}
+
+// TestBehaviourForwardSharedFile has others use the conns between messages.
+func TestBehaviourForwardSharedFile(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		for _, c := range []net.Conn{w.src, w.dst} {
+			f := w.fileOf(c)
+			w.message([]byte("after File"))
+			w.copy.blocked("copy")
+			w.must(f.Close())
+			w.message([]byte("after its Close"))
+		}
+		w.pass(pattern(1 << 20))
+		w.messages(20, 10)
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
 	})
-	t.Run("RawConn Write", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			rc, err := w.dst.(streamConn).SyscallConn()
-			w.must(err)
-			for range 3 {
-				w.message([]byte("forwarded"))
-				w.rec("Write", "%s", w.rawWrite(rc, []byte("raw"), true))
-				w.comes([]byte("raw"))
-			}
+}
+
+// TestBehaviourForwardSharedRawConnWrite has others use the conns between messages.
+func TestBehaviourForwardSharedRawConnWrite(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		rc, err := w.dst.(streamConn).SyscallConn()
+		w.must(err)
+		for range 3 {
 			w.message([]byte("forwarded"))
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
+			w.rec("Write", "%s", w.rawWrite(rc, []byte("raw"), true))
+			w.comes([]byte("raw"))
+		}
+		w.message([]byte("forwarded"))
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
 	})
-	t.Run("Write", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			for i := range 60 {
-				w.message([]byte("forwarded"))
-				if i%3 == 0 {
-					_, err := w.dst.Write([]byte("written"))
-					w.must(err)
-					w.comes([]byte("written"))
+}
+
+// TestBehaviourForwardSharedWrite has others use the conns between messages.
+func TestBehaviourForwardSharedWrite(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		for i := range 60 {
+			w.message([]byte("forwarded"))
+			if i%3 == 0 {
+				_, err := w.dst.Write([]byte("written"))
+				w.must(err)
+				w.comes([]byte("written"))
+			}
+		}
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
+	})
+}
+
+// TestBehaviourForwardSharedReadOfDstWriteOfSrc has others use the conns between messages.
+func TestBehaviourForwardSharedReadOfDstWriteOfSrc(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		b := make([]byte, 6)
+		for range 20 {
+			_, err := w.src.Write([]byte("answer"))
+			w.must(err)
+			_, err = io.ReadFull(w.from, b)
+			w.must(err)
+			w.message([]byte("forwarded"))
+			_, err = w.to.Write([]byte("answer"))
+			w.must(err)
+			_, err = io.ReadFull(w.dst, b)
+			w.must(err)
+		}
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
+	})
+}
+
+// TestBehaviourForwardSharedReadOfSrc has others use the conns between messages: a message goes to either, and whole.
+func TestBehaviourForwardSharedReadOfSrc(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		var came atomic.Int64
+		far := make(chan error, 1)
+		go func() {
+			b := make([]byte, 1000)
+			for {
+				n, err := w.to.Read(b)
+				came.Add(int64(n))
+				if err != nil {
+					far <- err
+					return
 				}
 			}
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
-	})
-	t.Run("Read of dst, Write of src", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			b := make([]byte, 6)
-			for range 20 {
-				_, err := w.src.Write([]byte("answer"))
+		}()
+		sent := 0
+		for range 5 {
+			read := w.scene.start(func() string { return w.doRead(8) })
+			for len(read.done) == 0 {
+				_, err := w.from.Write([]byte("four"))
 				w.must(err)
-				_, err = io.ReadFull(w.from, b)
-				w.must(err)
-				w.message([]byte("forwarded"))
-				_, err = w.to.Write([]byte("answer"))
-				w.must(err)
-				_, err = io.ReadFull(w.dst, b)
-				w.must(err)
+				sent += 4
+				w.until("taken", func() bool { return int(came.Load()) == sent || len(read.done) > 0 })
 			}
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
+			read.result("Read")
+			sent -= 4
+		}
+		w.must(w.from.Close())
+		w.copy.wait()
+		w.must(w.dst.Close())
+		w.err("far end", <-far)
+		w.rec("lost", "%d", sent-int(came.Load()))
 	})
-	t.Run("Read of src", func(t *testing.T) { // a message goes to either, and whole
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			var came atomic.Int64
-			far := make(chan error, 1)
-			go func() {
-				b := make([]byte, 1000)
-				for {
-					n, err := w.to.Read(b)
-					came.Add(int64(n))
-					if err != nil {
-						far <- err
-						return
-					}
-				}
-			}()
-			sent := 0
-			for range 5 {
-				read := w.scene.start(func() string { return w.doRead(8) })
-				for len(read.done) == 0 {
-					_, err := w.from.Write([]byte("four"))
-					w.must(err)
-					sent += 4
-					w.until("taken", func() bool { return int(came.Load()) == sent || len(read.done) > 0 })
-				}
-				read.result("Read")
-				sent -= 4
-			}
-			w.must(w.from.Close())
-			w.copy.wait()
-			w.must(w.dst.Close())
-			w.err("far end", <-far)
-			w.rec("lost", "%d", sent-int(came.Load()))
-		})
-	})
-	t.Run("two copies", func(t *testing.T) {
-		compareWays(t, allWays, func(w *way) {
-			w.begin()
-			src2, from2 := w.pairOf(w.impl, w.network, w.side)
-			w2 := &way{scene: w.scene, from: from2, src: src2, dst: w.dst, to: w.to, warmup: w.warmup}
-			w2.begin()
-			for i := range 40 {
-				w.message([]byte("one"))
-				if i%3 > 0 {
-					w2.message([]byte("two"))
-				}
-			}
-			w.pass(pattern(1 << 20))
-			w2.pass(pattern(1 << 20))
+}
+
+// TestBehaviourForwardSharedTwoCopies has others use the conns between messages.
+func TestBehaviourForwardSharedTwoCopies(t *testing.T) {
+	compareWays(t, allWays, func(w *way) {
+		w.begin()
+		src2, from2 := w.pairOf(w.impl, w.network, w.side)
+		w2 := &way{scene: w.scene, from: from2, src: src2, dst: w.dst, to: w.to, warmup: w.warmup}
+		w2.begin()
+		for i := range 40 {
 			w.message([]byte("one"))
-			w2.must(w2.from.Close())
-			w2.copy.result("second copy")
-			w.message([]byte("one"))
-			w.must(w.from.Close())
-			w.copy.result("copy")
-			w.far()
-		})
+			if i%3 > 0 {
+				w2.message([]byte("two"))
+			}
+		}
+		w.pass(pattern(1 << 20))
+		w2.pass(pattern(1 << 20))
+		w.message([]byte("one"))
+		w2.must(w2.from.Close())
+		w2.copy.result("second copy")
+		w.message([]byte("one"))
+		w.must(w.from.Close())
+		w.copy.result("copy")
+		w.far()
 	})
 }

@@ -14,64 +14,68 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// forwardFile opens a file that has something in it.
+func forwardFile(flags int) func(s *scene) *os.File {
+	return func(s *scene) *os.File {
+		path := filepath.Join(s.dir, "to")
+		s.must(os.WriteFile(path, []byte(strings.Repeat("old ", 10)), 0o600))
+		f, err := os.OpenFile(path, flags, 0o600)
+		s.must(err)
+		s.closeLater(f)
+		return f
+	}
+}
+
+// forwardFiles are for TestBehaviourForwardFile.
+var forwardFiles = []struct {
+	name     string
+	networks string // package net has other errors for its own unix conns
+	file     func(s *scene) *os.File
+}{
+	{"start", "tcp4 unix", forwardFile(os.O_RDWR)},
+	{"offset", "tcp4 unix", func(s *scene) *os.File {
+		f := forwardFile(os.O_RDWR)(s)
+		_, err := f.Seek(5, io.SeekStart)
+		s.must(err)
+		return f
+	}},
+	{"hole", "tcp4 unix", func(s *scene) *os.File {
+		f := forwardFile(os.O_RDWR)(s)
+		_, err := f.Seek(100, io.SeekStart)
+		s.must(err)
+		return f
+	}},
+	{"append", "tcp4 unix", forwardFile(os.O_RDWR | os.O_APPEND)},
+	{"read only", "tcp4", forwardFile(os.O_RDONLY)},
+	{"closed", "tcp4 unix", func(s *scene) *os.File {
+		f := forwardFile(os.O_RDWR)(s)
+		s.must(f.Close())
+		return f
+	}},
+	{"directory", "tcp4", func(s *scene) *os.File {
+		f, err := os.Open(s.dir)
+		s.must(err)
+		s.closeLater(f)
+		return f
+	}},
+	{"device", "tcp4 unix", func(s *scene) *os.File {
+		f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		s.must(err)
+		s.closeLater(f)
+		return f
+	}},
+	{"full device", "tcp4", func(s *scene) *os.File {
+		f, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
+		s.must(err)
+		s.closeLater(f)
+		return f
+	}},
+	{"none", "tcp4 unix", func(*scene) *os.File { return nil }},
+}
+
 // TestBehaviourForwardFile copies to files.
 func TestBehaviourForwardFile(t *testing.T) {
-	open := func(flags int) func(s *scene) *os.File {
-		return func(s *scene) *os.File {
-			path := filepath.Join(s.dir, "to")
-			s.must(os.WriteFile(path, []byte(strings.Repeat("old ", 10)), 0o600))
-			f, err := os.OpenFile(path, flags, 0o600)
-			s.must(err)
-			s.closeLater(f)
-			return f
-		}
-	}
-	cases := []struct {
-		name     string
-		networks string // package net has other errors for its own unix conns
-		file     func(s *scene) *os.File
-	}{
-		{"start", "tcp4 unix", open(os.O_RDWR)},
-		{"offset", "tcp4 unix", func(s *scene) *os.File {
-			f := open(os.O_RDWR)(s)
-			_, err := f.Seek(5, io.SeekStart)
-			s.must(err)
-			return f
-		}},
-		{"hole", "tcp4 unix", func(s *scene) *os.File {
-			f := open(os.O_RDWR)(s)
-			_, err := f.Seek(100, io.SeekStart)
-			s.must(err)
-			return f
-		}},
-		{"append", "tcp4 unix", open(os.O_RDWR | os.O_APPEND)},
-		{"read only", "tcp4", open(os.O_RDONLY)},
-		{"closed", "tcp4 unix", func(s *scene) *os.File {
-			f := open(os.O_RDWR)(s)
-			s.must(f.Close())
-			return f
-		}},
-		{"directory", "tcp4", func(s *scene) *os.File {
-			f, err := os.Open(s.dir)
-			s.must(err)
-			s.closeLater(f)
-			return f
-		}},
-		{"device", "tcp4 unix", func(s *scene) *os.File {
-			f, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
-			s.must(err)
-			s.closeLater(f)
-			return f
-		}},
-		{"full device", "tcp4", func(s *scene) *os.File {
-			f, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
-			s.must(err)
-			s.closeLater(f)
-			return f
-		}},
-		{"none", "tcp4 unix", func(*scene) *os.File { return nil }},
-	}
-	for _, v := range cases {
+	for _, v := range forwardFiles {
 		t.Run(v.name, func(t *testing.T) {
 			compareConns(t, v.networks, func(s *scene) {
 				f := v.file(s)
@@ -96,40 +100,42 @@ func TestBehaviourForwardFile(t *testing.T) {
 			})
 		})
 	}
-	t.Run("limited", func(t *testing.T) {
-		compareConns(t, "tcp4 unix", func(s *scene) {
-			f := open(os.O_RDWR)(s)
-			s.peerWrite("0123456789")
-			n, err := io.CopyN(f, s.conn, 7)
-			s.rec("copy", "%d %s", n, s.describe(err))
-			s.read("not taken", 8)
-			b, err := os.ReadFile(f.Name())
-			s.rec("file", "%q %v", b, err)
-		})
+}
+
+func TestBehaviourForwardFileLimited(t *testing.T) {
+	compareConns(t, "tcp4 unix", func(s *scene) {
+		f := forwardFile(os.O_RDWR)(s)
+		s.peerWrite("0123456789")
+		n, err := io.CopyN(f, s.conn, 7)
+		s.rec("copy", "%d %s", n, s.describe(err))
+		s.read("not taken", 8)
+		b, err := os.ReadFile(f.Name())
+		s.rec("file", "%q %v", b, err)
 	})
-	t.Run("deadline", func(t *testing.T) {
-		compareConns(t, "tcp4", func(s *scene) {
-			f := open(os.O_RDWR)(s)
-			s.peerWrite("0123456789")
-			s.must(s.conn.SetReadDeadline(soon()))
+}
+
+func TestBehaviourForwardFileDeadline(t *testing.T) {
+	compareConns(t, "tcp4", func(s *scene) {
+		f := forwardFile(os.O_RDWR)(s)
+		s.peerWrite("0123456789")
+		s.must(s.conn.SetReadDeadline(soon()))
+		n, err := io.Copy(f, s.conn)
+		s.rec("copy", "%d %s", n, s.describe(err))
+		c := s.start(func() string {
 			n, err := io.Copy(f, s.conn)
-			s.rec("copy", "%d %s", n, s.describe(err))
-			c := s.start(func() string {
-				n, err := io.Copy(f, s.conn)
-				return fmt.Sprintf("%d %s", n, s.describe(err))
-			})
-			c.result("again")
-			s.must(s.conn.SetReadDeadline(noDeadline))
-			c = s.start(func() string {
-				n, err := io.Copy(f, s.conn)
-				return fmt.Sprintf("%d %s", n, s.describe(err))
-			})
-			c.asleep()
-			s.err("Close", s.conn.Close())
-			c.result("closed")
-			b, err := os.ReadFile(f.Name())
-			s.rec("file", "%q %v", b, err)
+			return fmt.Sprintf("%d %s", n, s.describe(err))
 		})
+		c.result("again")
+		s.must(s.conn.SetReadDeadline(noDeadline))
+		c = s.start(func() string {
+			n, err := io.Copy(f, s.conn)
+			return fmt.Sprintf("%d %s", n, s.describe(err))
+		})
+		c.asleep()
+		s.err("Close", s.conn.Close())
+		c.result("closed")
+		b, err := os.ReadFile(f.Name())
+		s.rec("file", "%q %v", b, err)
 	})
 }
 

@@ -3,6 +3,7 @@
 package pitfalls
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -36,6 +37,34 @@ func pfForward(t *testing.T, e *quoit.Engine) *pfForwarded {
 	return &f
 }
 
+// answers wants messages to arrive in time.
+func (f *pfForwarded) answers(t *testing.T) {
+	t.Helper()
+	b := make([]byte, 100)
+	for range 500 {
+		start := time.Now()
+		if _, err := f.from.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(f.to, b); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(start); d > 2*time.Second {
+			t.Fatalf("a message took %v", d)
+		}
+	}
+}
+
+// buffers sets those of all conns.
+func (f *pfForwarded) buffers(t *testing.T, n int) {
+	t.Helper()
+	for _, c := range []pfStream{f.from, f.src, f.dst, f.to} {
+		if err := errors.Join(c.SetReadBuffer(n), c.SetWriteBuffer(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // A receiver that does not read stops its sender, holds up nobody else's messages,
 // and gets everything when it reads on. What is in flight the kernel has, and the
 // engine no more than one turn's for each.
@@ -54,11 +83,7 @@ func TestForwardStalled(t *testing.T) {
 	chunk := make([]byte, 64<<10)
 	for range pairs {
 		f := pfForward(t, e)
-		for _, c := range []pfStream{f.from, f.src, f.dst, f.to} {
-			if err := errors.Join(c.SetReadBuffer(16<<10), c.SetWriteBuffer(16<<10)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		f.buffers(t, 16<<10)
 		stalled = append(stalled, f)
 		sent = append(sent, testenv.Go(func() error {
 			for n := 0; n < size; {
@@ -85,26 +110,10 @@ func TestForwardStalled(t *testing.T) {
 	if each := (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / pairs; each > 96<<10 {
 		t.Errorf("a stalled pair holds %d bytes of heap", each)
 	}
-	b := make([]byte, 100)
-	for range 500 {
-		start := time.Now()
-		if _, err := works.from.Write(b); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(works.to, b); err != nil {
-			t.Fatal(err)
-		}
-		if d := time.Since(start); d > 2*time.Second {
-			t.Fatalf("a message took %v", d)
-		}
-	}
+	works.answers(t)
 	const readOn = 3
 	for i, f := range stalled[:readOn] {
-		for _, c := range []pfStream{f.from, f.src, f.dst, f.to} {
-			if err := errors.Join(c.SetReadBuffer(1<<20), c.SetWriteBuffer(1<<20)); err != nil {
-				t.Fatal(err)
-			}
-		}
+		f.buffers(t, 1<<20)
 		n, err := io.Copy(io.Discard, f.to)
 		if n != size || err != nil {
 			t.Errorf("%d bytes of %d came, %v", n, size, err)
@@ -125,6 +134,34 @@ func TestForwardStalled(t *testing.T) {
 	}
 }
 
+// pfMark is what no forwarded byte is.
+const pfMark = 0xff
+
+// pfMarked counts what is forwarded to to, and what is written: 7 marks at a time.
+func pfMarked(to io.Reader) (got, marks int, err error) {
+	b := make([]byte, 64<<10)
+	for {
+		n, err := to.Read(b)
+		for _, c := range b[:n] {
+			switch {
+			case c == pfMark:
+				marks++
+			case marks%7 != 0:
+				return got, marks, errors.New("a Write was torn")
+			case int(c) != got%251:
+				return got, marks, errors.New("a forwarded byte was lost, or doubled")
+			default:
+				got++
+			}
+		}
+		if err == io.EOF {
+			return got, marks, nil
+		} else if err != nil {
+			return got, marks, err
+		}
+	}
+}
+
 // A relay that is interrupted all the time loses nothing, and what others write is
 // whole.
 func TestForwardInterrupted(t *testing.T) {
@@ -135,11 +172,10 @@ func TestForwardInterrupted(t *testing.T) {
 			defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
 			f := pfForward(t, enginetest.New(t, quoit.Config{Require: true}))
 			end := time.Now().Add(2 * time.Second)
-			const mark = 0xff // that no forwarded byte is
 			var wg sync.WaitGroup
 			wrote := 0
 			wg.Go(func() {
-				b := []byte{mark, mark, mark, mark, mark, mark, mark}
+				b := bytes.Repeat([]byte{pfMark}, 7)
 				for time.Now().Before(end) {
 					if _, err := f.dst.Write(b); err != nil {
 						t.Error(err)
@@ -178,29 +214,8 @@ func TestForwardInterrupted(t *testing.T) {
 					}
 				}
 			})
-			got, marks := 0, 0
-			read := testenv.Go(func() error {
-				b := make([]byte, 64<<10)
-				for {
-					n, err := f.to.Read(b)
-					for _, c := range b[:n] {
-						if c == mark {
-							marks++
-						} else if marks%7 != 0 {
-							return errors.New("a Write was torn")
-						} else if int(c) != got%251 {
-							return errors.New("a forwarded byte was lost, or doubled")
-						} else {
-							got++
-						}
-					}
-					if err == io.EOF {
-						return nil
-					} else if err != nil {
-						return err
-					}
-				}
-			})
+			var got, marks int
+			read := testenv.Go(func() (err error) { got, marks, err = pfMarked(f.to); return err })
 			wg.Wait()
 			if err := f.from.CloseWrite(); err != nil {
 				t.Fatal(err)
