@@ -49,7 +49,10 @@
 //     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
 //   - A listener has a second descriptor.
 //   - io.Copy between two Conns waits in a channel receive, as stack dumps and
-//     profiles show, and the thread of a ring forwards for it.
+//     profiles show, and the thread of a ring forwards small messages for it. Urgent
+//     data does not end it, as it does where splice(2) meets that.
+//   - io.Copy from a UnixConn to a conn of package net or a file goes by Read and
+//     Write, and so do its errors.
 //   - Where somebody has set a conn's socket to blocking mode, deadlines and Close
 //     still end Read and Write; package net's wait for the system call.
 //   - In a bubble of testing/synctest a deadline that was made outside, with a

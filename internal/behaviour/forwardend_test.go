@@ -139,7 +139,7 @@ var forwardResets = []struct {
 	}},
 }
 
-// TestBehaviourForwardReset: the peers end their conns.
+// The peers end their conns.
 func TestBehaviourForwardReset(t *testing.T) {
 	for _, v := range forwardResets {
 		t.Run(v.name, func(t *testing.T) { compareWays(t, endWays, v.f) })
@@ -253,7 +253,7 @@ var forwardDeadlines = []struct {
 	}},
 }
 
-// TestBehaviourForwardDeadline: deadlines end the copy, and nothing else.
+// Deadlines end the copy, and nothing else.
 func TestBehaviourForwardDeadline(t *testing.T) {
 	for _, v := range forwardDeadlines {
 		t.Run(v.name, func(t *testing.T) { compareWays(t, endWays, v.f) })
@@ -322,7 +322,7 @@ var forwardCloses = []struct {
 	}},
 }
 
-// TestBehaviourForwardClose: other goroutines close the conns of a copy that waits.
+// Other goroutines close the conns of a copy that waits.
 func TestBehaviourForwardClose(t *testing.T) {
 	for _, v := range forwardCloses {
 		t.Run(v.name, func(t *testing.T) { compareWays(t, endWays, v.f) })
@@ -413,7 +413,7 @@ var forwardFulls = []struct {
 	}},
 }
 
-// TestBehaviourForwardFull: dst is full, and something happens.
+// Something happens while dst is full.
 func TestBehaviourForwardFull(t *testing.T) {
 	for _, v := range forwardFulls {
 		t.Run(v.name, func(t *testing.T) {

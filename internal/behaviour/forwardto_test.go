@@ -73,7 +73,7 @@ var forwardFiles = []struct {
 	{"none", "tcp4 unix", func(*scene) *os.File { return nil }},
 }
 
-// TestBehaviourForwardFile copies to files.
+// Copies to files.
 func TestBehaviourForwardFile(t *testing.T) {
 	for _, v := range forwardFiles {
 		t.Run(v.name, func(t *testing.T) {
@@ -139,7 +139,7 @@ func TestBehaviourForwardFileDeadline(t *testing.T) {
 	})
 }
 
-// TestBehaviourForwardPipe copies to a pipe that its reader leaves full, or closes.
+// Copies to a pipe that its reader leaves full, or closes.
 func TestBehaviourForwardPipe(t *testing.T) {
 	pipe := func(s *scene) (r, w *os.File) {
 		r, w, err := os.Pipe()
@@ -203,7 +203,7 @@ func TestBehaviourForwardPipe(t *testing.T) {
 	})
 }
 
-// TestBehaviourForwardUrgent has urgent data in the stream.
+// Urgent data in the stream.
 func TestBehaviourForwardUrgent(t *testing.T) {
 	compareWays(t, "tcp_tcp", func(w *way) {
 		w.begin()
@@ -222,7 +222,7 @@ func TestBehaviourForwardUrgent(t *testing.T) {
 	})
 }
 
-// TestBehaviourForwardNoPipe copies when there is no descriptor left for a pipe.
+// There is no descriptor left for a pipe.
 func TestBehaviourForwardNoPipe(t *testing.T) {
 	gearsInTurn(t, "tcp4 unix", func(s *scene) {
 		w := &way{scene: s, warmup: &warmups[0]}

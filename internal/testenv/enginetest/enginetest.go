@@ -46,6 +46,9 @@ func init() {
 	forced.AnyArch = os.Getenv("QUOIT_TEST_ANYARCH") == "1"
 }
 
+// Forced reports whether the environment asks for a gear, or a number of rings.
+func Forced() bool { return testGear != "" || forced.Rings > 0 }
+
 // Main is testenv.Main for tests that use the default engine, which it closes
 // in the end.
 func Main(m *testing.M) int {
