@@ -16,13 +16,13 @@ import (
 // accepted is in the kernel by then. If it cannot be, the kernel being short of
 // memory, the end follows it later.
 func (c *Conn) Shutdown(how int) error {
-	if how == unix.SHUT_RD {
+	switch {
+	case c.isClosed():
+		return net.ErrClosed
+	case how == unix.SHUT_RD:
 		return c.shutdown(how)
 	}
 	c.fails() // what is written now must fail at once
-	if c.refs.closed() {
-		return net.ErrClosed
-	}
 	if c.flush(false) {
 		return c.shutdownWrite()
 	}
@@ -31,6 +31,13 @@ func (c *Conn) Shutdown(how int) error {
 		_ = c.shutdownWrite()
 	}()
 	return nil
+}
+
+// isClosed reports whether Close has begun: a second one has returned by then.
+func (c *Conn) isClosed() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.closed
 }
 
 // shutdownWrite shuts the writing half down after flush.
