@@ -76,6 +76,12 @@ var warmups = []warmup{
 // what package net and quoit leave of it. f has to begin the copy.
 func compareWays(t *testing.T, names string, f func(w *way)) {
 	t.Helper()
+	compareWarm(t, names, warmups, f)
+}
+
+// compareWarm is compareWays after some of the warm-ups.
+func compareWarm(t *testing.T, names string, warmups []warmup, f func(w *way)) {
+	t.Helper()
 	for _, v := range ways {
 		if !named(v.name, names) || enginetest.Forced() && !named(v.name, forcedWays) {
 			continue
