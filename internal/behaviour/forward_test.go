@@ -421,31 +421,6 @@ func TestBehaviourForwardLimited(t *testing.T) {
 	})
 }
 
-// A conn that is copied to itself.
-func TestBehaviourForwardEcho(t *testing.T) {
-	compareConns(t, "tcp4 unix", func(s *scene) {
-		w := &way{scene: s, from: s.peer, src: s.conn, dst: s.conn, to: s.peer, warmup: &warmups[0]}
-		w.begin()
-		w.messages(20, 10)
-		w.pass(pattern(3 << 20))
-		w.messages(40, 10)
-		w.copy.blocked("copy")
-		s.must(s.stream().SetWriteBuffer(1 << 16))
-		w.pass(pattern(1 << 20))
-		w.must(w.from.(streamConn).CloseWrite())
-		w.copy.result("copy")
-		w.far()
-	})
-	compareConns(t, "tcp4 unix", func(s *scene) {
-		w := &way{scene: s, from: s.peer, src: s.conn, dst: s.conn, to: s.peer, warmup: &warmups[0]}
-		w.begin()
-		w.messages(20, 10)
-		w.copy.asleep()
-		s.err("Close", s.conn.Close())
-		w.copy.result("copy")
-	})
-}
-
 // RawConn.Control of either conn between messages.
 func TestBehaviourForwardSharedSyscallConn(t *testing.T) {
 	compareWays(t, allWays, func(w *way) {
