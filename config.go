@@ -69,7 +69,8 @@ const (
 	GearRing
 
 	// GearPoll waits in Go's netpoller, as package net does. Unix sockets
-	// always do.
+	// always do. What io.Copy forwards between two conns goes by the ring in
+	// every gear.
 	GearPoll
 )
 
