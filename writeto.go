@@ -5,7 +5,6 @@ package quoit
 import (
 	"io"
 	"io/fs"
-	"math"
 	"net"
 	"os"
 	"runtime"
@@ -83,7 +82,7 @@ func (c *Conn) spliceTo(w syscall.Conn) (n int64, handled bool, err error) {
 	if err != nil {
 		return 0, false, nil
 	}
-	n, handled, err = c.ec.SpliceTo(rc, math.MaxInt64)
+	n, handled, err = c.ec.SpliceTo(rc)
 	runtime.KeepAlive(c)
 	return n, handled, err
 }
@@ -98,7 +97,7 @@ func (c *Conn) spliceToFile(f *os.File) (n int64, handled bool, err error) {
 	if engine.Appends(rc) {
 		return 0, false, nil
 	}
-	n, handled, err = c.ec.SpliceTo(rc, math.MaxInt64)
+	n, handled, err = c.ec.SpliceTo(rc)
 	runtime.KeepAlive(c)
 	if err != nil {
 		if err.Error() == "use of closed file" { // internal/poll's, which os does not show

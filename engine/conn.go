@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
@@ -61,7 +59,7 @@ type reader struct {
 	r     half
 	reads uint8 // see gear.Box.Count
 
-	got atomic.Bool // bytes that no Write has followed; see Conn.mayBatch
+	got atomic.Bool // bytes that no Write has followed; see Conn.follows
 }
 
 // writer is a Conn's for who writes. wmu is held by a Write, parked or not, and
@@ -72,7 +70,7 @@ type writer struct {
 	credit int   // bytes that surely fit into the send buffer
 	writes uint8 // see gear.Box.Count
 	run    uint8 // Writes since a Read brought something, as far as two
-	pace
+	pace   pace
 }
 
 // outgoing is what Write has accepted and the kernel has not. out fills while
@@ -109,22 +107,21 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{e: e, descriptor: descriptor{fd: fd}, tcp: tcp, shared: foreign}
-	if dup, err := e.dup(fd, foreign); err == nil {
-		c.fd = dup
-		s.Close()
-	} else {
-		c.polls.Store(&poller{rc, netConn{s}})
+	c.polls.Store(&poller{rc, netConn{s}})
+	if !foreign {
+		c.leave(s)
 	}
 	e.stats.Adopted.Add(1)
 	return c, e.open(c)
 }
 
-// dup returns another descriptor for a socket that is not foreign.
-func (e *Engine) dup(fd int, foreign bool) (int, error) {
-	if foreign {
-		return -1, unix.EPERM
+// leave has a new conn go on with a descriptor of its own, where there is one.
+func (c *Conn) leave(s Socket) {
+	if fd, err := c.e.k.Dup(c.fd); err == nil {
+		s.Close()
+		c.fd = fd
+		c.polls.Store(nil)
 	}
-	return e.k.Dup(fd)
 }
 
 // open makes c known to Engine.Close.

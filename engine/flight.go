@@ -25,9 +25,8 @@ func (c *Conn) submitSend(l *loop) {
 		c.state = stuck
 		c.flushers.release(c.e)
 	} else {
-		c.flight, c.out, c.state = c.out, nil, inRing
+		c.depart(inRing)
 		flags |= unix.MSG_DONTWAIT
-		c.departs()
 		l.e.gear.Saved(c.flight.writes - 1)
 	}
 	l.e.stats.Batches.Add(1)
@@ -74,13 +73,14 @@ func (c *Conn) takeOut() *batch {
 	if c.state != landed || c.out == nil {
 		return nil
 	}
-	c.flight, c.out, c.state = c.out, nil, byHand
-	c.departs()
+	c.depart(byHand)
 	return c.flight
 }
 
-// departs counts a flight that is about to be sent. Called with mu held.
-func (c *Conn) departs() {
+// depart makes what is next the flight, which is about to be sent. Called with mu
+// held.
+func (c *Conn) depart(state flightState) {
+	c.flight, c.out, c.state = c.out, nil, state
 	e := c.e
 	e.stats.WritesBatched.Add(c.flight.writes)
 	e.delays.add(c.flight.since, e.k.Now())

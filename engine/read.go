@@ -40,12 +40,9 @@ func (c *Conn) read(p []byte) (int, error) {
 	}
 	woken := false // by the ring
 	for {
-		held, poll, err := c.look()
+		poll, err := c.look()
 		if err != nil {
 			return 0, err
-		}
-		if held != nil {
-			c.sendByHand(held)
 		}
 		n, err := c.ask(p, poll)
 		switch err {
@@ -75,9 +72,17 @@ func (c *Conn) read(p []byte) (int, error) {
 }
 
 // look decides whether a Read that has to wait does so in the netpoller, or why
-// there is none. It returns what Write has accepted, if that is the Read's to send:
-// its peer may wait for it.
-func (c *Conn) look() (held *batch, poll bool, err error) {
+// there is none. It sends what Write has accepted: the peer may wait for that.
+func (c *Conn) look() (poll bool, err error) {
+	held, poll, err := c.lookStep()
+	if held != nil {
+		c.sendByHand(held)
+	}
+	return poll, err
+}
+
+// lookStep is look, but returns what is the Read's to send.
+func (c *Conn) lookStep() (held *batch, poll bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.cannot(&c.r); err != nil {

@@ -12,8 +12,8 @@ import (
 
 // A relay is a caller's wish that the engine's thread forwards from src to dst
 // what comes, while the caller is parked: no goroutine is woken for a message. The
-// thread asks src, by recv(2), when its poll tells of something, and sends at once,
-// by send(2): between two turns it holds no byte, so that a relay can end at any
+// thread asks src, by recv(2), when its poll tells of something, and has the next
+// enter send it: between two turns it holds no byte, so that a relay can end at any
 // time. It is for small messages between sockets that have room. Everything else
 // ends it, and the caller goes on: see Conn.Forward.
 //

@@ -57,10 +57,7 @@ func (c *Conn) settle(l *loop) {
 	if c.node.flying != 0 {
 		return
 	}
-	c.mu.Lock()
-	closed := c.closed
-	c.mu.Unlock()
-	if closed {
+	if c.isClosed() {
 		l.slots.vacate(&c.node)
 	}
 	if c.held {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -35,12 +36,8 @@ func (s readSide) Read(f func(fd uintptr) bool) error {
 		return net.ErrClosed
 	}
 	defer c.drop()
-	held, _, err := c.look()
-	if err != nil {
+	if _, err := c.look(); err != nil {
 		return err
-	}
-	if held != nil {
-		c.sendByHand(held)
 	}
 	return c.r.polled(c.openPoller(), f)
 }
@@ -63,8 +60,8 @@ func (c *Conn) Splice(src syscall.RawConn, remain int64) (moved int64, handled b
 }
 
 // SpliceTo is Splice from c to the socket, or the file, behind dst, to the end of c.
-func (c *Conn) SpliceTo(dst syscall.RawConn, remain int64) (moved int64, handled bool, err error) {
-	moved, end, err := move(c.e.k, dst, readSide{c}, remain, false)
+func (c *Conn) SpliceTo(dst syscall.RawConn) (moved int64, handled bool, err error) {
+	moved, end, err := move(c.e.k, dst, readSide{c}, math.MaxInt64, false)
 	return moved, end != moveUnable, err
 }
 

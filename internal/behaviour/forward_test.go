@@ -202,6 +202,13 @@ func (w *way) pass(data []byte) {
 	w.must(<-sent)
 }
 
+// finish ends the stream, and records how the copy ends and what arrives.
+func (w *way) finish() {
+	w.must(w.from.Close())
+	w.copy.result("copy")
+	w.far()
+}
+
 // far records all that is still to come, once dst is closed.
 func (w *way) far() {
 	w.must(w.dst.Close())
@@ -216,9 +223,7 @@ func TestBehaviourForwardMessages(t *testing.T) {
 		for _, size := range []int{1, 2, 63, 1000, 4096, 1, 4096} {
 			w.message(pattern(size))
 		}
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -317,9 +322,7 @@ func TestBehaviourForwardLarge(t *testing.T) {
 	compareWays(t, "tcp_tcp unix_tcp tcp_unix tcp_nettcp nettcp_tcp tcp_ringengine", func(w *way) {
 		w.begin()
 		w.pass(pattern(5 << 20))
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -431,9 +434,7 @@ func TestBehaviourForwardSharedSyscallConn(t *testing.T) {
 			w.copy.blocked("copy")
 		}
 		w.messages(20, 10)
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -450,9 +451,7 @@ func TestBehaviourForwardSharedFile(t *testing.T) {
 		}
 		w.pass(pattern(1 << 20))
 		w.messages(20, 10)
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -468,9 +467,7 @@ func TestBehaviourForwardSharedRawConnWrite(t *testing.T) {
 			w.comes([]byte("raw"))
 		}
 		w.message([]byte("forwarded"))
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -486,9 +483,7 @@ func TestBehaviourForwardSharedWrite(t *testing.T) {
 				w.comes([]byte("written"))
 			}
 		}
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -508,9 +503,7 @@ func TestBehaviourForwardSharedReadOfDstWriteOfSrc(t *testing.T) {
 			_, err = io.ReadFull(w.dst, b)
 			w.must(err)
 		}
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }
 
@@ -570,8 +563,6 @@ func TestBehaviourForwardSharedTwoCopies(t *testing.T) {
 		w2.must(w2.from.Close())
 		w2.copy.result("second copy")
 		w.message([]byte("one"))
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	})
 }

@@ -84,9 +84,7 @@ var forwardResets = []struct {
 			w.control(w.from, func(fd int) { n, _ := unix.IoctlGetInt(fd, unix.SIOCINQ); there = n == 6 })
 			return there
 		})
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	}},
 	{"dst", func(w *way) {
 		w.begin()
@@ -133,9 +131,7 @@ var forwardResets = []struct {
 	{"dst CloseWrite, src ends", func(w *way) {
 		w.begin()
 		w.err("CloseWrite", w.dst.(streamConn).CloseWrite())
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	}},
 }
 
@@ -208,9 +204,7 @@ var forwardDeadlines = []struct {
 		w.must(w.dst.SetReadDeadline(pastDeadline))
 		w.message([]byte("one"))
 		w.copy.blocked("copy")
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	}},
 	{"dst past", func(w *way) {
 		w.begin()
@@ -228,9 +222,7 @@ var forwardDeadlines = []struct {
 	{"dst past, src ends", func(w *way) {
 		w.begin()
 		w.must(w.dst.SetWriteDeadline(pastDeadline))
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	}},
 	{"dst passes", func(w *way) {
 		w.begin()
@@ -247,9 +239,7 @@ var forwardDeadlines = []struct {
 		w.copy.blocked("copy")
 		w.must(w.dst.SetWriteDeadline(distant()))
 		w.message([]byte("one"))
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 	}},
 }
 

@@ -240,9 +240,7 @@ func TestBehaviourForwardNoPipe(t *testing.T) {
 			w.messages(20, 10)
 		}
 		give()
-		w.must(w.from.Close())
-		w.copy.result("copy")
-		w.far()
+		w.finish()
 		w2.pass(pattern(2 << 20))
 		w2.must(w2.from.Close())
 		w2.copy.result("copy")
