@@ -55,17 +55,28 @@ func (u *simListener) accept(rnd *rand.Rand) {
 		if err != nil {
 			continue
 		}
-		u.r.k.mu.Lock()
-		s := u.r.k.files[c.fd]
+		k := u.r.k
+		k.mu.Lock()
+		s := k.files[c.fd]
+		k.mu.Unlock()
 		switch {
-		case s == nil || s.returned:
+		case s != nil:
+		case u.r.engineClosing():
+			continue // Close has ended the conn since
+		default:
+			u.r.fail("Accept returned fd %d after socket %d, which is not open", c.fd, u.last)
+			continue
+		}
+		k.mu.Lock()
+		switch {
+		case s.returned:
 			u.r.fail("Accept returned fd %d after socket %d", c.fd, u.last)
 		case addr.(*net.TCPAddr).Port != s.id && !s.rst:
 			u.r.fail("Accept returned socket %d with address %v", s.id, addr)
 		}
 		s.returned = true
 		u.last = s.id
-		u.r.k.mu.Unlock()
+		k.mu.Unlock()
 		u.r.use(rnd, c, s)
 	}
 }
