@@ -31,6 +31,7 @@ type Stats struct {
 
 	BytesReceived  uint64 // by Reads that had waited on a ring
 	DirectReads    uint64 // Reads that had not
+	BusyReads      uint64 // of them those that found something because they looked before they waited
 	BytesForwarded uint64 // from one conn to another by a ring's thread; see [Conn.ReadFrom]
 	WritesBatched  uint64 // Writes that returned before they were sent
 	Batches        uint64 // sends of such that a ring made, and no call of the conn's
@@ -59,7 +60,7 @@ type RingStats struct {
 	Gear                                    Gear
 	GearChanges                             uint64
 	RingTime, PollTime                      time.Duration
-	BytesReceived, DirectReads              uint64
+	BytesReceived, DirectReads, BusyReads   uint64
 	BytesForwarded                          uint64
 	WritesBatched, Batches, SendsParked     uint64
 	WriteDelays                             [20]uint64

@@ -16,6 +16,47 @@ import (
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
+// A Read in GearAuto looks only when that was found to pay, and not for long. What it
+// does in vain ends that.
+func TestAutoLooks(t *testing.T) {
+	e := smallEngine(t, gear.Auto, 0)
+	client, c := servedPair(t, e)
+	answer := func(after time.Duration) {
+		t.Helper()
+		done := make(chan error, 1)
+		go func() {
+			_, err := c.Read(make([]byte, 10))
+			done <- err
+		}()
+		time.Sleep(after)
+		if _, err := unix.Write(client, []byte("x")); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+	answer(time.Millisecond)
+	if n := e.Stats().BusyReads; n != 0 {
+		t.Fatalf("%d Reads looked before anything was found out", n)
+	}
+	e.gear.Look(true)
+	for n := 0; e.Stats().BusyReads == 0; n++ {
+		if n > 10_000 {
+			t.Fatal("no Read found anything by looking")
+		}
+		e.gear.Look(true)
+		answer(0)
+	}
+	e.gear.Look(true)
+	for n := 0; e.gear.Looks(); n++ {
+		if n > 1000 {
+			t.Fatal("still looks, in vain")
+		}
+		answer(time.Millisecond)
+	}
+}
+
 // TestBusyRead ends Reads that would look for an hour.
 func TestBusyRead(t *testing.T) {
 	e := smallEngine(t, gear.Poll, time.Hour)

@@ -8,8 +8,11 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
 // Read reads up to len(p) bytes. At the end it returns io.EOF itself. p is
@@ -144,7 +147,7 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 		}
 		return h.n, h.err
 	}
-	if !c.busyRead() {
+	if !c.lookFirst() {
 		if err := h.polled(c.poller(), nil); err != nil {
 			return 0, err
 		}
@@ -155,22 +158,44 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 	return h.n, h.err
 }
 
-// busyRead asks the socket for as long as Options.BusyPoll allows, and reports
+// lookFirst asks the socket for a while where that is asked for, and reports
 // whether there was something. One Read of an engine does so at a time: more
 // would only be in each other's way.
-func (c *Conn) busyRead() bool {
+func (c *Conn) lookFirst() bool {
 	e := c.e
-	if e.cfg.BusyPoll == 0 || !e.busy.CompareAndSwap(false, true) {
-		return false
-	}
-	defer e.busy.Store(false)
-	for until := e.k.Now() + int64(e.cfg.BusyPoll); !c.recv(); {
-		if e.k.Now() >= until || c.r.expired() {
+	d, auto := e.cfg.BusyPoll, false
+	if d == 0 {
+		if auto = e.gear.Looks(); !auto {
 			return false
+		}
+		d = gear.LookTime
+	}
+	found, ended := false, false
+	if e.busy.CompareAndSwap(false, true) {
+		found, ended = c.lookFor(d)
+		e.busy.Store(false)
+	}
+	if found {
+		e.stats.BusyReads.Add(1)
+	}
+	if auto && !ended {
+		e.gear.Looked(found)
+	}
+	return found
+}
+
+// lookFor asks the socket for d, or until the deadline has ended that.
+func (c *Conn) lookFor(d time.Duration) (found, ended bool) {
+	for until := c.e.k.Now() + int64(d); !c.recv(); {
+		if c.r.expired() {
+			return false, true
+		}
+		if c.e.k.Now() >= until {
+			return false, false
 		}
 		runtime.Gosched()
 	}
-	return true
+	return true, false
 }
 
 // recv is recv(2) with its result in c.r. It reports whether there was

@@ -14,7 +14,7 @@ type Counters[N any] struct {
 	Enters, Completions, Wakeups, Overflows N
 	Batches, WritesBatched, SendsParked     N
 	Accepted, Adopted, AcceptFailures       N
-	BytesForwarded                          N
+	BytesForwarded, BusyReads               N
 }
 
 // Snapshot is what Stats returns. Its fields have the names of those of quoit.Stats, and

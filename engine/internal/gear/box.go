@@ -1,7 +1,8 @@
 //go:build linux
 
 // Package gear decides when the ring pays. It is told what an engine does, and
-// asks nobody: it knows no engine, no conn and no ring.
+// asks nobody: it knows no engine, no conn and no ring. In Auto it also decides whether
+// a Read looks for bytes before it waits.
 //
 // A Box is an engine's, a Meter some of its conns'. Large turns of the ring's thread
 // are a reason to try the ring (Box), and a comparison of all boxes of the process
@@ -67,6 +68,7 @@ type Box struct {
 	hot    atomic.Bool
 	held   atomic.Bool // a comparison shifts
 	proven atomic.Bool // hot, and not for a trial
+	looks  look
 
 	_      cpu.CacheLinePad // hot is read by every call
 	calls  atomic.Uint64    // in Poll, by callsCounted
@@ -178,6 +180,20 @@ func (b *Box) shift(hot bool, now int64) {
 	}
 }
 
+// Looks reports whether a Read in Poll should look for LookTime before it waits.
+func (b *Box) Looks() bool { return b.looks.on.Load() }
+
+// Look has Reads look, or not, until there is cause to change it. Tests use it, too.
+func (b *Box) Look(on bool) { b.looks.on.Store(on) }
+
+// Looked counts a Read that was to look: whether it found something, or did not in all
+// of LookTime or had to leave it to another one.
+func (b *Box) Looked(found bool) {
+	if b.looks.looked(found) && !b.held.Load() {
+		b.Look(false)
+	}
+}
+
 // Received counts a conn that a turn found something for. Engine thread.
 func (b *Box) Received() { b.trial.receives++ }
 
@@ -219,20 +235,29 @@ func (b *Box) Judge() {
 	case spent < window && !hopeless:
 		return
 	}
+	few := !proven && gain <= fewBusy*t.turns
 	t.begin(now)
 	if !enough {
 		b.rest.Store(now + int64(t.pause))
 		t.pause = min(2*t.pause, maxPause)
 		b.shift(false, now)
+		if few {
+			b.ask(looking, now)
+		}
 		return
 	}
 	b.proven.Store(true)
 	if now-t.hotSince >= int64(longTime) {
 		t.pause = minPause
 	}
+	b.ask(ringing, now)
+}
+
+// ask has a comparison find out about q, or does as the last one said.
+func (b *Box) ask(q question, now int64) {
 	if b.compare != nil {
-		v, until := b.compare.ask(b)
-		b.heed(v, until, now)
+		v, until := b.compare.ask(q, b)
+		b.heed(q, v, until, now)
 	}
 }
 
@@ -242,21 +267,36 @@ func (t *trial) begin(now int64) {
 	t.turns, t.receives, t.turned, t.saved = 0, 0, 0, 0
 }
 
-// heed does as a comparison says.
-func (b *Box) heed(v verdict, until, now int64) {
-	if v == pollWins {
+// put has q's answer be yes, or no, for now.
+func (b *Box) put(q question, yes bool, now int64) {
+	if q == looking {
+		b.Look(yes)
+	} else {
+		b.shift(yes, now)
+	}
+}
+
+// heed does as a comparison says. A box that asks about the ring is in Ring already.
+func (b *Box) heed(q question, v verdict, until, now int64) {
+	switch {
+	case q == looking && v != undecided:
+		b.Look(v == yes)
+	case q == ringing && v == no:
 		b.rest.Store(until)
 		b.shift(false, now)
 	}
 }
 
-// decided ends what held b.
-func (b *Box) decided(v verdict, until, now int64) {
-	if v == ringWins {
+// decided ends what held b. Where nothing was found out, all is as it was without q.
+func (b *Box) decided(q question, v verdict, until, now int64) {
+	if v == yes && q == ringing {
 		b.shift(true, now)
 		b.proven.Store(true)
 	}
-	b.heed(v, until, now)
+	if v == undecided && q == looking {
+		b.Look(false)
+	}
+	b.heed(q, v, until, now)
 	b.held.Store(false)
 }
 

@@ -23,27 +23,45 @@ import (
 //
 // It is windows in the netpoller and in the ring by turns, each against its
 // neighbours, and the median of that. During it the gears leave their engines
-// alone (Box.held).
+// alone (Box.held). Whether Reads should look (look.go) is found out in the same way.
 const (
 	windows    = 9
-	settleTime = 50 * time.Millisecond // of each, for a thousand conns to come over; not counted
-	windowTime = 40 * time.Millisecond // after that
-
-	// The ring wins unless it is dearer, or slower, by more than this. Equal is
-	// good enough, for its tails are shorter.
-	costMargin = 0.03 // of CPU time for the same work
-	rateMargin = 0.03 // of work in the same time, where callers wait for answers
+	windowTime = 40 * time.Millisecond
 
 	minTerm = 10 * time.Second // that a verdict holds; doubles while the same is found again
 	maxTerm = time.Minute
 )
 
+// question is what a comparison finds out: whether to do a thing or not.
+type question int
+
+const (
+	ringing   question = iota // go to Ring, from Poll
+	looking                   // look before a wait in Poll
+	questions = iota
+)
+
+// rule is what an answer of yes takes.
+type rule struct {
+	settle time.Duration // of each window, before it counts
+	cost   float64       // at most: CPU time for the same work, with by without
+	rate   float64       // at least: work in the same time, where callers wait for answers
+}
+
+var rules = [questions]rule{
+	// A thousand conns have to come over. Equal is good enough, for the ring's tails
+	// are shorter.
+	ringing: {50 * time.Millisecond, 1.03, 0.97},
+	// A CPU that is awake for nothing is a cost that only a gain defends.
+	looking: {5 * time.Millisecond, 1, 1.05},
+}
+
 type verdict int
 
 const (
 	undecided verdict = iota
-	ringWins
-	pollWins
+	yes
+	no
 )
 
 // comparison is the process's. Its methods may be called by any thread.
@@ -55,11 +73,16 @@ type comparison struct {
 	mu      sync.Mutex
 	boxes   []*Box // in Auto
 	running bool
-	last    verdict
-	until   int64 // last holds
-	term    time.Duration
-	count   uint64  // of those with a verdict
-	cost    float64 // see Comparisons
+	answers [questions]answer
+}
+
+// answer is what is known about a question.
+type answer struct {
+	last  verdict
+	until int64 // last holds
+	term  time.Duration
+	count uint64  // of comparisons with a verdict
+	cost  float64 // found by the last one, see rule
 }
 
 // process has the boxes of this process.
@@ -90,16 +113,16 @@ func (c *comparison) leave(b *Box) {
 	c.mu.Unlock()
 }
 
-// ask returns the verdict that holds and until when. Where there is none it
-// begins a comparison, for hot box b, which stays hot until that is over.
-func (c *comparison) ask(b *Box) (verdict, int64) {
+// ask returns the verdict on q that holds and until when. Where there is none it
+// begins a comparison, for b, which nothing else shifts until that is over.
+func (c *comparison) ask(q question, b *Box) (verdict, int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running {
 		return undecided, 0
 	}
-	if c.clock() < c.until {
-		return c.last, c.until
+	if a := &c.answers[q]; c.clock() < a.until {
+		return a.last, a.until
 	}
 	var all []entrant
 	for _, x := range c.boxes {
@@ -107,7 +130,7 @@ func (c *comparison) ask(b *Box) (verdict, int64) {
 		all = append(all, entrant{x, x.tally.sum()})
 	}
 	c.running = true
-	go c.run(all, b.stop)
+	go c.run(q, all, b.stop)
 	return undecided, 0
 }
 
@@ -118,14 +141,14 @@ type entrant struct {
 }
 
 // run compares, and tells boxes. It gives up when stop is closed.
-func (c *comparison) run(boxes []entrant, stop <-chan struct{}) {
+func (c *comparison) run(q question, boxes []entrant, stop <-chan struct{}) {
 	var seen [windows]window
 	ok := true
 	for i := 0; i < windows && ok; i++ {
 		for _, b := range boxes {
-			b.shift(i%2 != 0, c.clock())
+			b.put(q, i%2 != 0, c.clock())
 		}
-		ok = c.pause(settleTime, stop)
+		ok = c.pause(rules[q].settle, stop)
 		began := c.look(boxes)
 		ok = ok && c.pause(windowTime, stop)
 		seen[i] = c.look(boxes).since(began)
@@ -133,32 +156,32 @@ func (c *comparison) run(boxes []entrant, stop <-chan struct{}) {
 	}
 	v, cost := undecided, 0.0
 	if ok {
-		v, cost = judged(seen[:])
+		v, cost = rules[q].judge(seen[:])
 	}
-	c.end(boxes, v, cost)
+	c.end(q, boxes, v, cost)
 }
 
 // end tells the verdict to those that had work. It is none if the load went
 // away.
-func (c *comparison) end(boxes []entrant, v verdict, cost float64) {
+func (c *comparison) end(q question, boxes []entrant, v verdict, cost float64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.clock()
+	a, now := &c.answers[q], c.clock()
 	if v != undecided {
 		term := minTerm
-		if v == c.last {
-			term = min(2*c.term, maxTerm)
+		if v == a.last {
+			term = min(2*a.term, maxTerm)
 		}
-		c.last, c.term, c.until = v, term, now+int64(term)
-		c.count++
-		c.cost = cost
+		a.last, a.term, a.until = v, term, now+int64(term)
+		a.count++
+		a.cost = cost
 	}
 	c.running = false
 	for _, b := range boxes {
 		if b.tally.sum() == b.before {
-			b.decided(undecided, c.until, now)
+			b.decided(q, undecided, a.until, now)
 		} else {
-			b.decided(v, c.until, now)
+			b.decided(q, v, a.until, now)
 		}
 	}
 }
@@ -170,7 +193,8 @@ func Comparisons() (n uint64, ringCost float64) {
 	c := &process
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.count, c.cost
+	a := &c.answers[ringing]
+	return a.count, a.cost
 }
 
 // window is what was done in it, and took.
@@ -191,9 +215,9 @@ func (w window) since(o window) window {
 	return window{w.work - o.work, w.time - o.time, w.cost - o.cost}
 }
 
-// judged compares windows that are the ring's and the netpoller's by turns. It
-// returns what the ring costs by what the netpoller does for the same work.
-func judged(seen []window) (verdict, float64) {
+// judge compares windows without and with, by turns. It returns also what the same
+// work costs with by without.
+func (r rule) judge(seen []window) (verdict, float64) {
 	var costs, rates []float64
 	for i := 1; i < len(seen)-1; i++ {
 		cost := amid(seen[i-1:], func(w window) float64 { return w.cost / w.work })
@@ -206,10 +230,10 @@ func judged(seen []window) (verdict, float64) {
 	slices.Sort(costs)
 	slices.Sort(rates)
 	cost, rate := costs[len(costs)/2], rates[len(rates)/2]
-	if cost > 1+costMargin || rate < 1-rateMargin {
-		return pollWins, cost
+	if cost > r.cost || rate < r.rate {
+		return no, cost
 	}
-	return ringWins, cost
+	return yes, cost
 }
 
 // amid compares the second window with those on both sides of it, so that a

@@ -62,11 +62,11 @@ func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
 	t.Helper()
 	w.asked = make(chan struct{})
 	w.hot.Shift(true)
-	count := w.count
-	if v, _ := w.ask(w.hot); v != undecided || !w.hot.held.Load() {
+	count := w.answers[ringing].count
+	if v, _ := w.ask(ringing, w.hot); v != undecided || !w.hot.held.Load() {
 		t.Fatalf("%v at once", v)
 	}
-	if v, _ := w.ask(w.hot); v != undecided {
+	if v, _ := w.ask(ringing, w.hot); v != undecided {
 		t.Fatalf("%v in the middle", v)
 	}
 	close(w.asked)
@@ -75,10 +75,10 @@ func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
 	}
 	w.mu.Lock() // until end is over
 	defer w.mu.Unlock()
-	if w.running || w.count == count {
+	if w.running || w.answers[ringing].count == count {
 		return undecided, 0
 	}
-	return w.last, time.Duration(w.until - w.clock())
+	return w.answers[ringing].last, time.Duration(w.answers[ringing].until - w.clock())
 }
 
 func TestCompare(t *testing.T) {
@@ -89,12 +89,12 @@ func TestCompare(t *testing.T) {
 		want verdict
 		cost float64
 	}{
-		{"cheaper", load{1e6, 0.4}, ringWins, 0.8},
-		{"same", net, ringWins, 1},
-		{"cheaper and faster", load{2e6, 0.8}, ringWins, 0.8},
-		{"dearer", load{1e6, 0.53}, pollWins, 1.06},
-		{"dearer, for it does less", load{0.9e6, 0.5}, pollWins, 1 / 0.9},
-		{"cheaper and slower", load{0.9e6, 0.4}, pollWins, 0.8 / 0.9},
+		{"cheaper", load{1e6, 0.4}, yes, 0.8},
+		{"same", net, yes, 1},
+		{"cheaper and faster", load{2e6, 0.8}, yes, 0.8},
+		{"dearer", load{1e6, 0.53}, no, 1.06},
+		{"dearer, for it does less", load{0.9e6, 0.5}, no, 1 / 0.9},
+		{"cheaper and slower", load{0.9e6, 0.4}, no, 0.8 / 0.9},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newContest(t, tt.ring, net)
@@ -110,10 +110,10 @@ func TestCompare(t *testing.T) {
 				return true
 			}
 			v, term := w.run(t)
-			if v != tt.want || math.Abs(w.cost-tt.cost) > 0.01*tt.cost {
-				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.cost, tt.want, tt.cost)
+			if v != tt.want || math.Abs(w.answers[ringing].cost-tt.cost) > 0.01*tt.cost {
+				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.answers[ringing].cost, tt.want, tt.cost)
 			}
-			wins := tt.want == ringWins
+			wins := tt.want == yes
 			for _, b := range []*Box{w.hot, w.other} {
 				if b.Hot() != wins || b.proven.Load() != wins {
 					t.Errorf("hot %v, proven %v", b.Hot(), b.proven.Load())
@@ -132,21 +132,21 @@ func TestCompareTerm(t *testing.T) {
 	net, better, worse := load{1e6, 0.5}, load{1e6, 0.4}, load{1e6, 0.6}
 	w := newContest(t, better, net)
 	for want := minTerm; want < 2*maxTerm; want *= 2 {
-		if v, term := w.run(t); v != ringWins || term != min(want, maxTerm) {
+		if v, term := w.run(t); v != yes || term != min(want, maxTerm) {
 			t.Fatalf("%v for %v, want %v", v, term, min(want, maxTerm))
 		}
-		w.now = float64(w.until - 1)
-		if v, until := w.ask(w.other); v != ringWins || until != w.until || w.running {
+		w.now = float64(w.answers[ringing].until - 1)
+		if v, until := w.ask(ringing, w.other); v != yes || until != w.answers[ringing].until || w.running {
 			t.Fatalf("told %v until %d", v, until)
 		}
 		w.now++
 	}
 	for _, want := range []time.Duration{minTerm, 2 * minTerm} {
 		w.ring = worse
-		if v, term := w.run(t); v != pollWins || term != want {
+		if v, term := w.run(t); v != no || term != want {
 			t.Fatalf("%v for %v, want %v", v, term, want)
 		}
-		w.now = float64(w.until)
+		w.now = float64(w.answers[ringing].until)
 	}
 }
 
