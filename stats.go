@@ -31,7 +31,7 @@ type Stats struct {
 
 	BytesReceived  uint64 // by Reads that had waited on a ring
 	DirectReads    uint64 // Reads that had not
-	BusyReads      uint64 // of them those that found something because they looked before they waited
+	BusyReads      uint64 // Reads that found something by looking before they waited; see Config.BusyPoll
 	BytesForwarded uint64 // from one conn to another by a ring's thread; see [Conn.ReadFrom]
 	WritesBatched  uint64 // Writes that returned before they were sent
 	Batches        uint64 // sends of such that a ring made, and no call of the conn's

@@ -59,12 +59,10 @@ func (u *simListener) accept(rnd *rand.Rand) {
 		k.mu.Lock()
 		s := k.files[c.fd]
 		k.mu.Unlock()
-		switch {
-		case s != nil:
-		case u.r.engineClosing():
-			continue // Close has ended the conn since
-		default:
-			u.r.fail("Accept returned fd %d after socket %d, which is not open", c.fd, u.last)
+		if s == nil {
+			if !u.r.engineClosing() { // whose Close may have ended the conn since
+				u.r.fail("Accept returned fd %d after socket %d, which is not open", c.fd, u.last)
+			}
 			continue
 		}
 		k.mu.Lock()

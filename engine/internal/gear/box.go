@@ -289,14 +289,15 @@ func (b *Box) heed(q question, v verdict, until, now int64) {
 
 // decided ends what held b. Where nothing was found out, all is as it was without q.
 func (b *Box) decided(q question, v verdict, until, now int64) {
-	if v == yes && q == ringing {
+	switch {
+	case q == looking:
+		b.Look(v == yes)
+	case v == yes:
 		b.shift(true, now)
 		b.proven.Store(true)
+	default:
+		b.heed(q, v, until, now)
 	}
-	if v == undecided && q == looking {
-		b.Look(false)
-	}
-	b.heed(q, v, until, now)
 	b.held.Store(false)
 }
 

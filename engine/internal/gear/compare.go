@@ -26,7 +26,7 @@ import (
 // alone (Box.held). Whether Reads should look (look.go) is found out in the same way.
 const (
 	windows    = 9
-	windowTime = 40 * time.Millisecond
+	windowTime = 40 * time.Millisecond // of each that counts, after rule.settle
 
 	minTerm = 10 * time.Second // that a verdict holds; doubles while the same is found again
 	maxTerm = time.Minute

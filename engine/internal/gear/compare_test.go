@@ -57,12 +57,21 @@ func newContest(t *testing.T, ring, poll load) *contest {
 	return w
 }
 
+func (w *contest) answer() *answer { return &w.answers[ringing] }
+
+// awaitEnd waits for the end of the comparison that b is in, if it is.
+func awaitEnd(b *Box) {
+	for b.held.Load() {
+		runtime.Gosched()
+	}
+}
+
 // run has the hot engine ask, and returns what it heeds at the end.
 func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
 	t.Helper()
 	w.asked = make(chan struct{})
 	w.hot.Shift(true)
-	count := w.answers[ringing].count
+	count := w.answer().count
 	if v, _ := w.ask(ringing, w.hot); v != undecided || !w.hot.held.Load() {
 		t.Fatalf("%v at once", v)
 	}
@@ -70,15 +79,13 @@ func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
 		t.Fatalf("%v in the middle", v)
 	}
 	close(w.asked)
-	for w.hot.held.Load() {
-		runtime.Gosched()
-	}
+	awaitEnd(w.hot)
 	w.mu.Lock() // until end is over
 	defer w.mu.Unlock()
-	if w.running || w.answers[ringing].count == count {
+	if w.running || w.answer().count == count {
 		return undecided, 0
 	}
-	return w.answers[ringing].last, time.Duration(w.answers[ringing].until - w.clock())
+	return w.answer().last, time.Duration(w.answer().until - w.clock())
 }
 
 func TestCompare(t *testing.T) {
@@ -110,8 +117,8 @@ func TestCompare(t *testing.T) {
 				return true
 			}
 			v, term := w.run(t)
-			if v != tt.want || math.Abs(w.answers[ringing].cost-tt.cost) > 0.01*tt.cost {
-				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.answers[ringing].cost, tt.want, tt.cost)
+			if v != tt.want || math.Abs(w.answer().cost-tt.cost) > 0.01*tt.cost {
+				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.answer().cost, tt.want, tt.cost)
 			}
 			wins := tt.want == yes
 			for _, b := range []*Box{w.hot, w.other} {
@@ -135,8 +142,8 @@ func TestCompareTerm(t *testing.T) {
 		if v, term := w.run(t); v != yes || term != min(want, maxTerm) {
 			t.Fatalf("%v for %v, want %v", v, term, min(want, maxTerm))
 		}
-		w.now = float64(w.answers[ringing].until - 1)
-		if v, until := w.ask(ringing, w.other); v != yes || until != w.answers[ringing].until || w.running {
+		w.now = float64(w.answer().until - 1)
+		if v, until := w.ask(ringing, w.other); v != yes || until != w.answer().until || w.running {
 			t.Fatalf("told %v until %d", v, until)
 		}
 		w.now++
@@ -146,7 +153,7 @@ func TestCompareTerm(t *testing.T) {
 		if v, term := w.run(t); v != no || term != want {
 			t.Fatalf("%v for %v, want %v", v, term, want)
 		}
-		w.now = float64(w.answers[ringing].until)
+		w.now = float64(w.answer().until)
 	}
 }
 

@@ -56,19 +56,15 @@ func TestLook(t *testing.T) {
 			try()
 			held := b.held.Load()
 			close(asked)
-			for b.held.Load() {
-				time.Sleep(time.Microsecond)
-			}
+			awaitEnd(b)
 			if held != tt.asks || b.Looks() != tt.want {
 				t.Fatalf("compared: %v, looks: %v", held, b.Looks())
 			}
 			before := pauses
 			try()
-			for b.held.Load() {
-				time.Sleep(time.Microsecond)
-			}
-			verdict := tt.asks && tt.looking.bytes != 0
-			if again := pauses != before; again == verdict && tt.asks {
+			awaitEnd(b)
+			open := tt.asks && tt.looking.bytes == 0
+			if again := pauses != before; again != open {
 				t.Errorf("compared again: %v", again)
 			}
 			if b.Looks() != tt.want {
