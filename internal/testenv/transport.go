@@ -46,6 +46,15 @@ func Connect(t testing.TB, ln net.Listener) (client, server net.Conn) {
 	return client, server
 }
 
+// Refused returns an address of loopback that nobody listens on until the test
+// ends. The port of a listener that was closed is free instead, and the next
+// server may get it: a proxy to itself, for one.
+func Refused(t testing.TB) (addr string) {
+	t.Helper()
+	client, _ := TCPPair(t)
+	return client.LocalAddr().String()
+}
+
 // TCPPair returns both ends of a connection over loopback.
 func TCPPair(t testing.TB) (client, server *net.TCPConn) {
 	t.Helper()

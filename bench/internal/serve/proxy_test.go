@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/bench/internal/workload"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // patience is for what should come at once.
@@ -114,13 +115,9 @@ func TestProxyOfAClientThatLeaves(t *testing.T) {
 }
 
 func TestProxyWithoutBackend(t *testing.T) {
-	ln, err := net.Listen("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ln.Close()
+	backend := testenv.Refused(t)
 	for _, transport := range Transports {
-		c := dialServer(t, Spec{Kind: workload.ServeProxy, Transport: transport, Backend: ln.Addr().String()})
+		c := dialServer(t, Spec{Kind: workload.ServeProxy, Transport: transport, Backend: backend})
 		if n, err := c.Read(make([]byte, 1)); n != 0 || err != io.EOF {
 			t.Errorf("%s: %d bytes, %v", transport, n, err)
 		}
