@@ -180,12 +180,7 @@ func TestHTTPTransportCancel(t *testing.T) {
 // TestHTTPDialErrors wants the errors of a refused and a cancelled dial to
 // reach the caller of a client.
 func TestHTTPDialErrors(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := ln.Addr().String()
-	ln.Close()
+	addr := testenv.Refused(t)
 	var text []string
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		client, _ := webtest.Client(t, tr, nil)
