@@ -3,7 +3,6 @@ package quoit
 import (
 	"context"
 	"net"
-	"os"
 	"syscall"
 	"time"
 )
@@ -25,17 +24,6 @@ func DialTimeout(network, address string, timeout time.Duration) (net.Conn, erro
 func DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	var d Dialer
 	return d.DialContext(ctx, network, address)
-}
-
-// FileConn returns a conn on a copy of f, as [net.FileConn] does. f stays the
-// caller's to close. As with Dial, a network that the ring does not serve, such
-// as udp, has package net's conn.
-func FileConn(f *os.File) (net.Conn, error) {
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	return Default().adoptConn(c)
 }
 
 // Dialer is [net.Dialer] with an engine for the conns it makes. Package net
@@ -122,17 +110,6 @@ func (e *Engine) whileOpen(ctx context.Context, dial func(context.Context) (net.
 		oe.Err = ErrEngineClosed
 	}
 	return c, err
-}
-
-func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {
-	if e.closed.Load() && ours(c.LocalAddr().Network()) {
-		c.Close()
-		return nil, &net.OpError{Op: "dial", Net: c.LocalAddr().Network(), Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: ErrEngineClosed}
-	}
-	if e.t == nil {
-		return c, nil
-	}
-	return e.t.conn(c.LocalAddr().Network(), c, true)
 }
 
 // Dialer returns a Dialer with default options on this engine.

@@ -57,7 +57,7 @@
 //     still end Read and Write; package net's wait for the system call.
 //   - In a bubble of testing/synctest a deadline that was made outside, with a
 //     reading of the real clock, is compared with that and not with the bubble's.
-//   - [NewListener] refuses what is not package net's own listener.
+//   - [NewListener] and [NewConn] refuse what is not package net's own.
 //   - Only tcp, tcp4, tcp6 and unix are on the ring. Other networks go to package
 //     net as they are.
 //   - Each ring has an operating system thread from first use on, and two
@@ -72,8 +72,8 @@
 //     millisecond after its last Writes: who computes after a Write writes directly.
 //     The first time that such a conn does compute, its peer waits for that, or for
 //     the ring's thread, which needs a processor. Never with [Config].DirectWrites,
-//     nor on a conn that others may reach (SyscallConn, File, [FileConn], a Dialer's
-//     Control). [Stats] has the delays.
+//     nor on a conn that others may reach (SyscallConn, File, [FileConn], [NewConn], a
+//     Dialer's Control). [Stats] has the delays.
 //   - What has been copied and not sent is lost if the process ends without
 //     closing the conn: by os.Exit, a panic, a signal, exec, or when main
 //     returns. Read, Close, CloseWrite, ReadFrom, SyscallConn and File have the

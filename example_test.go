@@ -2,6 +2,7 @@ package quoit_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -82,6 +83,26 @@ func ExampleNewListener() {
 	defer ln.Close()
 	fmt.Println(ln.Addr().Network())
 	// Output: tcp
+}
+
+// A conn that something else has dialed, such as a proxy's client.
+func ExampleNewConn() {
+	server := greet()
+	defer server.Close()
+	nc, err := net.Dial("tcp", server.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := quoit.NewConn(nc) // nc belongs to c from here on
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	greeting, err := io.ReadAll(c)
+	fmt.Printf("%s%v\n", greeting, err)
+	// Output:
+	// hello
+	// <nil>
 }
 
 func ExampleDial() {
@@ -240,6 +261,32 @@ func ExampleEngine_Dialer() {
 	// Output:
 	// hello
 	// <nil>
+}
+
+// What the ring would not serve is told apart, by its type.
+func ExampleEngine_NewListener() {
+	e, err := quoit.New(nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer e.Close()
+	nl, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = e.NewListener(tls.NewListener(nl, &tls.Config{}))
+	if ue, ok := errors.AsType[*quoit.UnsupportedError](err); ok {
+		fmt.Println(ue.Type)
+	}
+	ln, err := e.NewListener(nl) // wrap this one
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ln.Close()
+	fmt.Println(ln.Addr().Network())
+	// Output:
+	// *tls.listener
+	// tcp
 }
 
 func ExampleSteerByHash() {

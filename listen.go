@@ -3,7 +3,6 @@ package quoit
 import (
 	"context"
 	"net"
-	"os"
 )
 
 // Listen announces on the local address, as [net.Listen] does, on the
@@ -18,39 +17,6 @@ func Listen(network, address string) (net.Listener, error) {
 func (e *Engine) Listen(network, address string) (net.Listener, error) {
 	lc := ListenConfig{Engine: e}
 	return lc.Listen(context.Background(), network, address)
-}
-
-// FileListener returns a listener on a copy of f, as [net.FileListener]
-// does. f stays the caller's to close. As with Listen, a network that the ring
-// does not serve, such as unixpacket, has package net's listener.
-func FileListener(f *os.File) (net.Listener, error) {
-	ln, err := net.FileListener(f)
-	if err != nil {
-		return nil, err
-	}
-	return Default().adoptListener(ln)
-}
-
-// NewListener takes over ln, a *net.TCPListener or *net.UnixListener. ln belongs
-// to the result from then on: do not use it, nor close it. On an error ln has
-// been closed. What the ring has already, a *[Listener], and what it does not
-// serve, network unixpacket, is returned as it is.
-//
-// Any other ln, a wrapper of one of these included, is a [*ListenerError], and
-// stays open and the caller's: wrap the result instead. That is so where
-// package net serves, too.
-func NewListener(ln net.Listener) (net.Listener, error) {
-	return Default().newListener(ln)
-}
-
-func (e *Engine) newListener(ln net.Listener) (net.Listener, error) {
-	if l, ok := ln.(*Listener); ok && l != nil {
-		return l, nil
-	}
-	if err := checkListener(ln); err != nil {
-		return nil, err
-	}
-	return e.adoptListener(ln)
 }
 
 // Listen announces on the local address. ctx is used while resolving it.
@@ -77,15 +43,4 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 		return nil, err
 	}
 	return e.t.listener(network, ln, lc)
-}
-
-func (e *Engine) adoptListener(ln net.Listener) (net.Listener, error) {
-	if e.closed.Load() && streamListener(ln) {
-		ln.Close()
-		return nil, &net.OpError{Op: "listen", Net: ln.Addr().Network(), Addr: ln.Addr(), Err: ErrEngineClosed}
-	}
-	if e.t == nil {
-		return ln, nil
-	}
-	return e.t.adopt(ln)
 }

@@ -1,8 +1,6 @@
 package quoit
 
 import (
-	"errors"
-	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -53,37 +51,14 @@ func (lc *ListenConfig) netConfig() net.ListenConfig {
 	return nlc
 }
 
-// ListenerError reports a listener that [NewListener] cannot take over.
-// errors.Is(err, errors.ErrUnsupported) holds for it.
-type ListenerError struct {
-	Type   string // the listener's dynamic type, such as "*tls.listener"
-	Reason string // what is wrong with it
-}
-
-func (e *ListenerError) Error() string {
-	return "quoit: NewListener cannot take over a " + e.Type + ": " + e.Reason
-}
-
-// Is makes every ListenerError an errors.ErrUnsupported.
-func (e *ListenerError) Is(target error) bool { return target == errors.ErrUnsupported }
-
-// checkListener returns a *ListenerError for what NewListener does not take.
-func checkListener(ln net.Listener) error {
-	refuse := func(reason string) error { return &ListenerError{fmt.Sprintf("%T", ln), reason} }
-	switch ln.(type) {
-	case *net.TCPListener, *net.UnixListener:
-		if _, err := ln.(syscall.Conn).SyscallConn(); err != nil { // syscall.EINVAL, and Addr would panic
-			return refuse("it has no socket")
-		}
-		return nil
-	}
-	return refuse("it is no *net.TCPListener, nor a *net.UnixListener")
-}
-
 // streamListener reports whether ln is one of package net's that the ring can
 // take over.
 func streamListener(ln net.Listener) bool {
-	return checkListener(ln) == nil && ours(ln.Addr().Network())
+	switch ln.(type) {
+	case *net.TCPListener, *net.UnixListener:
+		return ours(ln.Addr().Network())
+	}
+	return false
 }
 
 // ours reports whether network is one that the ring serves.

@@ -78,7 +78,7 @@ func TestReadFromKernel(t *testing.T) {
 			}
 			client, server := netPair(t, "tcp", "127.0.0.1:0")
 			defer server.Close()
-			c, err := e.adoptConn(client)
+			c, err := e.NewConn(client)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,7 +13,7 @@ type Stats struct {
 	Conns     int    // open now
 	Listeners int    // open now
 	Accepted  uint64 // conns accepted
-	Adopted   uint64 // conns dialed or taken over from a file
+	Adopted   uint64 // conns dialed or taken over
 
 	Enters      uint64 // io_uring_enter calls
 	Completions uint64 // completion queue entries handled

@@ -107,6 +107,14 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 	return newConn(ec, network, local, remote), nil
 }
 
+// onRing reports whether v is a listener or a conn of this package's.
+func onRing(v any) bool {
+	if l, ok := v.(*Listener); ok {
+		return l != nil && l.el != nil
+	}
+	return ringConn(v) != nil
+}
+
 func probe() Support {
 	c, _ := (*Config)(nil).resolved()
 	p := engine.Probe(engineConfig(&c))

@@ -45,6 +45,8 @@ func (*transport) shift(bool)   {}
 // Attach implements [Steering]. It is not called where there are no rings.
 func (plainSteering) Attach(_, _ []int) error { return errors.ErrUnsupported }
 
+func onRing(any) bool { return false }
+
 func probe() Support {
 	return Support{Err: &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}}
 }

@@ -83,9 +83,9 @@ func engineImpl(name string, e *quoit.Engine) *impl {
 	}
 	im.plainListen = e.Listen
 	im.plainDial = e.Dialer().Dial
-	im.fileConn = func(f *os.File) (net.Conn, error) { return enginetest.FileConn(e, f) }
-	im.fileListener = func(f *os.File) (net.Listener, error) { return enginetest.FileListener(e, f) }
-	im.adopt = func(ln net.Listener) (net.Listener, error) { return enginetest.NewListener(e, ln) }
+	im.fileConn = e.FileConn
+	im.fileListener = e.FileListener
+	im.adopt = e.NewListener
 	return im
 }
 

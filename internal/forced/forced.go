@@ -3,8 +3,6 @@
 // read the first and set the second; only tests do the reverse.
 package forced
 
-import "net"
-
 // What an engine has whose Config leaves it to the default. They are set before
 // the first engine starts.
 var (
@@ -24,9 +22,4 @@ var (
 	// ShiftRing is that for one ring, an *engine.Engine. It is nil on systems
 	// other than Linux.
 	ShiftRing func(ring any, hot bool)
-
-	// AdoptConn and AdoptListener are what FileConn and FileListener do with
-	// what package net has made of the file, on any engine.
-	AdoptConn     func(engine any, c net.Conn) (net.Conn, error)
-	AdoptListener func(engine any, ln net.Listener) (net.Listener, error)
 )

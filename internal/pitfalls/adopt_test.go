@@ -57,7 +57,7 @@ func TestAdoptListenerClosedEngine(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() {
-		_, err := enginetest.NewListener(e, ln)
+		_, err := e.NewListener(ln)
 		done <- err
 	}()
 	select {
@@ -82,7 +82,7 @@ func TestFileConnLeavesSocket(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	q, err := enginetest.FileConn(e, f)
+	q, err := e.FileConn(f)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -85,29 +85,6 @@ func startFlipping() (stop func()) {
 // they have cause to change it themselves. e must be on io_uring.
 func Shift(e *quoit.Engine, hot bool) { forced.Shift(e, hot) }
 
-// FileConn is quoit.FileConn with an engine other than the default one.
-func FileConn(e *quoit.Engine, f *os.File) (net.Conn, error) {
-	c, err := net.FileConn(f)
-	if err != nil {
-		return nil, err
-	}
-	return forced.AdoptConn(e, c)
-}
-
-// FileListener is quoit.FileListener with an engine other than the default one.
-func FileListener(e *quoit.Engine, f *os.File) (net.Listener, error) {
-	ln, err := net.FileListener(f)
-	if err != nil {
-		return nil, err
-	}
-	return forced.AdoptListener(e, ln)
-}
-
-// NewListener is quoit.NewListener with an engine other than the default one.
-func NewListener(e *quoit.Engine, ln net.Listener) (net.Listener, error) {
-	return forced.AdoptListener(e, ln)
-}
-
 // Quoit is the default engine.
 var Quoit = testenv.Transport{Name: "quoit", Listen: Listen, Dial: quoit.DialContext}
 
