@@ -6,13 +6,27 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quoit-go/quoit/internal/environ"
 	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // Config sizes an [Engine]. The zero value, and nil, mean the defaults.
+//
+// The environment of the process, as it is when the first engine starts, has a
+// word in it, too, for a program that is not to be built again:
+//
+//	QUOIT=off        package net serves, whatever a Config says
+//	QUOIT=poll, ring is the Gear of engines that have GearAuto
+//	QUOIT=auto       is as if it were not set
+//	QUOIT_RINGS=2    is the number of Rings, 1 to 256, of engines that have 0, and
+//	                 no Affinity
+//	QUOIT_DEBUG=1    has each engine say, in one line on standard error when it
+//	                 starts, what serves, and why
+//
+// What else they hold is ignored, after a line on standard error.
 type Config struct {
 	// Require makes [New] fail with an [*UnsupportedError] where io_uring is
-	// not available. Default: false, package net serves instead.
+	// not available, or QUOIT=off. Default: false, package net serves instead.
 	Require bool
 
 	// AnyArch makes [New] use io_uring on every architecture that it finds
@@ -25,8 +39,8 @@ type Config struct {
 	// own, a connection the ring that it came to. Fewer
 	// are set up where the limit on memory leaves room for fewer, or that on
 	// descriptors: one for each 32 of RLIMIT_NOFILE.
-	// Default: a third of GOMAXPROCS, rounded up, or as many as Affinity
-	// names; 1 to 256.
+	// Default: as many as Affinity names, or QUOIT_RINGS has, or a third of
+	// GOMAXPROCS, rounded up; 1 to 256.
 	Rings int
 
 	// Affinity pins the threads of the rings to CPUs: that of ring i to
@@ -38,7 +52,8 @@ type Config struct {
 	// Default 1024; 16 to 32768, rounded up to a power of two.
 	Entries int
 
-	// Gear says how connections wait for their peers. Default [GearAuto].
+	// Gear says how connections wait for their peers. Default [GearAuto], or
+	// what QUOIT has.
 	Gear Gear
 
 	// BusyPoll is how long a ring's thread in [GearRing], or one Read at a time
@@ -62,7 +77,8 @@ type Gear int
 const (
 	// GearAuto is GearPoll, and GearRing while that saves CPU time: when many
 	// connections become ready at once. It finds out by trying both, for
-	// most of a second, and again after ten seconds to a minute.
+	// most of a second, and again after ten seconds to a minute. As it is the
+	// zero value, a Config cannot ask for it where QUOIT has another one.
 	GearAuto Gear = iota
 
 	// GearRing waits for many connections in one system call, by io_uring, and
@@ -90,7 +106,7 @@ func (g Gear) String() string {
 const (
 	defaultEntries = 1024
 	maxBusyPoll    = time.Millisecond
-	maxRings       = 256
+	maxRings       = environ.MaxRings
 	maxCPU         = 1023 // sched_setaffinity's in x/sys
 )
 
@@ -127,7 +143,7 @@ func (c *Config) resolved() (Config, error) {
 		{"Entries", &out.Entries, defaultEntries, 16, 32768, true},
 	}
 	if out.Gear == GearAuto {
-		out.Gear = Gear(forced.Gear)
+		out.Gear = defaultGear()
 	}
 	out.AnyArch = out.AnyArch || forced.AnyArch
 	switch {
@@ -156,6 +172,20 @@ func (c *Config) resolved() (Config, error) {
 	return out, nil
 }
 
+// defaultGear is what tests force, else what the environment has.
+func defaultGear() Gear {
+	if forced.Gear != 0 {
+		return Gear(forced.Gear)
+	}
+	switch environ.Get().Mode {
+	case "ring":
+		return GearRing
+	case "poll":
+		return GearPoll
+	}
+	return GearAuto
+}
+
 // ringsFor is the default of c.Rings. In GearRing the thread of a ring was seen
 // to take a third of a busy server's CPU time.
 func ringsFor(c *Config) int {
@@ -165,6 +195,8 @@ func ringsFor(c *Config) int {
 		n = len(c.Affinity)
 	case forced.Rings > 0:
 		n = forced.Rings
+	case environ.Get().Rings > 0:
+		n = environ.Get().Rings
 	}
 	return min(n, maxRings)
 }

@@ -25,7 +25,8 @@
 // and on architectures other than amd64 and arm64 (see [Config].AnyArch), the
 // same calls return package net's own listeners and conns. [Engine.Stats] and
 // [Probe] say so, and why; [Config.Require] makes it an [UnsupportedError]
-// instead.
+// instead. The environment can ask for it, by QUOIT=off, and decides some more: see
+// [Config].
 //
 // # Differences from package net
 //

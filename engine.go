@@ -3,7 +3,6 @@ package quoit
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 )
@@ -57,7 +56,8 @@ func (d *dials) endAll() {
 }
 
 // New starts an engine. A nil cfg means the defaults. Where io_uring is not
-// available the engine is served by package net, unless cfg.Require is set.
+// available the engine is served by package net, unless cfg.Require is set. The
+// environment may say otherwise, see [Config].
 // It fails with a [*ConfigError] or an [*UnsupportedError] only.
 func New(cfg *Config) (*Engine, error) {
 	c, err := cfg.resolved()
@@ -66,7 +66,7 @@ func New(cfg *Config) (*Engine, error) {
 	}
 	t, err := startTransport(&c)
 	if err == nil {
-		return &Engine{t: t}, nil
+		return (&Engine{t: t}).announced(&c), nil
 	}
 	if _, ok := errors.AsType[*ConfigError](err); ok {
 		return nil, err
@@ -74,7 +74,7 @@ func New(cfg *Config) (*Engine, error) {
 	if c.Require {
 		return nil, unsupported(err)
 	}
-	return &Engine{reason: unsupported(err)}, nil
+	return (&Engine{reason: unsupported(err)}).announced(&c), nil
 }
 
 func unsupported(err error) error {
@@ -87,7 +87,7 @@ func unsupported(err error) error {
 var defaultEngine = sync.OnceValue(func() *Engine {
 	e, err := New(nil)
 	if err != nil {
-		panic(fmt.Sprintf("quoit: default engine: %v", err)) // New(nil) cannot fail
+		return &Engine{reason: err} // does not happen: the defaults are in range
 	}
 	return e
 })

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/engine"
+	"github.com/quoit-go/quoit/internal/environ"
 	"github.com/quoit-go/quoit/internal/forced"
 )
 
@@ -44,7 +45,7 @@ const scanned = 16
 // and descriptors leave room for. It fails, and package net must serve, if
 // there is none.
 func startTransport(c *Config) (*transport, error) {
-	if err := checkArch(runtime.GOARCH, c.AnyArch); err != nil {
+	if err := refused(c); err != nil {
 		return nil, err
 	}
 	t := &transport{}
@@ -226,6 +227,14 @@ func asUnsupported(err error) error {
 		return &UnsupportedError{Feature: m.Feature, MinKernel: m.MinKernel, Err: m.Err}
 	}
 	return &UnsupportedError{Feature: "io_uring", Err: err}
+}
+
+// refused is why the ring is not even tried.
+func refused(c *Config) error {
+	if environ.Get().Off() {
+		return errOff
+	}
+	return checkArch(runtime.GOARCH, c.AnyArch)
 }
 
 // checkArch refuses an architecture that the ring was not tried on, unless it

@@ -4,7 +4,6 @@ package quoit
 
 import (
 	"net"
-	"runtime"
 	"strings"
 	"syscall"
 
@@ -116,9 +115,12 @@ func onRing(v any) bool {
 }
 
 func probe() Support {
-	c, _ := (*Config)(nil).resolved()
+	c, err := (*Config)(nil).resolved()
+	if err != nil {
+		return Support{Err: err}
+	}
 	p := engine.Probe(engineConfig(&c))
-	s := Support{Kernel: p.Kernel, Err: checkArch(runtime.GOARCH, c.AnyArch)} // as New has it: that first
+	s := Support{Kernel: p.Kernel, Err: refused(&c)} // as New has it: that first
 	if p.Err == nil {
 		s.Features = features(p)
 	} else if s.Err == nil {

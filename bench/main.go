@@ -18,6 +18,7 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/proc"
 	"github.com/quoit-go/quoit/bench/internal/report"
 	"github.com/quoit-go/quoit/bench/internal/serve"
+	"github.com/quoit-go/quoit/internal/environ"
 )
 
 // Commands of the child processes, which are this binary again.
@@ -81,6 +82,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // makeReport measures, or reads what was measured before.
 func makeReport(ctx context.Context, o options, stderr io.Writer) (*report.Report, error) {
 	if o.from == "" {
+		if forces := environ.Get().String(); forces != "" {
+			fmt.Fprintf(stderr, "bench: the environment has %s, which the servers on quoit follow\n", forces)
+		}
 		return newBench(o, proc.MaxFiles(), newProgress(stderr)).run(ctx)
 	}
 	f, err := os.Open(o.from)

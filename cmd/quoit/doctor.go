@@ -12,6 +12,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/environ"
 )
 
 // machine is what doctor asks, so that tests can answer.
@@ -21,6 +22,7 @@ type machine struct {
 	goos  string
 	arch  string
 	proc  fs.FS // /proc
+	env   environ.Settings
 }
 
 func hostMachine() machine {
@@ -30,6 +32,7 @@ func hostMachine() machine {
 		goos:  runtime.GOOS,
 		arch:  runtime.GOARCH,
 		proc:  os.DirFS("/proc"),
+		env:   environ.Get(),
 	}
 }
 
@@ -50,6 +53,9 @@ func doctor(m machine, w io.Writer) int {
 		}
 	}
 	printSupport(w, s)
+	if forces := m.env.String(); forces != "" {
+		fmt.Fprintf(w, "\nThe environment has %s, which programs follow that do not say otherwise.\n", forces)
+	}
 	if s.IOUring {
 		fmt.Fprintln(w, "\nio_uring is usable: quoit serves tcp and unix sockets over it.")
 		return exitOK
@@ -90,11 +96,11 @@ type diagnosis struct{ cause, remedy string }
 // diagnose names what stands in the way. EPERM and ENOSYS have several
 // senders, told apart by what /proc says.
 func (m machine) diagnose(s quoit.Support) diagnosis {
-	if m.goos != "linux" {
-		return diagnosis{
-			"io_uring is a Linux interface and this is " + m.goos,
-			"none needed: the same calls are served by package net",
-		}
+	switch {
+	case m.goos != "linux":
+		return diagnosis{"io_uring is a Linux interface and this is " + m.goos, "none needed: the same calls are served by package net"}
+	case m.env.Off():
+		return diagnosis{"the environment has QUOIT=off", "unset QUOIT, or set it to auto"}
 	}
 	switch m.field("sys/kernel/io_uring_disabled", "") {
 	case "1":

@@ -10,6 +10,7 @@ import (
 	"testing/fstest"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/environ"
 )
 
 func TestRunArguments(t *testing.T) {
@@ -167,6 +168,27 @@ func TestDoctorStartsAnEngine(t *testing.T) {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in:\n%s", want, out.String())
 		}
+	}
+}
+
+// Who reads what doctor says must know that the machine is not to blame.
+func TestDoctorEnvironment(t *testing.T) {
+	m := fakeMachine(quoit.Support{Err: errors.New("QUOIT=off"), Kernel: "6.18.1"}, nil, sysctl, "2\n")
+	m.env = environ.Settings{Mode: "off"}
+	var out strings.Builder
+	if code := doctor(m, &out); code != exitUnusable {
+		t.Errorf("exit code %d, want %d", code, exitUnusable)
+	}
+	for _, want := range []string{"The environment has QUOIT=off", "remedy: unset QUOIT"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in:\n%s", want, out.String())
+		}
+	}
+	m = fakeMachine(quoit.Support{IOUring: true}, nil)
+	m.env = environ.Settings{Mode: "ring", Rings: 2}
+	out.Reset()
+	if code := doctor(m, &out); code != exitOK || !strings.Contains(out.String(), "has QUOIT=ring QUOIT_RINGS=2,") {
+		t.Errorf("exit code %d:\n%s", code, out.String())
 	}
 }
 

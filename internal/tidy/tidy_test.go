@@ -29,20 +29,21 @@ const (
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
-	".":                     {module + "/engine", module + "/internal/sock", module + "/internal/forced"}, // engine in Linux-only files
+	".":                     {module + "/engine", module + "/internal/sock", module + "/internal/forced", module + "/internal/environ"}, // engine in Linux-only files
 	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/internal/sock", module + "/internal/forced", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
 	"engine/ring":           {"golang.org/x/sys"},
 	"engine/pbuf":           {module + "/engine/ring", "golang.org/x/sys"},
 	"engine/steering":       {module + "/internal/sock", ebpf, "golang.org/x/sys"},
-	"cmd/quoit":             {module},
+	"cmd/quoit":             {module, module + "/internal/environ"},
 	"examples/httpserver":   {module},
 	"examples/steering":     {module, module + "/engine/steering"},
 
 	"internal/tidy":               {},
 	"internal/sock":               {"golang.org/x/sys"},
 	"internal/behaviour":          {},
+	"internal/environ":            {},
 	"internal/forced":             {},
 	"internal/nethttp":            {},
 	"internal/pitfalls":           {},
