@@ -151,3 +151,26 @@ func New(t *testing.T, cfg quoit.Config) *quoit.Engine {
 func On(e *quoit.Engine) testenv.Transport {
 	return testenv.Transport{Name: "engine", Listen: e.Listen, Dial: e.Dialer().DialContext}
 }
+
+// Counts wants the default engine to accept and to dial, or adopt, that many
+// conns at least until the test ends. Where package net serves there is nothing to
+// count.
+func Counts(t *testing.T, accepted, adopted uint64) {
+	t.Helper()
+	before := quoit.Default().Stats()
+	if before.Transport != "io_uring" {
+		if os.Getenv("QUOIT_TEST_REQUIRE") == "1" {
+			t.Errorf("QUOIT_TEST_REQUIRE=1, and package net serves: %v", before.Reason)
+		}
+		return
+	}
+	t.Cleanup(func() {
+		after := quoit.Default().Stats()
+		if n := after.Accepted - before.Accepted; n < accepted {
+			t.Errorf("quoit accepted %d conns, want %d", n, accepted)
+		}
+		if n := after.Adopted - before.Adopted; n < adopted {
+			t.Errorf("quoit dialed or adopted %d conns, want %d", n, adopted)
+		}
+	})
+}
