@@ -90,7 +90,7 @@ func TestGearStats(t *testing.T) {
 				if err := <-done; err != nil {
 					t.Fatal(err)
 				}
-				if st = e.Stats(); !ring || st.BytesReceived > 0 {
+				if st = e.Stats(); !ring || st.RingReads > 0 {
 					break
 				}
 			}
@@ -100,8 +100,8 @@ func TestGearStats(t *testing.T) {
 			if (st.RingTime > 0) != ring || (st.PollTime > 0) == ring {
 				t.Errorf("%v in GearRing, %v in GearPoll", st.RingTime, st.PollTime)
 			}
-			if (st.BytesReceived > 0) != ring {
-				t.Errorf("%d bytes by the ring", st.BytesReceived)
+			if (st.RingReads > 0) != ring {
+				t.Errorf("%d Reads by the ring", st.RingReads)
 			}
 			if !ring && (st.DirectReads < 100 || st.WritesBatched > 0 || st.Completions > 10) {
 				t.Errorf("%+v", st)

@@ -3,7 +3,9 @@
 package quoit
 
 import (
+	"cmp"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,6 +26,7 @@ func (t *transport) stats(s *Stats) {
 		addCounters(s, &es)
 		s.Rings = append(s.Rings, r)
 	}
+	s.Listening = t.listening()
 	for _, st := range t.steerings() {
 		out := SteeringStats{Addr: st.addr, Policy: st.String(), Decisions: st.Decisions(nil)}
 		if f, ok := st.Steering.(interface{ Err() error }); ok {
@@ -31,6 +34,19 @@ func (t *transport) stats(s *Stats) {
 		}
 		s.Steering = append(s.Steering, out)
 	}
+}
+
+// listening returns what the open listeners did, by address.
+func (t *transport) listening() (out []ListenerStats) {
+	for _, e := range t.rings {
+		for _, l := range e.Listening() {
+			out = append(out, ListenerStats(l))
+		}
+	}
+	slices.SortFunc(out, func(a, b ListenerStats) int {
+		return cmp.Or(strings.Compare(a.Addr.Network(), b.Addr.Network()), strings.Compare(a.Addr.String(), b.Addr.String()))
+	})
+	return out
 }
 
 // addCounters adds to each counter of to, a struct, the one of the same name
@@ -48,7 +64,7 @@ func addCounters(to any, ring *engine.Snapshot) {
 			*sum += int(n.Int())
 		case *uint64:
 			*sum += n.Uint()
-		case *[engine.DelayBuckets]uint64:
+		case *[engine.Buckets]uint64:
 			for i := range sum {
 				sum[i] += n.Index(i).Uint()
 			}

@@ -80,7 +80,8 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 		if err == nil {
 			err = rc.Control(func(fd uintptr) {
 				setOptions(int(fd), 0, net.KeepAliveConfig{})
-				l.backlog.Store(int64(engine.Backlog(int(fd))))
+				waiting, _, _ := engine.Backlog(int(fd))
+				l.backlog.Store(int64(waiting))
 			})
 		}
 		if err != nil {

@@ -13,10 +13,13 @@ func TestDelays(t *testing.T) {
 	for _, us := range []int64{0, 1, 2, 3, 4, 1000, 1 << 40} {
 		d.add(now, now+us*int64(time.Microsecond))
 	}
-	got, _ := d.snapshot(now)
-	want := [DelayBuckets]uint64{0: 1, 1: 1, 2: 2, 3: 1, 10: 1, DelayBuckets - 1: 1}
+	got, sum, _ := d.snapshot(now)
+	want := [Buckets]uint64{0: 1, 1: 1, 2: 2, 3: 1, 10: 1, Buckets - 1: 1}
 	if got != want {
 		t.Errorf("%v, want %v", got, want)
+	}
+	if want := (1<<40 + 1010) * time.Microsecond; sum != want {
+		t.Errorf("%v in all, want %v", sum, want)
 	}
 }
 
@@ -26,7 +29,7 @@ func TestWorstDelay(t *testing.T) {
 	second := int64(time.Second)
 	now := 100 * second
 	worst := func(at int64) time.Duration {
-		_, w := d.snapshot(at)
+		_, _, w := d.snapshot(at)
 		return w
 	}
 	d.add(now-int64(7*time.Millisecond), now)

@@ -70,7 +70,9 @@ type Engine struct {
 
 	_      cpu.CacheLinePad // what the engine counts, and now and then a caller
 	stats  Counters[atomic.Uint64]
-	delays delays
+	turns  histogram // of completions in a turn
+	delays delays    // of what Write accepted: from the return of the first Write of a batch until its send
+	woken  delays    // of callers: from their waking until they run; of one in wakesSampled
 }
 
 // New starts an engine, with a smaller ring than cfg's where the memory limit
@@ -279,8 +281,14 @@ func (e *Engine) Work() uint64 {
 func (e *Engine) Stats() Snapshot {
 	s := Snapshot{Counters: snapshot(&e.stats), Hot: e.Hot(), GearChanges: e.gear.Changes()}
 	s.RingTime, s.PollTime = e.gear.Times()
-	s.WriteDelays, s.WorstWriteDelay = e.delays.snapshot(e.k.Now())
-	s.DirectReads, s.BytesReceived = e.gear.Reads()
+	now := e.k.Now()
+	s.TurnSizes = e.turns.snapshot()
+	s.WakeDelays, s.WakeDelaySum, _ = e.woken.snapshot(now)
+	s.WriteDelays, s.WriteDelaySum, s.WorstWriteDelay = e.delays.snapshot(now)
+	s.DirectReads, s.RingReads = e.gear.Reads()
+	s.BytesReceived, s.BytesSent = e.gear.Bytes()
+	s.BytesReceived += s.BytesForwarded // which are no conn's while they are under way
+	s.BytesSent += s.BytesForwarded
 	e.mu.Lock()
 	s.Conns, s.Listeners = e.conns.n, len(e.listeners)
 	e.mu.Unlock()

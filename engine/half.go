@@ -31,6 +31,7 @@ type half struct {
 	// The owner's, but for err while it waits.
 	failed bool                  // err is why attempt gave up
 	parked bool                  // attempt left the half waiting
+	woken  int64                 // when wake ended the wait, if that is sampled; else 0
 	p      []byte                // of the call under way
 	n      int                   // its result: bytes
 	err    error                 // its result; of a wait, nil means look again
@@ -80,7 +81,17 @@ func (h *half) park(state waitState) {
 // sleep waits for what park prepared, after the caller has let go of mu.
 func (h *half) sleep() {
 	<-h.ch
-	h.host.engine().hasRun()
+	h.runs()
+}
+
+// runs counts that the caller runs again.
+func (h *half) runs() {
+	e := h.host.engine()
+	if h.woken != 0 {
+		e.woken.add(h.woken, e.k.Now())
+		h.woken = 0
+	}
+	e.hasRun()
 }
 
 // wake ends the wait, if there is one, with err: nil to look again, which
@@ -95,7 +106,9 @@ func (h *half) wake(err error) bool {
 		h.host.poller().Expire(h.write)
 		return true
 	}
-	h.host.engine().readied.Add(1)
+	if e := h.host.engine(); e.readied.Add(1)%wakesSampled == 0 {
+		h.woken = e.k.Now()
+	}
 	h.ch <- struct{}{}
 	return true
 }

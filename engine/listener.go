@@ -33,6 +33,8 @@ type Listener struct {
 	mu     sync.Mutex // guards closed, and what half says
 	closed bool
 	a      half
+
+	counted listenerCounts
 }
 
 // NewListener serves fd, a nonblocking listening socket. place returns the
@@ -44,6 +46,7 @@ func (e *Engine) NewListener(fd int, tcp bool, place func(socket int) *Engine, s
 		return nil, os.NewSyscallError("fcntl", err)
 	}
 	l := &Listener{e: e, tcp: tcp, spot: place, shut: shut}
+	l.counted.fds = []int{fd}
 	return l, e.openListener(l, dup)
 }
 
@@ -54,6 +57,7 @@ func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, er
 		return nil, err
 	}
 	l := &Listener{e: e, tcp: true, many: many, spot: s.Place, shut: shut}
+	l.counted.fds = fds
 	return l, e.openListener(l, set)
 }
 
@@ -120,6 +124,7 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}
 	e.stats.Accepted.Add(1)
+	l.counted.accepted.Add(1)
 	return c, sock.NetAddr(a.peer, l.tcp), nil
 }
 
@@ -159,6 +164,7 @@ func (l *Listener) accept(fd int) (a accepted, err error) {
 		case unix.EINTR, unix.ECONNABORTED:
 		default:
 			l.e.stats.AcceptFailures.Add(1)
+			l.counted.failures.Add(1)
 			return a, os.NewSyscallError("accept4", err)
 		}
 	}
@@ -182,6 +188,7 @@ func (l *Listener) Close() error {
 	l.e.mu.Lock()
 	delete(l.e.listeners, l)
 	l.e.mu.Unlock()
+	l.counted.end()
 	return l.shut()
 }
 
@@ -197,12 +204,16 @@ func (l *Listener) beginClose() bool {
 	return true
 }
 
-// Backlog returns how many established conns wait in the backlog of the
-// listening TCP socket fd.
-func Backlog(fd int) int {
-	info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
-	if err != nil {
-		return 0
+// Listening asks the sockets of the open listeners. The order is none.
+func (e *Engine) Listening() (out []ListenerStats) {
+	e.mu.Lock()
+	members := e.allListeners()
+	e.mu.Unlock()
+	for _, m := range members {
+		l := m.(*Listener)
+		if s, open := l.counted.snapshot(l.tcp); open {
+			out = append(out, s)
+		}
 	}
-	return int(info.Unacked)
+	return out
 }

@@ -32,6 +32,7 @@ type loop struct {
 	yielded  uint64 // e.readied when it last did
 	stopping bool
 	turns    uint64
+	handled  uint64 // completions in this turn
 }
 
 // run is the life of the engine's thread.
@@ -101,6 +102,8 @@ func (l *loop) turn() {
 	}
 	l.serve()
 	l.relay() // those that are new
+	l.e.turns.add(l.handled)
+	l.handled = 0
 	l.enter()
 }
 
@@ -179,6 +182,7 @@ func (l *loop) reap() {
 		l.complete(cqe)
 	}
 	if n > 0 {
+		l.handled += n
 		l.e.stats.Completions.Add(n)
 	}
 }

@@ -166,6 +166,7 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 			}
 			n, err := syscall.Sendfile(int(fd), src, nil, chunk)
 			if n > 0 {
+				c.meter.MovedOut(int64(n))
 				sent += int64(n)
 				remain -= int64(n)
 			}

@@ -107,6 +107,12 @@ func move(k kernel, dst sink, src source, remain int64, calm bool) (moved int64,
 			return moved, moveDone, nil
 		}
 		pumped, err := pump(dst, p, n)
+		if s, ours := src.(readSide); ours {
+			s.meter.MovedIn(n)
+		}
+		if s, ours := dst.(writeSide); ours {
+			s.meter.MovedOut(pumped)
+		}
 		moved += pumped
 		remain -= pumped
 		if err != nil {

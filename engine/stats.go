@@ -21,13 +21,18 @@ type Counters[N any] struct {
 // get there by their names.
 type Snapshot struct {
 	Counters[uint64]
-	Conns, Listeners           int
-	BytesReceived, DirectReads uint64
-	Hot                        bool // in GearRing now
-	GearChanges                uint64
-	RingTime, PollTime         time.Duration
-	WriteDelays                [DelayBuckets]uint64
-	WorstWriteDelay            time.Duration // of this second and the one before
+	Conns, Listeners         int
+	BytesReceived, BytesSent uint64
+	DirectReads, RingReads   uint64
+	Hot                      bool // in GearRing now
+	GearChanges              uint64
+	RingTime, PollTime       time.Duration
+	TurnSizes                [Buckets]uint64
+	WakeDelays               [Buckets]uint64
+	WakeDelaySum             time.Duration
+	WriteDelays              [Buckets]uint64
+	WriteDelaySum            time.Duration
+	WorstWriteDelay          time.Duration // of this second and the one before
 }
 
 // snapshot reads each counter.

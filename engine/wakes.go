@@ -15,6 +15,10 @@ const (
 	leastWoken = 8
 )
 
+// wakesSampled is of how many callers that are woken one has its way to a processor
+// measured, which takes two looks at the clock.
+const wakesSampled = 64
+
 // mostFor is the bound for an engine that is one of rings.
 func mostFor(rings, procs int) uint64 {
 	return uint64(min(max(mostWoken*procs/max(rings, 1), leastWoken), maxWoken))

@@ -34,14 +34,14 @@ func (c *Conn) Write(p []byte) (int, error) {
 		if ok, err := c.accept(p); err != nil {
 			return 0, err
 		} else if ok {
-			c.meter.Add(len(p))
+			c.meter.Write(len(p))
 			return len(p), nil
 		}
 	} else if c.tcp && len(p) <= batchWrite {
 		c.e.gear.Count(&c.writes)
 	}
 	n, err := c.write(p)
-	c.meter.Add(n)
+	c.meter.Write(n)
 	return n, err
 }
 

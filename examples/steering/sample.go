@@ -42,8 +42,8 @@ func (s *server) sample(l *load) sample {
 }
 
 // received is how many requests came to a ring: one small enough is received
-// at once, by the caller or into the ring's buffers.
-func received(r quoit.RingStats) uint64 { return r.DirectReads + r.BytesReceived/requestBytes }
+// at once.
+func received(r quoit.RingStats) uint64 { return r.DirectReads + r.RingReads }
 
 func (x *sample) conns() []float64 {
 	var out []float64

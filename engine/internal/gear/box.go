@@ -130,15 +130,24 @@ func (b *Box) Meter() *Meter {
 	return &t.meters[t.conns.Add(1)%uint32(len(t.meters))]
 }
 
-// Reads adds up what Reads did: those that did not wait on the ring, and the bytes
-// of those that did.
-func (b *Box) Reads() (direct, ringBytes uint64) {
+// Reads counts the Reads that did not wait on the ring, and those that did.
+func (b *Box) Reads() (direct, ring uint64) {
 	t := &b.tally
 	for i := range t.meters {
 		direct += t.meters[i].directReads.Load()
-		ringBytes += t.meters[i].ringBytes.Load()
+		ring += t.meters[i].ringReads.Load()
 	}
-	return direct, ringBytes
+	return direct, ring
+}
+
+// Bytes adds up what the meters counted.
+func (b *Box) Bytes() (received, sent uint64) {
+	t := &b.tally
+	for i := range t.meters {
+		received += t.meters[i].received.Load()
+		sent += t.meters[i].sent.Load()
+	}
+	return received, sent
 }
 
 // Hot reports whether the engine is in Ring.

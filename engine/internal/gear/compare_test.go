@@ -45,7 +45,7 @@ func newContest(t *testing.T, ring, poll load) *contest {
 		w.now += float64(d)
 		w.cpu += l.cpu * float64(d)
 		for _, b := range []*Box{w.hot, w.other} {
-			b.Meter().bytes.Add(uint64(l.bytes * d.Seconds()))
+			b.Meter().sent.Add(uint64(l.bytes * d.Seconds()))
 		}
 		return true
 	}

@@ -41,7 +41,7 @@ func TestLook(t *testing.T) {
 					}
 					c.advance(d)
 					cpu += l.cpu * float64(d)
-					b.Meter().bytes.Add(uint64(l.bytes * d.Seconds()))
+					b.Meter().sent.Add(uint64(l.bytes * d.Seconds()))
 					return true
 				}}
 			b.compare.join(b)

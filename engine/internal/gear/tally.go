@@ -16,19 +16,29 @@ type tally struct {
 
 // Meter is some conns' part of it, on a cache line of its own.
 type Meter struct {
-	bytes       atomic.Uint64 // that Reads and Writes moved, large ones cut
+	received    atomic.Uint64 // bytes
+	sent        atomic.Uint64 // bytes
+	uncounted   atomic.Uint64 // of those two, what is not the tally's
 	directReads atomic.Uint64 // that did not wait on the ring
-	ringBytes   atomic.Uint64 // of Reads that did
+	ringReads   atomic.Uint64 // that did
 	_           cpu.CacheLinePad
 }
 
 // maxTallied keeps a few large transfers from outweighing many small ones.
 const maxTallied = 16 << 10
 
-// Add counts n bytes of a Read or Write.
-func (m *Meter) Add(n int) {
+// Write counts a Write of n bytes.
+func (m *Meter) Write(n int) {
 	if n > 0 {
-		m.bytes.Add(uint64(min(n, maxTallied)))
+		m.sent.Add(uint64(n))
+		m.cut(n)
+	}
+}
+
+// cut has the tally count no more than maxTallied of n bytes.
+func (m *Meter) cut(n int) {
+	if n > maxTallied {
+		m.uncounted.Add(uint64(n - maxTallied))
 	}
 }
 
@@ -37,17 +47,32 @@ func (m *Meter) Read(n int, waited bool) {
 	if n <= 0 {
 		return
 	}
-	m.Add(n)
+	m.received.Add(uint64(n))
+	m.cut(n)
 	if waited {
-		m.ringBytes.Add(uint64(n))
+		m.ringReads.Add(1)
 	} else {
 		m.directReads.Add(1)
 	}
 }
 
+// MovedIn and MovedOut count n bytes that the kernel moved from and to a socket
+// without a Read or Write, which is nothing to the tally.
+func (m *Meter) MovedIn(n int64) {
+	m.received.Add(uint64(n))
+	m.uncounted.Add(uint64(n))
+}
+
+func (m *Meter) MovedOut(n int64) {
+	m.sent.Add(uint64(n))
+	m.uncounted.Add(uint64(n))
+}
+
+// sum returns the bytes that Reads and Writes moved, large ones cut.
 func (t *tally) sum() (n uint64) {
 	for i := range t.meters {
-		n += t.meters[i].bytes.Load()
+		m := &t.meters[i]
+		n += m.received.Load() + m.sent.Load() - m.uncounted.Load()
 	}
 	return n
 }
