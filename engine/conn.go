@@ -16,7 +16,7 @@ import (
 
 // Conn is a connected stream socket. Its methods may be called from any
 // goroutine. Errors are plain: io.EOF, net.ErrClosed, os.ErrDeadlineExceeded,
-// *os.SyscallError, or what the engine died of.
+// or *os.SyscallError.
 type Conn struct {
 	e     *Engine
 	tcp   bool
@@ -28,7 +28,6 @@ type Conn struct {
 	served // the engine's thread's
 
 	mu     sync.Mutex // guards the rest, and what reader and writer say
-	dead   error      // what the engine died of
 	closed bool
 	shared bool // others may reach the socket
 	known  bool // the engine has heard of the conn
@@ -82,8 +81,8 @@ type outgoing struct {
 	flushers waiters // who is in flush
 }
 
-// flushed reports whether the kernel has all.
-func (o *outgoing) flushed() bool { return o.flight == nil && o.out == nil }
+// flushed reports whether the kernel has all that it will get.
+func (o *outgoing) flushed() bool { return o.state.ended() && o.out == nil }
 
 // Socket is a stream conn of package net.
 type Socket interface {
@@ -151,10 +150,8 @@ func (c *Conn) cannot(h *half) error {
 		return net.ErrClosed
 	case h.expired():
 		return os.ErrDeadlineExceeded
-	case c.dead != nil:
-		return c.dead
 	}
-	return c.e.cause()
+	return nil
 }
 
 // mayWatch reports whether a Read that has to wait does so on the ring.

@@ -35,15 +35,15 @@ func (e *AffinityError) Unwrap() error { return e.Err }
 // ErrClosed is returned for a new conn or listener on a closed engine.
 var ErrClosed = errors.New("engine: closed")
 
-// Engine is one ring with its thread.
+// Engine is one ring with its thread. Its conns outlive the ring: see loop.die.
 type Engine struct {
 	cfg     Options
 	k       kernel
 	stopped chan struct{}
 	rested  chan struct{}
-	dead    atomic.Pointer[error]
-	closing atomic.Bool // set before control is posted
-	control node        // posted to stop the loop
+	dead    atomic.Pointer[error] // why there is no ring: what it died of, or ErrClosed
+	closing atomic.Bool           // set before control is posted
+	control node                  // posted to stop the loop
 
 	_       cpu.CacheLinePad     // what callers and the engine write all the time
 	posted  atomic.Pointer[node] // stack of nodes with wants
@@ -136,7 +136,7 @@ func (e *Engine) setup() (*loop, error) {
 func (e *Engine) post(n *node, w want) {
 	e.postHolding(n, w)
 	if e.dead.Load() != nil {
-		e.failPosted()
+		e.answerPosted()
 	}
 }
 
@@ -148,12 +148,12 @@ func (e *Engine) postQuietly(n *node, w want) {
 		e.rouse()
 	}
 	if e.dead.Load() != nil {
-		e.failPosted()
+		e.answerPosted()
 	}
 }
 
-// postHolding is post for who holds the lock that n's fail takes. A dead
-// engine does not answer it.
+// postHolding is post for who holds the lock that n's leaveRing takes. Without a
+// ring the next post answers it.
 func (e *Engine) postHolding(n *node, w want) {
 	e.enqueue(n, w)
 	if e.asleep.Load() {
@@ -183,25 +183,17 @@ func (e *Engine) rouse() {
 	e.rousing.Add(-1)
 }
 
-// cause is what the engine died of, if it is dead.
-func (e *Engine) cause() error {
-	if p := e.dead.Load(); p != nil {
-		return *p
-	}
-	return nil
-}
+// answerPosted tells everyone posted that there is no ring.
+func (e *Engine) answerPosted() { e.answer(e.posted.Swap(nil)) }
 
-// failPosted fails everyone posted to a dead engine.
-func (e *Engine) failPosted() { e.failAll(e.posted.Swap(nil), *e.dead.Load()) }
-
-// failAll fails the nodes of a list that was posted.
-func (e *Engine) failAll(n *node, err error) {
+// answer is answerPosted for a list that was taken.
+func (e *Engine) answer(n *node) {
 	for n != nil {
 		next := n.next
 		n.next = nil
 		n.wants.take()
 		if n != &e.control {
-			n.h.fail(err)
+			n.h.leaveRing()
 		}
 		n = next
 	}
@@ -266,8 +258,16 @@ func (e *Engine) Reload() {
 // Load returns the number of open conns.
 func (e *Engine) Load() int { return int(e.load.Load()) }
 
-// Alive reports whether the engine takes conns.
+// Alive reports whether the engine has a ring.
 func (e *Engine) Alive() bool { return e.dead.Load() == nil && !e.closing.Load() }
+
+// Death returns what the ring died of, or nil.
+func (e *Engine) Death() error {
+	if p := e.dead.Load(); p != nil && *p != ErrClosed {
+		return *p
+	}
+	return nil
+}
 
 // Work returns a number that grows with every receive. While sends are in
 // flight it is less by as many.

@@ -48,7 +48,7 @@ func (c *Conn) sent(l *loop, cqe *ring.CQE) {
 		c.flight.b = c.flight.b[n:]
 		c.state = left
 	}
-	if !c.flushed() {
+	if !c.flushed() && !l.failed {
 		c.submitSend(l)
 	}
 }
@@ -97,6 +97,19 @@ func (c *Conn) land() {
 		c.w.wake(nil)
 	}
 	c.flushers.release(c.e)
+}
+
+// abandonFlight gives up what the ring had of the conn, and what was to follow it:
+// nobody can say how much was sent. The memory stays as it is, for a request that the
+// ring has left behind may read it. Called with mu held.
+func (c *Conn) abandonFlight() {
+	if c.state.ended() || c.state == byHand {
+		return
+	}
+	f := c.flight
+	c.flight = new(batch)
+	c.loseFlight(unix.EIO)
+	c.flight, c.state = f, abandoned
 }
 
 // loseFlight drops what was accepted. Called with mu held.

@@ -27,11 +27,15 @@ type kernel interface {
 	CQReady() uint32
 	CQOverflowed() bool
 	TaskrunPending() bool
-	Close() error
+	Close() error // once more does nothing
 
-	// WakeFD is readable after Wake. Wake may be called by any thread.
+	// WakeFD is readable after Wake. Wake may be called by any thread. AwaitWake
+	// does without the ring: it returns after Wake, or timeout, negative for never,
+	// or for no reason.
 	WakeFD() int32
 	Wake() error
+	AwaitWake(timeout time.Duration)
+	CloseWake()
 
 	// Poller puts a nonblocking socket into Go's netpoller and hands it its
 	// descriptor.
@@ -78,13 +82,19 @@ func (k *osKernel) Wake() error {
 	return err
 }
 
-func (k *osKernel) Close() error {
-	err := k.Ring.Close()
-	if cerr := unix.Close(k.wake); err == nil {
-		err = cerr
+func (k *osKernel) AwaitWake(timeout time.Duration) {
+	fds := []unix.PollFd{{Fd: int32(k.wake), Events: unix.POLLIN}}
+	var ts *unix.Timespec
+	if timeout >= 0 {
+		t := unix.NsecToTimespec(int64(timeout))
+		ts = &t
 	}
-	return err
+	if n, _ := unix.Ppoll(fds, ts, nil); n > 0 {
+		_, _ = unix.Read(k.wake, make([]byte, 8))
+	}
 }
+
+func (k *osKernel) CloseWake() { _ = unix.Close(k.wake) }
 
 func (*osKernel) Read(fd int, p []byte) (int, error)  { return sock.Recv(fd, p) }
 func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) }

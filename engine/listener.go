@@ -99,7 +99,7 @@ func (l *Listener) cannot(h *half) error {
 	case h.expired():
 		return os.ErrDeadlineExceeded
 	}
-	return l.e.cause()
+	return nil
 }
 
 // check is cannot for who does not hold mu.
@@ -168,13 +168,6 @@ func (l *Listener) accept(fd int) (a accepted, err error) {
 			return a, os.NewSyscallError("accept4", err)
 		}
 	}
-}
-
-// fail ends the wait of an Accept because the engine died.
-func (l *Listener) fail(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.a.wake(err)
 }
 
 // Close ends the listener and returns when its address is free. Conns that

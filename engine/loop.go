@@ -31,6 +31,7 @@ type loop struct {
 	relays   relays
 	yielded  uint64 // e.readied when it last did
 	stopping bool
+	failed   bool // the ring has: nothing more goes into it
 	turns    uint64
 	handled  uint64 // completions in this turn
 }
@@ -44,16 +45,23 @@ func (l *loop) run() {
 		}
 	})
 	if err != nil {
+		l.failed = true
+		if _, ok := errors.AsType[*PanicError](err); !ok {
+			_ = l.guard(l.reap) // what has completed need not be lost
+		}
 		l.die(err)
 	}
 	for !l.wakes.empty() {
 		l.wakeNext()
 	}
+	if err != nil {
+		l.outlive()
+	}
 	l.release()
 }
 
 // guard runs f and turns a panic, or the fatal errors that turn raises, into
-// an error, so that the conns fail instead of hanging.
+// an error, so that the conns go on instead of hanging.
 func (l *loop) guard(f func()) (err error) {
 	defer func() {
 		switch r := recover().(type) {
@@ -68,7 +76,7 @@ func (l *loop) guard(f func()) (err error) {
 	return nil
 }
 
-// PanicError is what the conns of an engine get whose thread panicked.
+// PanicError is what a ring died of whose thread panicked.
 type PanicError struct {
 	Value any
 	Stack []byte
@@ -436,10 +444,12 @@ func (l *loop) done() bool {
 	return l.slots.used() <= 1
 }
 
-// die fails everyone: who is in a slot, who is posted, who will be, and who
-// waits in the netpoller, where deadlines are the engine's, too.
+// die ends the ring, which failed with err. Its conns go on in the netpoller: who
+// is in a slot, who is posted, and who will be. What was on its way through the
+// ring is lost, for nobody can say how far it came.
 func (l *loop) die(err error) {
 	e := l.e
+	e.gear.End()
 	e.dead.Store(&err)
 	for _, r := range l.relays.taken[l.relays.parked:] {
 		r.drop()
@@ -447,33 +457,53 @@ func (l *loop) die(err error) {
 	for i := range l.slots.all {
 		if n := l.slots.all[i].n; n != nil && n != &l.wake {
 			n.flying = 0
-			n.h.fail(err)
+			n.h.leaveRing()
 			n.h.settle(l)
 		}
 	}
-	e.failPosted()
-	e.failAll(l.taken, err)
+	e.answerPosted()
+	e.answer(l.taken)
 	e.mu.Lock()
-	open := e.allListeners()
-	for _, n := range e.conns.all() {
-		open = append(open, n.h)
-	}
+	open := e.conns.all()
 	e.mu.Unlock()
-	for _, m := range open {
-		m.fail(err)
+	for _, n := range open {
+		n.h.leaveRing()
+	}
+	l.k.Close()
+}
+
+// outlive is the life of the thread without a ring: until Engine.Close it fires the
+// timers of conns and listeners that wait in the netpoller.
+func (l *loop) outlive() {
+	e := l.e
+	for !e.closing.Load() {
+		now := l.k.Now()
+		for t := e.timers.Due(now); t != nil; t = e.timers.Due(now) {
+			t.Fire(now)
+		}
+		e.asleep.Store(true) // as in enter
+		timeout := time.Duration(-1)
+		if when := e.timers.Next(); when != math.MaxInt64 {
+			timeout = max(0, time.Duration(when-l.k.Now()))
+		}
+		if !e.closing.Load() {
+			l.k.AwaitWake(timeout)
+		}
+		e.asleep.Store(false)
 	}
 }
 
-// release gives the ring back to the kernel.
+// release gives what is left to the kernel.
 func (l *loop) release() {
-	l.e.gear.Leave()
+	l.e.gear.End()
 	l.e.dead.CompareAndSwap(nil, &ErrClosed)
-	l.e.failPosted()
+	l.e.answerPosted()
 	l.e.asleep.Store(false)      // whatever it died in
 	for l.e.rousing.Load() > 0 { // or it might write to a stranger's descriptor
 		runtime.Gosched()
 	}
 	l.k.Close()
+	l.k.CloseWake()
 }
 
 // attach makes the loop of an engine on k.

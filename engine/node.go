@@ -54,12 +54,12 @@ type handler interface {
 	serve(l *loop, w want)
 	complete(l *loop, k kind, cqe *ring.CQE)
 	settle(l *loop) // nothing is in flight any more
+	leaveRing()     // there is no ring any more; any thread calls it
 }
 
-// member is what an engine ends: a handler or a Listener. Any thread may call its
+// member is what an engine closes: a handler or a Listener. Any thread may call its
 // methods.
 type member interface {
-	fail(err error) // the engine died
 	Close() error
 }
 

@@ -147,11 +147,23 @@ func (r *relay) park(l *loop) {
 	l.wakes.push(wakeup{ch: c.r.ch})
 }
 
-// drop has the caller of a relay that is taken waiting again, for who wakes it: the
-// engine died, maybe with what was received. Engine thread.
+// drop has the caller of a relay that is taken waiting again, for who wakes it: there
+// is no ring any more. What was received may have been sent, in part: nothing
+// may follow it. Engine thread.
 func (r *relay) drop() {
+	if len(r.part) > 0 {
+		r.fault = unix.EIO
+		r.dst.breakOff()
+	}
 	c := r.src
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.r.waiting, r.err = true, c.e.cause()
+	c.r.waiting = true
+}
+
+// breakOff has nothing come after what was sent, for something is missing.
+func (c *Conn) breakOff() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lose(unix.ECANCELED)
 }

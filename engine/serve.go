@@ -2,11 +2,7 @@
 
 package engine
 
-import (
-	"golang.org/x/sys/unix"
-
-	"github.com/quoit-go/quoit/engine/ring"
-)
+import "github.com/quoit-go/quoit/engine/ring"
 
 // serve turns a caller's wishes into requests. Engine thread.
 func (c *Conn) serve(l *loop, w want) {
@@ -81,7 +77,7 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 		return
 	}
 	c.mu.Lock()
-	defer c.mu.Unlock() // fail takes it, if this panics
+	defer c.mu.Unlock() // leaveRing takes it, if this panics
 	switch k {
 	case kindPoll:
 		c.readable(l, cqe)
@@ -90,18 +86,23 @@ func (c *Conn) completed(l *loop, k kind, cqe *ring.CQE) {
 	}
 }
 
-// fail ends all waits because the engine died.
-func (c *Conn) fail(err error) {
-	c.mu.Lock()
-	c.poll, c.dead = pollIdle, err
-	c.r.wake(err)
-	c.w.wake(err)
-	c.flushers.release(c.e)
-	shared := c.shared
-	c.mu.Unlock()
-	if !shared { // others may go on with the socket
-		_ = c.shutdown(unix.SHUT_RDWR) // what was in flight ends with the ring
+// leaveRing has the conn go on without a ring. What Write has accepted is sent.
+func (c *Conn) leaveRing() {
+	if b := c.leaveStep(); b != nil {
+		c.sendByHand(b)
 	}
+}
+
+// leaveStep is leaveRing, but returns what its caller has to send.
+func (c *Conn) leaveStep() *batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.poll = pollRefused
+	if c.r.waiting && (c.r.state == waitRing || c.r.state == waitRelay) {
+		c.r.wake(nil)
+	}
+	c.abandonFlight()
+	return c.takeOut()
 }
 
 func (c *Conn) try(h *half, _ int) bool {

@@ -233,10 +233,14 @@ func (u *simConn) forward(rnd *rand.Rand) error {
 		u.r.hit("relayed without a wake-up")
 	}
 	held := u.endForward(f)
+	if errors.Is(err, unix.EIO) && held > 0 {
+		u.r.k.mu.Lock()
+		d.s.gap = true
+		u.r.k.mu.Unlock()
+	}
 	f.judge(op, n, held, err)
 	switch {
-	case held > 0 && u.r.hasDied(): // with what the engine's thread had
-	case held > 0:
+	case held > 0 || errors.Is(err, unix.EIO) && d.hasLost():
 		f.judgeSink(op, err)
 	case err != nil:
 		u.judgeRead(op, err)
@@ -326,8 +330,8 @@ func (u *simConn) endForward(f *simForward) (held int) {
 
 // judge checks what a Forward returned.
 func (f *simForward) judge(op *simOp, n int64, held int, err error) {
-	r, dead := f.src.r, f.src.r.hasDied()
-	if n != int64(f.sent) && !dead {
+	r := f.src.r
+	if n != int64(f.sent) && !(errors.Is(err, unix.EIO) && f.dst.hasLost()) {
 		r.fail("forward from %v to %v: %d, but %d were sent", f.src, f.dst, n, f.sent)
 	}
 	if held > 0 && err == nil {
@@ -347,7 +351,7 @@ func (f *simForward) judgeSink(op *simOp, err error) {
 	if u.judge(op, &u.wd, "Write", err) {
 		return
 	}
-	dead, closing := u.r.hasDied(), u.mayBeClosed()
+	lost, closing := u.hasLost(), u.mayBeClosed()
 	u.mu.Lock()
 	if isReset(err) {
 		u.resets++
@@ -359,11 +363,11 @@ func (f *simForward) judgeSink(op *simOp, err error) {
 	if resets > u.s.resets {
 		u.r.fail("%s of %v to %v: a reset that the kernel did not report", op.name, f.src, u)
 	}
-	if errors.Is(err, unix.EPIPE) && u.s.wasErr && resets == 0 && f.alone && !shut && !dead && !closing {
+	if errors.Is(err, unix.EPIPE) && u.s.wasErr && resets == 0 && f.alone && !shut && !lost && !closing {
 		u.r.fail("%s of %v to %v: %v, but nobody was told the reset", op.name, f.src, u, err)
 	}
 	reset := errors.Is(err, unix.EPIPE) || isReset(err)
-	if !(reset && (u.s.rst || shut || dead || u.s.passing)) {
+	if !(reset && (u.s.rst || shut || lost || u.s.passing)) {
 		u.r.fail("%s of %v to %v: %v", op.name, f.src, u, err)
 	}
 }

@@ -102,7 +102,6 @@ func (u *simListener) judge(op *simOp, err error) {
 	case must:
 		u.r.fail("Accept after its deadline: %v", err)
 	case err == nil, errors.Is(err, unix.EMFILE):
-	case isDeath(err) && u.r.hasDied():
 	default:
 		u.r.fail("Accept: %v", err)
 	}

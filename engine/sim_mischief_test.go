@@ -4,7 +4,10 @@ package engine
 
 import (
 	"runtime"
+	"slices"
 	"time"
+
+	"github.com/quoit-go/quoit/engine/ring"
 )
 
 // What a simKernel decides by itself, and what time is.
@@ -106,7 +109,7 @@ func (k *simKernel) WakeFD() int32 { return simWakeFD }
 func (k *simKernel) Wake() error {
 	k.yield()
 	k.mu.Lock()
-	if k.done {
+	if k.deaf {
 		k.fail("write to the eventfd after its close")
 	}
 	k.add("wake")
@@ -114,6 +117,31 @@ func (k *simKernel) Wake() error {
 	k.mu.Unlock()
 	k.ring()
 	return nil
+}
+
+func (k *simKernel) AwaitWake(timeout time.Duration) {
+	k.nap()
+	for start, wait := time.Now(), simNever; ; k.await(wait) {
+		k.mu.Lock()
+		woken := k.woken
+		k.woken = false
+		k.mu.Unlock()
+		if timeout >= 0 {
+			wait = timeout - time.Since(start)
+		}
+		if woken || wait <= 0 {
+			return
+		}
+	}
+}
+
+func (k *simKernel) CloseWake() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.done || k.deaf {
+		k.fail("close of the eventfd, with the ring closed %v, after another %v", k.done, k.deaf)
+	}
+	k.deaf = true
 }
 
 // mayPanic is one of three places where the engine may panic.
@@ -126,12 +154,34 @@ func (k *simKernel) mayPanic(place int) {
 	}
 }
 
-// dying ends the ring when its time has come. Called with mu held.
+// sentAll reports whether a batch was sent whole, of which the engine can still learn
+// when the ring fails. Called with mu and that of the conn held.
+func (k *simKernel) sentAll(c *Conn) bool {
+	return k.plan.ends == endFatal && c.state == inRing && slices.ContainsFunc(k.cq, func(e ring.CQE) bool {
+		return e.UserData == k.loop.slots.userData(&c.node, kindSend) && int(e.Res) == len(c.flight.b)
+	})
+}
+
+// dying ends the ring when its time has come. Called with mu held, on the engine's
+// goroutine.
 func (k *simKernel) dying() bool {
 	if k.dead || k.dies.IsZero() || time.Now().Before(k.dies) || k.percent(50) {
 		return false
 	}
 	k.add("the ring dies")
 	k.dead = true
+	for _, s := range k.socks {
+		if c := s.conn; c != nil && c.mu.TryLock() {
+			s.ringLost = c.state != landed && !k.sentAll(c)
+			c.mu.Unlock()
+		} else {
+			s.ringLost = true // the engine is about to send for it, maybe
+		}
+	}
+	for _, r := range k.loop.relays.taken {
+		if r := r.(*relay); len(r.part) > 0 {
+			k.files[r.dst.fd].ringLost = true
+		}
+	}
 	return true
 }

@@ -218,6 +218,8 @@ func (u *simConn) close() {
 	case isReset(err):
 		u.resets++
 		u.r.hit("Close told a reset")
+	case errors.Is(err, unix.EIO) && u.hasLost():
+		u.r.hit("Close told what the ring lost")
 	default:
 		u.r.fail("Close of %v: %v", u, err)
 	}
@@ -239,7 +241,14 @@ func (u *simConn) wasClosed(op *simOp) bool {
 func (u *simConn) isBroken() bool {
 	u.r.k.mu.Lock()
 	defer u.r.k.mu.Unlock()
-	return u.s.rst || u.s.sendErr
+	return u.s.rst || u.s.sendErr || u.s.ringLost
+}
+
+// hasLost reports whether something to u may have been lost with the ring.
+func (u *simConn) hasLost() bool {
+	u.r.k.mu.Lock()
+	defer u.r.k.mu.Unlock()
+	return u.s.ringLost
 }
 
 // judge checks what reads and writes have in common. It reports whether err
@@ -263,11 +272,14 @@ func (u *simConn) judge(op *simOp, h *simDeadlines, what string, err error) bool
 		if u.r.hit(op.name + " deadline"); !may {
 			u.r.fail("%s of %v: no deadline had passed", op.name, u)
 		}
+		if u.r.hasDied() {
+			u.r.hit("deadline without a ring")
+		}
 		return true
 	case must:
 		u.r.fail("%s of %v after its deadline: %v", op.name, u, err)
-	case isDeath(err):
-		if !u.r.hasDied() {
+	case errors.Is(err, unix.EIO):
+		if u.r.hit(op.name + " told what the ring lost"); !u.hasLost() {
 			u.r.fail("%s of %v: %v", op.name, u, err)
 		}
 		return true
@@ -285,7 +297,6 @@ func (u *simConn) judgeRead(op *simOp, err error) {
 	if u.judge(op, &u.rd, "Read", err) {
 		return
 	}
-	dead := u.r.hasDied()
 	u.mu.Lock()
 	if isReset(err) {
 		u.resets++
@@ -297,10 +308,10 @@ func (u *simConn) judgeRead(op *simOp, err error) {
 	defer u.r.k.mu.Unlock()
 	switch {
 	case err == io.EOF:
-		if !u.s.fin && !u.s.rst && !shut && !dead {
+		if !u.s.fin && !u.s.rst && !shut {
 			u.r.fail("%s of %v: EOF, but the peer has not finished", op.name, u)
 		}
-		if u.read < u.s.arrived && !shut && !dead {
+		if u.read < u.s.arrived && !shut {
 			u.r.fail("%s of %v: EOF after %d bytes of %d", op.name, u, u.read, u.s.arrived)
 		}
 		if u.s.readResets > 0 && !writing && resets == 0 {
@@ -339,7 +350,7 @@ func (u *simConn) wrote(op *simOp, n int, err error) {
 	u.written += n
 	u.mu.Unlock()
 	ok := u.judge(op, &u.wd, "Write", err)
-	dead, closing := u.r.hasDied(), u.mayBeClosed()
+	lost, closing := u.hasLost(), u.mayBeClosed()
 	u.mu.Lock()
 	u.writing = false
 	if isReset(err) {
@@ -355,11 +366,11 @@ func (u *simConn) wrote(op *simOp, n int, err error) {
 	if resets > u.s.resets {
 		u.r.fail("%s of %v: a reset that the kernel did not report", op.name, u)
 	}
-	if errors.Is(err, unix.EPIPE) && op.name == "write" && u.s.wasErr && resets == 0 && alone && !shut && !dead && !closing {
+	if errors.Is(err, unix.EPIPE) && op.name == "write" && u.s.wasErr && resets == 0 && alone && !shut && !lost && !closing {
 		u.r.fail("%s of %v: %v, but nobody was told the reset", op.name, u, err)
 	}
 	reset := errors.Is(err, unix.EPIPE) || isReset(err)
-	if !ok && !(reset && (u.s.rst || shut || dead || u.s.passing)) {
+	if !ok && !(reset && (u.s.rst || shut || lost || u.s.passing)) {
 		u.r.fail("%s of %v: %v", op.name, u, err)
 	}
 }
@@ -406,7 +417,7 @@ func (u *simConn) checkEnd() {
 	}
 	s := u.s
 	switch {
-	case u.r.k.dead || u.linger:
+	case u.s.ringLost || u.linger:
 	case u.unread == u.read && (!s.sentRST || s.sentFIN && !u.shutWr):
 		u.r.fail("%v had unread bytes at Close: RST %v, FIN %v", u, s.sentRST, s.sentFIN)
 	case s.sentRST && u.readAll == s.arrived && s.wrote >= u.written:

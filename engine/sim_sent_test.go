@@ -27,7 +27,7 @@ func (u *simConn) raiseFloor() int {
 // excused reports whether accepted bytes may be lost: the peer is told by a
 // reset, or did it. Called with the kernel's mu held.
 func (u *simConn) excused() bool {
-	return u.s.sendErr || u.s.sendCancelled || u.s.linger0 || u.r.k.dead
+	return u.s.sendErr || u.s.sendCancelled || u.s.linger0 || u.s.ringLost
 }
 
 // simStuck is a send that is, as a Write finds it.
@@ -75,9 +75,11 @@ func (u *simConn) toldReset() bool {
 func (u *simConn) pending() (n int, submitted bool) {
 	u.c.mu.Lock()
 	defer u.c.mu.Unlock()
-	if u.c.state == byHand { // and its bytes are with who sends them
+	switch u.c.state {
+	case byHand: // and its bytes are with who sends them
 		n = -1
-	} else {
+	case abandoned:
+	default:
 		for _, b := range []*batch{u.c.flight, u.c.out} {
 			if b != nil {
 				n += len(b.b)
@@ -143,7 +145,7 @@ func (u *simConn) checkRaw() {
 // given up.
 func (u *simConn) checkTold() {
 	s := u.s
-	if u.r.k.dead {
+	if s.ringLost {
 		return
 	}
 	// A Close that leaves a send stuck may be too early to hear.
@@ -165,7 +167,7 @@ func (r *simRun) checkClosed() {
 			r.fail("%v was closed, and its descriptor was not", u)
 		case missing > 0 && !u.excused():
 			r.fail("%v: %d bytes of %d were never sent", u, missing, s.floor)
-		case missing > 0 && s.sendCancelled && !s.sendErr && !s.linger0 && !r.k.dead:
+		case missing > 0 && s.sendCancelled && !s.sendErr && !s.linger0 && !s.ringLost:
 			r.fail("%v: %d bytes of %d were given up without a reset", u, missing, s.floor)
 		case missing > 0 && s.linger0:
 			r.hit("gave up a stuck send")
@@ -177,7 +179,7 @@ func (r *simRun) checkClosed() {
 func (r *simRun) checkUnsent() {
 	for _, u := range r.conns {
 		n, _ := u.pending()
-		if n != 0 && u.s.writable() && !r.k.dead {
+		if n != 0 && u.s.writable() {
 			r.fail("%v: %d accepted bytes rest, though the socket has room", u, n)
 		}
 		if u.finAsked && n == 0 && !u.s.shutWr && !u.s.rst && !u.s.closed && !u.excused() {

@@ -45,6 +45,8 @@ type simSock struct {
 	floor         int  // what must have been sent before a FIN
 	sendErr       bool // a batched send failed
 	sendCancelled bool // a batched send was cancelled
+	ringLost      bool // something to it was on its way when the ring died
+	gap           bool // forwarded bytes are missing: nothing may come after them
 	sendReset     simMoment
 
 	// Forwarding.
@@ -252,7 +254,9 @@ func (k *simKernel) write(fd int, s *simSock, p []byte, f *simForward) (int, err
 	}
 	if c := s.conn; c != nil && c.state == byHand { // by this very caller
 		k.hit("batch by hand")
-		return k.putBatch(s, p)
+		n, err := k.putBatch(s, p)
+		s.ringLost = s.ringLost || k.dead && n < len(p) // there is nobody to send the rest
+		return n, err
 	}
 	return k.put(s, p, f)
 }
@@ -269,7 +273,7 @@ func (k *simKernel) putBatch(s *simSock, p []byte) (int, error) {
 	}
 	before := s.resets
 	n, err := k.put(s, p, nil)
-	if err == unix.EPIPE && !s.rst && !k.dead {
+	if err == unix.EPIPE && !s.rst && !s.ringLost {
 		k.fail("socket %d: a batch after the FIN", s.id)
 	}
 	if err != nil && err != unix.EAGAIN {
@@ -294,6 +298,9 @@ func (k *simKernel) put(s *simSock, p []byte, f *simForward) (int, error) {
 		return -1, unix.EAGAIN
 	}
 	n := k.short(min(len(p), s.room))
+	if s.gap {
+		k.fail("socket %d sends %d bytes though some before them are missing", s.id, n)
+	}
 	if f != nil {
 		k.pass(f, s, p[:n])
 	} else {
@@ -398,7 +405,7 @@ func (k *simKernel) Shutdown(fd, how int) error {
 		s.shutRd = true
 	}
 	if how != unix.SHUT_RD {
-		if s.wrote < s.floor && !k.dead {
+		if s.wrote < s.floor && !s.ringLost {
 			k.fail("socket %d: FIN after %d bytes of %d", s.id, s.wrote, s.floor)
 		}
 		s.shutWr, s.sentFIN = true, true
@@ -452,7 +459,7 @@ func (k *simKernel) closeFile(fd int) error {
 	}
 	s.fds--
 	s.closed = true
-	if s.wrote < s.floor && !s.linger0 && !s.rst && !k.dead {
+	if s.wrote < s.floor && !s.linger0 && !s.rst {
 		k.fail("socket %d: FIN by close after %d bytes of %d", s.id, s.wrote, s.floor)
 	}
 	if s.linger0 || s.tcp && s.unread() > 0 {

@@ -86,11 +86,12 @@ var simStates = []string{
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck", "gave up a stuck send",
 	"accept", "duplicated",
+	"deadline without a ring",
 	"receive armed on a cold engine", "shifted up", "shifted down", "wakes left",
 }
 
 // simRare is for five thousand.
-var simRare = []string{"Close told a reset", "duplicated beside a stuck send", "FIN put off"}
+var simRare = []string{"Close told a reset", "read told what the ring lost", "write told what the ring lost", "forward told what the ring lost", "duplicated beside a stuck send", "FIN put off"}
 
 func simEnv(t *testing.T, name string) int {
 	n, err := strconv.Atoi(os.Getenv(name))
@@ -398,7 +399,7 @@ func (r *simRun) engineClosing() bool {
 	return r.closing.is()
 }
 
-// hasDied reports whether the engine may answer with what it died of.
+// hasDied reports whether the ring has.
 func (r *simRun) hasDied() bool {
 	r.k.mu.Lock()
 	defer r.k.mu.Unlock()
@@ -444,11 +445,7 @@ func (r *simRun) close(rnd *rand.Rand) {
 // moves any more.
 func (r *simRun) checkRest() {
 	for op := range r.ops {
-		why := op.why()
-		if r.k.dead {
-			why = "the engine is dead"
-		}
-		if why != "" {
+		if why := op.why(); why != "" {
 			r.fail("%s of %v sleeps, but %s", op.name, op.u, why)
 		}
 	}

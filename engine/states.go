@@ -9,6 +9,7 @@ package engine
 //	told   -- a Read is about to ask the socket ----------> armed
 //	armed, told -- a completion without F_MORE -----------> idle
 //	armed, told -- the kernel has no memory for the poll -> refused
+//	any    -- the ring dies ------------------------------> refused
 type pollState uint8
 
 const (
@@ -35,6 +36,7 @@ func (p pollState) isArmed() bool { return p == pollArmed || p == pollTold }
 //	stuck   -- some was sent ----------------> left
 //	stuck   -- Close has waited long enough -> givenUp
 //	any     -- an error, see fate -----------> landed, with nothing to send
+//	inRing, left, stuck, givenUp -- the ring dies -> abandoned
 //
 // Write accepts only what fits into the socket for certain. So a flight ends
 // with its first send, which does not wait for room, but for a kernel short of
@@ -43,13 +45,17 @@ func (p pollState) isArmed() bool { return p == pollArmed || p == pollTold }
 type flightState uint8
 
 const (
-	landed  flightState = iota // there is no flight
-	inRing                     // a send that does not wait is in the ring
-	byHand                     // a caller sends it
-	left                       // the socket had no room for all of it
-	stuck                      // a send that waits for room is in the ring
-	givenUp                    // and is cancelled
+	landed    flightState = iota // there is no flight
+	inRing                       // a send that does not wait is in the ring
+	byHand                       // a caller sends it
+	left                         // the socket had no room for all of it
+	stuck                        // a send that waits for room is in the ring
+	givenUp                      // and is cancelled
+	abandoned                    // the ring had it, or was to, and is gone
 )
 
+// ended reports whether nothing of the flight is to come.
+func (s flightState) ended() bool { return s == landed || s == abandoned }
+
 // waits reports whether it depends on the peer when the flight lands.
-func (s flightState) waits() bool { return s >= left }
+func (s flightState) waits() bool { return s >= left && s != abandoned }

@@ -295,7 +295,7 @@ func (c *Conn) flushStep(patient bool) (b *batch, ch chan struct{}, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.flushed() || c.dead != nil && c.state != byHand:
+	case c.flushed():
 		return nil, nil, true
 	case c.state > left && !patient: // the engine has it
 		return nil, nil, false

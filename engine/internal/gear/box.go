@@ -68,6 +68,7 @@ type Box struct {
 	hot    atomic.Bool
 	held   atomic.Bool // a comparison shifts
 	proven atomic.Bool // hot, and not for a trial
+	ended  atomic.Bool // never hot again
 	looks  look
 
 	_      cpu.CacheLinePad // hot is read by every call
@@ -117,11 +118,14 @@ func (b *Box) Join(stop <-chan struct{}) {
 	process.join(b)
 }
 
-// Leave ends what Join began.
-func (b *Box) Leave() {
+// End has the box be in Poll for good, and ends what Join began.
+func (b *Box) End() {
 	if b.compare != nil {
 		b.compare.leave(b)
 	}
+	b.ended.Store(true)
+	b.Look(false)
+	b.shift(false, b.clock.Now())
 }
 
 // Meter returns where another conn counts.
@@ -179,13 +183,16 @@ func (b *Box) Count(calls *uint8) {
 }
 
 func (b *Box) shift(hot bool, now int64) {
-	if !b.hot.CompareAndSwap(!hot, hot) {
+	if b.ended.Load() && hot || !b.hot.CompareAndSwap(!hot, hot) {
 		return
 	}
 	b.changes.Add(1)
 	b.proven.Store(false)
 	if since := b.since.Swap(now); !hot {
 		b.ringed.Add(now - since)
+	}
+	if hot && b.ended.Load() { // since it was asked
+		b.shift(false, now)
 	}
 }
 

@@ -196,7 +196,7 @@ func TestCompareLeave(t *testing.T) {
 		if joined(b) != want {
 			t.Errorf("gear %v: joined is %v", g, !want)
 		}
-		b.Leave()
+		b.End()
 		if joined(b) {
 			t.Errorf("gear %v: still compared", g)
 		}
