@@ -85,7 +85,8 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if e.closed.Load() {
 		return nil, &net.OpError{Op: "dial", Net: network, Err: ErrEngineClosed}
 	}
-	if e.t == nil {
+	t := e.transport()
+	if t == nil {
 		return nd.DialContext(ctx, network, address)
 	}
 	c, err := e.whileOpen(ctx, func(ctx context.Context) (net.Conn, error) {
@@ -94,7 +95,7 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	return e.t.conn(network, c, d.Control != nil || d.ControlContext != nil)
+	return t.conn(network, c, d.Control != nil || d.ControlContext != nil)
 }
 
 // whileOpen calls dial with a context that ends with the engine, too.

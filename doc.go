@@ -79,7 +79,8 @@
 //     closing the conn: by os.Exit, a panic, a signal, exec, or when main
 //     returns. Read, Close, CloseWrite, ReadFrom, SyscallConn and File have the
 //     kernel take it first, but where that is short of memory: then it is sent for
-//     up to a minute after Close has returned.
+//     up to a minute after Close has returned. It is lost with a ring that fails, too, if it was
+//     on its way through it; nothing else is.
 //   - That such bytes cannot be delivered is the error of the next Read, Write or
 //     Close, and the SIGPIPE for who asked for it comes with the next Write.
 //   - A Read that waits shows as a channel receive in stack dumps and profiles.

@@ -5,14 +5,20 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 )
 
 // Engine owns rings, their threads and the connections on them. All methods
 // are safe for concurrent use.
 type Engine struct {
-	t      *transport // nil: package net serves
-	reason error      // why t is nil
+	cfg    Config                    // resolved
+	t      atomic.Pointer[transport] // nil: package net serves
+	reason atomic.Pointer[error]     // why it is nil, of the last try
 	closed atomic.Bool
+
+	tries   tries
+	again   backoff // of a set-up that failed for want of memory or descriptors
+	retries atomic.Uint64
 
 	dials dials
 }
@@ -64,17 +70,63 @@ func New(cfg *Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := startTransport(&c)
-	if err == nil {
-		return (&Engine{t: t}).announced(&c), nil
-	}
+	e := &Engine{cfg: c}
+	err = e.start()
 	if _, ok := errors.AsType[*ConfigError](err); ok {
 		return nil, err
 	}
-	if c.Require {
-		return nil, unsupported(err)
+	if err != nil && c.Require {
+		return nil, err
 	}
-	return (&Engine{reason: unsupported(err)}).announced(&c), nil
+	rings := 0
+	if err == nil {
+		rings = e.t.Load().size()
+	}
+	announce(&c, rings, err)
+	return e, nil
+}
+
+// start sets up what serves on io_uring. If that fails package net does.
+func (e *Engine) start() error {
+	t, err := startTransport(&e.cfg)
+	if err == nil {
+		e.t.Store(t)
+		return nil
+	}
+	if passes(err) {
+		e.again.begin()
+	}
+	if _, ok := errors.AsType[*ConfigError](err); !ok {
+		err = unsupported(err)
+	}
+	e.reason.Store(&err)
+	return err
+}
+
+// transport returns what serves on io_uring, or nil. Where that could not be set up
+// for want of something that comes and goes, somebody's call has it tried again, in
+// the background, once a while is over.
+func (e *Engine) transport() *transport {
+	t := e.t.Load()
+	if t == nil && e.again.claim() {
+		e.tries.begin(func() {
+			e.retries.Add(1)
+			_ = e.start()
+		})
+	}
+	return t
+}
+
+// passes reports whether err may be another one later: the kernel gives the memory
+// of a ring back long after the process that had it has ended, and RLIMIT_MEMLOCK
+// counts all of a user's.
+func passes(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
 
 func unsupported(err error) error {
@@ -87,7 +139,8 @@ func unsupported(err error) error {
 var defaultEngine = sync.OnceValue(func() *Engine {
 	e, err := New(nil)
 	if err != nil {
-		return &Engine{reason: err} // does not happen: the defaults are in range
+		e = &Engine{} // does not happen: the defaults are in range
+		e.reason.Store(&err)
 	}
 	return e
 })
@@ -112,19 +165,24 @@ func (e *Engine) Close() error {
 	if e.closed.Swap(true) {
 		return ErrEngineClosed
 	}
-	if e.t != nil {
+	e.tries.end()
+	if t := e.t.Load(); t != nil {
 		e.dials.endAll()
-		return e.t.close()
+		return t.close()
 	}
 	return nil
 }
 
 // Stats returns the engine's counters.
 func (e *Engine) Stats() Stats {
-	if e.t == nil {
-		return Stats{Transport: "net", Reason: e.reason}
+	s := Stats{Transport: "io_uring", SetupRetries: e.retries.Load()}
+	if err := e.reason.Load(); err != nil {
+		s.SetupError = *err
 	}
-	s := Stats{Transport: "io_uring"}
-	e.t.stats(&s)
+	if t := e.t.Load(); t != nil {
+		t.stats(&s)
+		return s
+	}
+	s.Transport, s.Reason = "net", s.SetupError
 	return s
 }

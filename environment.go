@@ -11,22 +11,18 @@ import (
 // errOff is why package net serves where the environment asks for that.
 var errOff = &UnsupportedError{Feature: "io_uring", Err: errors.New("the environment has QUOIT=off")}
 
-// announced returns e after a line on standard error, if the environment asks for
-// one, that says what serves, and why.
-func (e *Engine) announced(c *Config) *Engine {
-	if environ.Get().Debug {
-		fmt.Fprintln(os.Stderr, e.serves(c, environ.Get()))
+// announce says on standard error, if the environment asks for it, that an engine
+// has started and what serves it: so many rings, or package net for a reason.
+func announce(c *Config, rings int, reason error) {
+	env := environ.Get()
+	if !env.Debug {
+		return
 	}
-	return e
-}
-
-func (e *Engine) serves(c *Config, env environ.Settings) string {
-	if e.t == nil {
-		return fmt.Sprintf("quoit: an engine started: package net serves: %v", e.reason)
+	says := fmt.Sprintf("io_uring serves: rings: %d, gear: %v", rings, c.Gear)
+	if reason != nil {
+		says = fmt.Sprintf("package net serves: %v", reason)
+	} else if forces := env.String(); forces != "" {
+		says += "; the environment has " + forces
 	}
-	s := fmt.Sprintf("quoit: an engine started: io_uring serves: rings: %d, gear: %v", len(e.Stats().Rings), c.Gear)
-	if forces := env.String(); forces != "" {
-		s += "; the environment has " + forces
-	}
-	return s
+	fmt.Fprintln(os.Stderr, "quoit: an engine started: "+says)
 }

@@ -3,5 +3,6 @@ package quoit
 import "github.com/quoit-go/quoit/internal/forced"
 
 func init() { // for the tests in other directories
-	forced.Shift = func(e any, hot bool) { e.(*Engine).t.shift(hot) }
+	forced.Shift = func(e any, hot bool) { e.(*Engine).t.Load().shift(hot) }
+	forced.Break = func(e any) error { return e.(*Engine).t.Load().breakRings() }
 }

@@ -147,18 +147,18 @@ func TestGearChangeAnywhere(t *testing.T) {
 	server, client := gearPair(t, e)
 	for mask := range 1 << (2 * len(steps)) { // a change, or none, before and amid each step
 		for i, s := range steps {
-			e.t.shift(mask>>(2*i)&1 != 0)
-			amid := time.AfterFunc(time.Duration(mask%7)*30*time.Microsecond, func() { e.t.shift(mask>>(2*i+1)&1 != 0) })
+			e.t.Load().shift(mask>>(2*i)&1 != 0)
+			amid := time.AfterFunc(time.Duration(mask%7)*30*time.Microsecond, func() { e.t.Load().shift(mask>>(2*i+1)&1 != 0) })
 			s.do(t, server, client)
 			amid.Stop()
 		}
 	}
 	// The end of file, too, comes through whatever is under way.
 	for _, hot := range []bool{false, true} {
-		e.t.shift(hot)
+		e.t.Load().shift(hot)
 		server, client := gearPair(t, e)
 		done := parkedAnyhow(server)
-		e.t.shift(!hot)
+		e.t.Load().shift(!hot)
 		client.Close()
 		if err := <-done; err != io.EOF {
 			t.Errorf("hot %v: %v", hot, err)

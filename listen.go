@@ -31,16 +31,17 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	if e.closed.Load() {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: ErrEngineClosed}
 	}
-	if e.t == nil {
+	t := e.transport()
+	if t == nil {
 		return nlc.Listen(ctx, network, address)
 	}
 	if lc.Steering != nil {
-		return e.t.listenSteered(ctx, network, address, lc)
+		return t.listenSteered(ctx, network, address, lc)
 	}
-	nlc.Control = e.t.control(lc)
+	nlc.Control = t.control(lc)
 	ln, err := nlc.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return e.t.listener(network, ln, lc)
+	return t.listener(network, ln, lc)
 }

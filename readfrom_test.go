@@ -73,8 +73,8 @@ func TestReadFromKernel(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer e.Close()
-			if e.t == nil {
-				t.Skip(e.reason)
+			if e.t.Load() == nil {
+				t.Skip(e.Stats().Reason)
 			}
 			client, server := netPair(t, "tcp", "127.0.0.1:0")
 			defer server.Close()

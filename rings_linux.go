@@ -21,10 +21,10 @@ import (
 // transport makes listeners and conns on the rings of an Engine, each an
 // engine of its own. A conn stays on the ring that it was opened on.
 type transport struct {
-	rings []*engine.Engine
-	cpus  []int         // that their threads are pinned to, -1 if not
+	rings []*ring
 	turn  atomic.Uint64 // has those that are equal take turns
 	watch watch
+	tries tries // to replace rings that failed
 
 	mu      sync.Mutex                 // held to change steered
 	steered atomic.Pointer[[]*steered] // open listeners with a Steering
@@ -54,8 +54,8 @@ func startTransport(c *Config) (*transport, error) {
 		if len(c.Affinity) > 0 {
 			ec.CPU = c.Affinity[i%len(c.Affinity)]
 		}
-		ec.Loaded = func(conns int) { t.loaded(i, conns) }
-		e, err := engine.New(ec)
+		r := newRing(ec, func(conns int) { t.loaded(i, conns) })
+		err := r.start()
 		if i > 0 && (errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE)) {
 			break
 		}
@@ -63,17 +63,21 @@ func startTransport(c *Config) (*transport, error) {
 			_ = t.close()
 			return nil, asUnsupported(err)
 		}
-		t.rings, t.cpus = append(t.rings, e), append(t.cpus, ec.CPU)
+		t.rings = append(t.rings, r)
 	}
 	t.watch.init(len(t.rings))
 	return t, nil
 }
 
+func (t *transport) size() int { return len(t.rings) }
+
 func (t *transport) close() (err error) {
-	for _, e := range t.rings { // first, for they place conns on all rings
+	t.tries.end()
+	engines := t.engines()
+	for _, e := range engines { // first, for they place conns on all rings
 		e.CloseListeners()
 	}
-	for _, e := range t.rings {
+	for _, e := range engines {
 		if cerr := e.Close(); err == nil {
 			err = cerr
 		}
@@ -81,28 +85,63 @@ func (t *transport) close() (err error) {
 	return engineError(err)
 }
 
+// engines returns those of all rings, before and now.
+func (t *transport) engines() (out []*engine.Engine) {
+	for _, r := range t.rings {
+		out = append(out, r.engines()...)
+	}
+	return out
+}
+
+// cpus returns what the rings' threads are pinned to, -1 if not.
+func (t *transport) cpus() (out []int) {
+	for _, r := range t.rings {
+		out = append(out, r.cfg.CPU)
+	}
+	return out
+}
+
+// at returns the engine of ring i. If it has failed, somebody's call has another one
+// set up in the background, which has the next conns.
+func (t *transport) at(i int) *engine.Engine {
+	r := t.rings[i]
+	e := r.now.Load()
+	if !e.Alive() && r.again.claim() {
+		t.tries.begin(r.replace)
+	}
+	return e
+}
+
 // shift changes the gear of all rings, for tests.
 func (t *transport) shift(hot bool) {
-	for _, r := range t.rings {
-		forced.ShiftRing(r, hot)
+	for i := range t.rings {
+		forced.ShiftRing(t.at(i), hot)
 	}
+}
+
+// breakRings has all rings fail, for tests.
+func (t *transport) breakRings() (err error) {
+	for i := range t.rings {
+		err = errors.Join(err, forced.BreakRing(t.at(i)))
+	}
+	return err
 }
 
 // forListener returns the ring for a new listener: the next one.
 func (t *transport) forListener() *engine.Engine {
 	for range t.rings {
-		if e := t.rings[t.turn.Add(1)%uint64(len(t.rings))]; e.Alive() {
+		if e := t.at(int(t.turn.Add(1) % uint64(len(t.rings)))); e.Alive() {
 			return e
 		}
 	}
-	return t.rings[0]
+	return t.at(0)
 }
 
 // forConn returns the ring for a new conn: the one with the fewest, of those
 // that are not held.
 func (t *transport) forConn() *engine.Engine {
 	if len(t.rings) == 1 {
-		return t.rings[0]
+		return t.at(0)
 	}
 	t.look()
 	return t.fewest(t.turn.Add(1))
@@ -116,27 +155,27 @@ func (t *transport) fewest(turn uint64) *engine.Engine {
 			if t.better(k, i) {
 				i = k
 			}
-			return t.rings[i]
+			return t.at(i)
 		}
 	}
 	best := -1
 	for k := range n {
 		i := int((turn + uint64(k)) % uint64(n))
-		if t.rings[i].Alive() && (best < 0 || t.better(i, best)) {
+		if t.at(i).Alive() && (best < 0 || t.better(i, best)) {
 			best = i
 		}
 	}
-	return t.rings[max(best, 0)]
+	return t.at(max(best, 0))
 }
 
-func (t *transport) takes(i int) bool { return t.rings[i].Alive() && !t.watch.isHeld(i) }
+func (t *transport) takes(i int) bool { return t.at(i).Alive() && !t.watch.isHeld(i) }
 
 // better reports whether a new conn should go to ring i rather than k.
 func (t *transport) better(i, k int) bool {
 	if hi, hk := t.watch.isHeld(i), t.watch.isHeld(k); hi != hk {
 		return hk
 	}
-	return t.rings[i].Load() < t.rings[k].Load()
+	return t.at(i).Load() < t.at(k).Load()
 }
 
 // look compares the rings' work, now and then.
@@ -146,8 +185,8 @@ func (t *transport) look() {
 		return
 	}
 	work := make([]uint64, len(t.rings))
-	for i, e := range t.rings {
-		work[i] = e.Work()
+	for i := range t.rings {
+		work[i] = t.at(i).Work()
 	}
 	changed := t.watch.note(now, work)
 	for _, s := range t.steerings() {
@@ -177,8 +216,8 @@ func (t *transport) steer(s *steered) {
 	list := append(slices.Clone(t.steerings()), s)
 	t.steered.Store(&list)
 	t.mu.Unlock()
-	for i, e := range t.rings {
-		e.Reload()
+	for i := range t.rings {
+		t.at(i).Reload()
 		s.Hold(i, t.watch.isHeld(i))
 	}
 }
@@ -192,11 +231,11 @@ func (t *transport) unsteer(s *steered) {
 }
 
 // Place is where a conn goes that came to a socket: its ring, unless that has
-// died.
+// failed.
 func (s *steered) Place(socket int) *engine.Engine {
 	s.Accepted(socket)
 	s.t.look()
-	if e := s.t.rings[socket]; e.Alive() {
+	if e := s.t.at(socket); e.Alive() {
 		return e
 	}
 	return s.t.forConn()

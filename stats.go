@@ -64,6 +64,12 @@ type Stats struct {
 	WriteDelaySum   time.Duration `json:"write_delay_sum_ns"`
 	WorstWriteDelay time.Duration `json:"worst_write_delay_ns"`
 
+	// A set-up that failed for want of memory or descriptors is tried again, and so is
+	// that of a ring that failed, whose conns go on in gear poll.
+	RingsLost    uint64 `json:"rings_lost"`    // rings that failed
+	SetupRetries uint64 `json:"setup_retries"` // set-ups that were tried again
+	SetupError   error  `json:"setup_error"`   // why the last set-up or ring failed; nil if none has
+
 	Rings     []RingStats     `json:"rings"`     // each ring's share of the above
 	Listening []ListenerStats `json:"listening"` // each open listener
 	Steering  []SteeringStats `json:"steering"`  // of each open listener that has one

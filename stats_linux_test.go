@@ -82,7 +82,7 @@ func TestStatsAddUp(t *testing.T) {
 	for i := range sum.NumField() {
 		name := sum.Type().Field(i).Name
 		if !slices.Contains(names, name) && !slices.Contains([]string{
-			"Transport", "Reason", "Gear", "Comparisons", "RingCost", "Rings", "Listening", "Steering",
+			"Transport", "Reason", "Gear", "Comparisons", "RingCost", "Rings", "Listening", "Steering", "RingsLost", "SetupRetries", "SetupError",
 		}, name) {
 			t.Errorf("Stats.%s comes from nowhere", name)
 		}

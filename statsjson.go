@@ -32,10 +32,11 @@ func (g *Gear) UnmarshalText(name []byte) error {
 func (s Stats) MarshalJSON() ([]byte, error) {
 	type stats Stats
 	return json.Marshal(struct {
-		Transport string `json:"transport"`
-		Reason    string `json:"reason"`
+		Transport  string `json:"transport"`
+		Reason     string `json:"reason"`
+		SetupError string `json:"setup_error"`
 		stats
-	}{s.Transport, errorText(s.Reason), stats(s)})
+	}{s.Transport, errorText(s.Reason), errorText(s.SetupError), stats(s)})
 }
 
 // MarshalJSON encodes as the comment of Stats says.

@@ -28,7 +28,7 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 	s := &steered{Steering: lc.Steering, t: t, addr: l.addr}
 	fds, err := group.descriptors()
 	if err == nil {
-		err = s.Attach(fds, t.cpus)
+		err = s.Attach(fds, t.cpus())
 	}
 	if err != nil {
 		group.close()

@@ -147,10 +147,11 @@ func (e *Engine) adoptListener(ln net.Listener) (net.Listener, error) {
 		ln.Close()
 		return nil, &net.OpError{Op: "listen", Net: ln.Addr().Network(), Addr: ln.Addr(), Err: ErrEngineClosed}
 	}
-	if e.t == nil {
+	t := e.transport()
+	if t == nil {
 		return ln, nil
 	}
-	return e.t.adopt(ln)
+	return t.adopt(ln)
 }
 
 func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {
@@ -159,10 +160,11 @@ func (e *Engine) adoptConn(c net.Conn) (net.Conn, error) {
 		c.Close()
 		return nil, dialError(c, ErrEngineClosed)
 	}
-	if e.t == nil {
+	t := e.transport()
+	if t == nil {
 		return c, nil
 	}
-	return e.t.conn(network, c, true)
+	return t.conn(network, c, true)
 }
 
 func dialError(c net.Conn, err error) error {

@@ -26,7 +26,7 @@ func ringEngine(t *testing.T) *Engine {
 
 // bothEngines runs f on an engine that package net serves, and on the ring.
 func bothEngines(t *testing.T, f func(t *testing.T, e *Engine)) {
-	t.Run("net", func(t *testing.T) { f(t, &Engine{reason: errUntried}) })
+	t.Run("net", func(t *testing.T) { f(t, &Engine{}) })
 	t.Run("ring", func(t *testing.T) { f(t, ringEngine(t)) })
 }
 
@@ -112,7 +112,7 @@ func TestNewListenerTwice(t *testing.T) {
 			if err != nil || a != b {
 				t.Errorf("%T, %v", b, err)
 			}
-			if _, ours := b.(*Listener); ours == (e.t == nil) {
+			if _, ours := b.(*Listener); ours == (e.t.Load() == nil) {
 				t.Errorf("a %T", b)
 			}
 		}
@@ -243,7 +243,7 @@ func TestNewConn(t *testing.T) {
 			if err != nil || again != q {
 				t.Errorf("%s: %T, %v", network, again, err)
 			}
-			if ours := onRing(q); ours == (e.t == nil) {
+			if ours := onRing(q); ours == (e.t.Load() == nil) {
 				t.Errorf("%s: a %T", network, q)
 			}
 			read := testenv.Go(func() error {

@@ -36,10 +36,7 @@ func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) 
 	fd, err := descriptor(l.nl)
 	if err == nil {
 		e := t.forListener()
-		var place func(int) *engine.Engine
-		if len(t.rings) > 1 {
-			place = func(int) *engine.Engine { return t.forConn() }
-		}
+		place := func(int) *engine.Engine { return t.forConn() }
 		l.el, err = e.NewListener(fd, network != "unix", place, l.nl.Close)
 	}
 	if err != nil {

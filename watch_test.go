@@ -96,10 +96,10 @@ func newHoldTest(t *testing.T) *holdTest {
 		}
 		e.Close()
 	})
-	if e.t == nil {
-		t.Skip(e.reason)
+	if e.t.Load() == nil {
+		t.Skip(e.Stats().Reason)
 	}
-	e.t.watch.above = 100 // as fast as the race detector allows
+	e.t.Load().watch.above = 100 // as fast as the race detector allows
 	ln, err := e.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -76,6 +76,12 @@
 // It does not call shutdown(2), which would be faster: a close that resets, for
 // SO_LINGER or for bytes left unread, must not send a FIN first.
 //
+// # Without a ring
+//
+// When the ring fails its conns go on: who waits for it looks again and waits in the
+// netpoller, what Write had accepted is sent, and what the ring had of it is lost
+// (loop.die, Conn.leaveRing). The thread stays, for deadlines (loop.outlive).
+//
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers, and a relay holds that of either

@@ -127,6 +127,7 @@ func (e *Engine) setup() (*loop, error) {
 		r.Close()
 		return nil, err
 	}
+	k.fd = r.FD()
 	l := e.attach(k)
 	e.gear.Join(e.stopped) // a comparison may shift it from here on
 	return l, nil
@@ -298,6 +299,20 @@ func (e *Engine) Stats() Snapshot {
 // Hot reports whether the engine is in GearRing.
 func (e *Engine) Hot() bool { return e.gear.Hot() }
 
+// breakRing has the ring's next enter fail, by another file in place of it.
+func breakRing(e *Engine) error {
+	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(null)
+	if err := unix.Dup3(null, e.k.(*osKernel).fd, unix.O_CLOEXEC); err != nil {
+		return err
+	}
+	return e.k.Wake()
+}
+
 func init() { // for tests in other directories
 	forced.ShiftRing = func(e any, hot bool) { e.(*Engine).gear.Shift(hot) }
+	forced.BreakRing = func(e any) error { return breakRing(e.(*Engine)) }
 }

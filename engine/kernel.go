@@ -62,6 +62,7 @@ type kernel interface {
 // osKernel is the real one.
 type osKernel struct {
 	*ring.Ring
+	fd   int // the ring's, for tests
 	wake int // eventfd
 }
 

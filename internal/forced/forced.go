@@ -22,4 +22,10 @@ var (
 	// ShiftRing is that for one ring, an *engine.Engine. It is nil on systems
 	// other than Linux.
 	ShiftRing func(ring any, hot bool)
+
+	// Break has what an engine is served by fail as if the kernel had refused it: all
+	// rings of an engine on io_uring. BreakRing is that for one ring, nil on systems
+	// other than Linux.
+	Break     func(engine any) error
+	BreakRing func(ring any) error
 )

@@ -170,6 +170,7 @@ func init() {
 	children := map[string]func(args []string) error{
 		"descriptors":      pfChildDescriptors,
 		"descriptors-used": pfChildDescriptorsUsed,
+		"descriptors-back": pfChildDescriptorsBack,
 		"environment":      pfChildEnvironment,
 		"exit-client":      pfChildExitClient,
 		"exit-server":      pfChildExitServer,

@@ -85,6 +85,9 @@ func startFlipping() (stop func()) {
 // they have cause to change it themselves. e must be on io_uring.
 func Shift(e *quoit.Engine, hot bool) { forced.Shift(e, hot) }
 
+// Break has all rings of e fail, which must be on io_uring.
+func Break(e *quoit.Engine) error { return forced.Break(e) }
+
 // Quoit is the default engine.
 var Quoit = testenv.Transport{Name: "quoit", Listen: Listen, Dial: quoit.DialContext}
 

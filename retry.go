@@ -1,0 +1,66 @@
+package quoit
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// backoff says when what has failed may be tried again: after a second, and then
+// after twice as long each time, up to a minute, or anew after a quiet one. Any
+// goroutine may use it.
+type backoff struct {
+	due   atomic.Int64 // Unix nanoseconds; 0: it is not to be tried
+	pause atomic.Int64 // nanoseconds
+}
+
+const (
+	minRetry = time.Second
+	maxRetry = time.Minute
+)
+
+// begin has it be tried after a pause.
+func (b *backoff) begin() {
+	pause := min(max(2*time.Duration(b.pause.Load()), minRetry), maxRetry)
+	b.pause.Store(int64(pause))
+	b.due.Store(time.Now().Add(pause).UnixNano())
+}
+
+// claim reports, to one caller, that it is to be tried now.
+func (b *backoff) claim() bool {
+	due := b.due.Load()
+	if due == 0 {
+		return false
+	}
+	late := time.Since(time.Unix(0, due))
+	if late < 0 || !b.due.CompareAndSwap(due, 0) {
+		return false
+	}
+	if late > maxRetry {
+		b.pause.Store(0)
+	}
+	return true
+}
+
+// tries runs attempts on goroutines of their own, one at a time, until end.
+type tries struct {
+	mu    sync.Mutex // held during an attempt
+	ended bool
+}
+
+func (t *tries) begin(attempt func()) {
+	go func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if !t.ended {
+			attempt()
+		}
+	}()
+}
+
+// end waits for the attempt under way.
+func (t *tries) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+}

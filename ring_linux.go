@@ -1,0 +1,161 @@
+//go:build linux
+
+package quoit
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/quoit-go/quoit/engine"
+)
+
+// ring is one of a transport's: an engine, and after its io_uring has failed another
+// one. The conns and listeners of the old one stay with it, without a ring.
+type ring struct {
+	cfg    engine.Options
+	loaded func(conns int) // is told of those of now; with a lock of the engine's held
+	now    atomic.Pointer[engine.Engine]
+	round  atomic.Uint64 // how many engines there have been
+	again  backoff
+
+	mu            sync.Mutex       // guards the rest
+	before        []*engine.Engine // that have failed, and may have conns
+	past          RingStats        // of those that are gone
+	lost, retries uint64
+	err           error // why the last one failed, or is not replaced
+}
+
+func newRing(cfg engine.Options, loaded func(conns int)) *ring {
+	r := &ring{cfg: cfg, loaded: loaded}
+	r.again.due.Store(1) // at once, when it fails for the first time
+	return r
+}
+
+// start sets up the first engine.
+func (r *ring) start() error {
+	e, err := r.next()
+	if err == nil {
+		r.now.Store(e)
+	}
+	return err
+}
+
+// next sets up another engine.
+func (r *ring) next() (*engine.Engine, error) {
+	cfg, round := r.cfg, r.round.Load()+1
+	cfg.Loaded = func(conns int) {
+		if r.round.Load() == round {
+			r.loaded(conns)
+		}
+	}
+	e, err := engine.New(cfg)
+	if err == nil {
+		r.round.Store(round)
+	}
+	return e, err
+}
+
+// replace sets up another engine in place of one that has failed.
+func (r *ring) replace() {
+	e, err := r.next()
+	r.again.begin()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.retries++
+	if err != nil {
+		r.err = err
+		return
+	}
+	dead := r.now.Swap(e)
+	e.Reload()
+	r.sweep()
+	r.before, r.err = append(r.before, dead), dead.Death()
+	r.lost++
+}
+
+// sweep ends the engines that failed before the last one did and have nothing left:
+// that is a while ago, so that nobody is about to open a conn there. Called with mu
+// held.
+func (r *ring) sweep() {
+	kept := r.before[:0]
+	for _, e := range r.before {
+		s := e.Stats()
+		if s.Conns > 0 || s.Listeners > 0 {
+			kept = append(kept, e)
+			continue
+		}
+		addCounters(&r.past, &s)
+		_ = e.Close()
+	}
+	clear(r.before[len(kept):])
+	r.before = kept
+}
+
+// engines returns those before, and that of now.
+func (r *ring) engines() []*engine.Engine {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return append(slices.Clone(r.before), r.now.Load())
+}
+
+// stats returns what the ring did, with those in its place before it, and adds that to
+// s.
+func (r *ring) stats(s *Stats) RingStats {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now.Load()
+	out := r.past
+	out.CPU, out.Gear = r.cfg.CPU, GearPoll
+	if now.Hot() {
+		out.Gear, s.Gear = GearRing, GearRing
+	}
+	addCounters(s, &r.past)
+	for _, e := range append(slices.Clone(r.before), now) {
+		es := e.Stats()
+		addCounters(&out, &es)
+		addCounters(s, &es)
+	}
+	s.RingsLost += r.lost
+	s.SetupRetries += r.retries
+	err := r.err
+	if why := now.Death(); why != nil {
+		s.RingsLost++
+		err = cmp.Or(err, why)
+	}
+	s.SetupError = cmp.Or(err, s.SetupError)
+	return out
+}
+
+// addCounters adds to each counter of to, a struct, the one of the same name
+// in another one, if it has one. Of what is the worst it keeps the worst.
+func addCounters(to, from any) {
+	sum, part := reflect.ValueOf(to).Elem(), reflect.ValueOf(from).Elem()
+	for i := range sum.NumField() {
+		name := sum.Type().Field(i).Name
+		n := part.FieldByName(name)
+		if !n.IsValid() {
+			continue
+		}
+		switch sum := sum.Field(i).Addr().Interface().(type) {
+		case *int:
+			*sum += int(n.Int())
+		case *uint64:
+			*sum += n.Uint()
+		case *[engine.Buckets]uint64:
+			for i := range sum {
+				sum[i] += n.Index(i).Uint()
+			}
+		case *time.Duration:
+			if strings.HasPrefix(name, "Worst") {
+				*sum = max(*sum, time.Duration(n.Int()))
+			} else {
+				*sum += time.Duration(n.Int())
+			}
+		}
+	}
+}
