@@ -6,6 +6,12 @@ type Support struct {
 	Err      error     // what stands in the way, nil if IOUring
 	Kernel   string    // kernel release, "" if unknown
 	Features []Feature // each feature that the transport uses or would use
+
+	// What an engine with the defaults gets here, 0 where package net serves.
+	// Other programs of the user can leave less of a limit on memory.
+	Rings     int // as RLIMIT_NOFILE allows
+	Entries   int // of each ring's submission queue
+	RingBytes int // memory of each ring's queues, in bytes
 }
 
 // Feature is one kernel feature.
@@ -15,6 +21,7 @@ type Feature struct {
 	Have      bool
 	Required  bool   // without it package net serves
 	Use       string // what the transport does with it
+	Without   string // what is lost where it is missing
 }
 
 // Probe reports what this kernel offers, feature by feature, and what stands

@@ -49,7 +49,7 @@ func startTransport(c *Config) (*transport, error) {
 		return nil, err
 	}
 	t := &transport{}
-	for i := range min(c.Rings, max(engine.MaxRings(), 1)) {
+	for i := range ringsHere(c) {
 		ec := engineConfig(c)
 		if len(c.Affinity) > 0 {
 			ec.CPU = c.Affinity[i%len(c.Affinity)]
@@ -70,6 +70,10 @@ func startTransport(c *Config) (*transport, error) {
 }
 
 func (t *transport) size() int { return len(t.rings) }
+
+// ringsHere is how many of the rings that c asks for the limit on descriptors
+// leaves room for.
+func ringsHere(c *Config) int { return min(c.Rings, max(engine.MaxRings(), 1)) }
 
 func (t *transport) close() (err error) {
 	t.tries.end()

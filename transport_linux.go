@@ -124,6 +124,8 @@ func probe() Support {
 	} else if s.Err == nil {
 		s.Err = asUnsupported(p.Err)
 	}
-	s.IOUring = s.Err == nil
+	if s.IOUring = s.Err == nil; s.IOUring {
+		s.Rings, s.Entries, s.RingBytes = ringsHere(&c), p.Entries, p.Bytes
+	}
 	return s
 }

@@ -19,6 +19,8 @@ const (
 	// cqPerSQ is how many completions there is room for per submission entry.
 	// Multishot requests complete many times.
 	cqPerSQ = 8
+
+	sqeBytes, cqeBytes = 64, 16 // of one entry
 )
 
 const setupFlags = ring.SetupSubmitAll | ring.SetupSingleIssuer | ring.SetupDeferTaskrun | ring.SetupTaskrunFlag
@@ -45,7 +47,7 @@ func fit(entries, share int) int {
 	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim) != nil {
 		return entries
 	}
-	const perEntry = 64 + 16*cqPerSQ // bytes
+	const perEntry = sqeBytes + cqeBytes*cqPerSQ
 	for uint64(share*entries*perEntry) > lim.Cur/2 && entries > minEntries {
 		entries = smaller(entries)
 	}
@@ -95,6 +97,8 @@ type Found struct {
 	Ring     ring.SetupFlags
 	Features ring.Features
 	Limited  bool // the memory limit made the ring smaller than asked for
+	Entries  int  // of the submission queue
+	Bytes    int  // of memory that the queues take
 }
 
 // Probe sets up what New(cfg) would, looks at it and takes it down.
@@ -119,7 +123,9 @@ func probe(cfg Options) (s Found) {
 	}
 	defer r.Close()
 	s.Ring, s.Features = r.Flags(), r.Features()
-	s.Limited = int(r.SQEntries()) < cfg.Entries
+	s.Entries = int(r.SQEntries())
+	s.Bytes = s.Entries*sqeBytes + int(r.CQEntries())*cqeBytes
+	s.Limited = s.Entries < cfg.Entries
 	return s
 }
 

@@ -8,23 +8,28 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strings"
+
+	"github.com/quoit-go/quoit/cmd/quoit/internal/doctor"
 )
 
 const usage = `usage: quoit COMMAND
 
-  doctor    say whether io_uring is usable here, and if not, why and what to do
+  doctor    say whether io_uring is usable here, and if not, why and what to do;
+            doctor -json for programs
   bench     compare with package net, in a clone; bench -quick takes 3 minutes,
             bench -help lists the flags
   version   print the version
 
-Exit codes of doctor: 0 io_uring is usable, 1 it is not and package net serves.
+Exit codes of doctor: 0 io_uring serves, 1 package net serves, 2 the self-test
+failed.
 `
 
 func main() {
-	os.Exit(run(os.Args[1:], hostMachine(), os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
 
-func run(args []string, m machine, stdout, stderr io.Writer) int {
+func run(args []string, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		fmt.Fprint(stderr, usage)
 		return exitUsage
@@ -35,7 +40,11 @@ func run(args []string, m machine, stdout, stderr io.Writer) int {
 		return exitOK
 	case "bench":
 		return bench(".", args[1:], stdout, stderr)
-	case "doctor", "version":
+	case "doctor":
+		return doctor.Run(args[1:], version(), stdout, stderr)
+	case doctor.TrialCommand:
+		return doctor.Trial(strings.Join(args[1:], " "), stdout)
+	case "version":
 	default:
 		fmt.Fprintf(stderr, "quoit: unknown command %q\n%s", args[0], usage)
 		return exitUsage
@@ -44,11 +53,8 @@ func run(args []string, m machine, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "quoit: %s takes no arguments, got %q\n%s", args[0], args[1:], usage)
 		return exitUsage
 	}
-	if args[0] == "version" {
-		fmt.Fprintln(stdout, version())
-		return exitOK
-	}
-	return doctor(m, stdout)
+	fmt.Fprintln(stdout, version())
+	return exitOK
 }
 
 func version() string {

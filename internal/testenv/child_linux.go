@@ -34,13 +34,19 @@ func Command(t *testing.T, env ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) 
 // Refuse has system calls of the process fail from now on, as container
 // runtimes do.
 func Refuse(errno syscall.Errno, calls ...uint32) error {
+	return Filter(unix.SECCOMP_RET_ERRNO|uint32(errno), unix.SECCOMP_RET_ALLOW, calls...)
+}
+
+// Filter has one action, a SECCOMP_RET value, be taken for system calls of the
+// process and its children from now on, and another for all others.
+func Filter(action, others uint32, calls ...uint32) error {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // seccomp_data.nr
 	for _, nr := range calls {
 		filter = append(filter,
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: nr},
-			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)})
+			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action})
 	}
-	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	filter = append(filter, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: others})
 	prog := &unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

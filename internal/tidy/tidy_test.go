@@ -36,7 +36,7 @@ var importRules = map[string][]string{
 	"engine/ring":           {"golang.org/x/sys"},
 	"engine/pbuf":           {module + "/engine/ring", "golang.org/x/sys"},
 	"engine/steering":       {module + "/internal/sock", ebpf, "golang.org/x/sys"},
-	"cmd/quoit":             {module, module + "/internal/environ"},
+	"cmd/quoit":             {module + "/cmd/quoit/internal/doctor"},
 	"examples/httpclient":   {module},
 	"examples/httpserver":   {module},
 	"examples/reverseproxy": {module},
@@ -46,6 +46,7 @@ var importRules = map[string][]string{
 	"examples/tls":          {module},
 	"examples/unixsocket":   {module},
 
+	"cmd/quoit/internal/doctor":   {module, module + "/internal/environ", "golang.org/x/sys"},
 	"internal/tidy":               {},
 	"internal/sock":               {"golang.org/x/sys"},
 	"internal/behaviour":          {},
