@@ -15,14 +15,18 @@ import (
 
 const greeting = "Hello, World!"
 
-// newHandler serves the files of dir, if not empty, and the counters of stats.
-func newHandler(dir string, stats func() quoit.Stats, upgraded *connSet) http.Handler {
+// newHandler serves the files of dir, if not empty, the counters of stats, and page
+// if there is one.
+func newHandler(dir string, stats func() quoit.Stats, page http.Handler, upgraded *connSet) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", serveGreeting)
 	mux.HandleFunc("/echo", serveEcho)
 	mux.HandleFunc("GET /bytes", serveBytes)
 	mux.HandleFunc("GET /upgrade-echo", upgraded.serveEcho)
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, r *http.Request) { serveStats(w, stats()) })
+	if page != nil {
+		mux.Handle("/debug/quoit", page)
+	}
 	if dir != "" {
 		mux.Handle("GET /static/", http.StripPrefix("/static/", http.FileServer(http.Dir(dir))))
 	}
@@ -95,17 +99,10 @@ func serveBytes(w http.ResponseWriter, r *http.Request) {
 }
 
 func serveStats(w http.ResponseWriter, stats quoit.Stats) {
-	st := struct {
-		quoit.Stats
-		Reason string `json:",omitempty"` // in place of the error
-	}{Stats: stats}
-	if stats.Reason != nil {
-		st.Reason = stats.Reason.Error()
-	}
 	w.Header().Set("Content-Type", "application/json")
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
-	enc.Encode(st)
+	enc.Encode(stats)
 }
 
 // connSet holds the conns taken over from net/http, which no longer closes

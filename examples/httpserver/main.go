@@ -6,6 +6,7 @@
 //	/upgrade-echo  101 for "Upgrade: echo", then every byte back
 //	/static/       files of -dir
 //	/stats         counters of the engine, as JSON
+//	/debug/quoit   a page that shows them
 package main
 
 import (
@@ -25,6 +26,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/debug"
 )
 
 func main() {
@@ -172,8 +174,12 @@ func listen(o options) (ln net.Listener, over string, err error) {
 
 func newServer(o options, logger *log.Logger) (*http.Server, error) {
 	upgraded := &connSet{}
+	var page http.Handler
+	if o.transport != "net" {
+		page = debug.Handler(nil)
+	}
 	srv := &http.Server{
-		Handler:           newHandler(o.dir, o.stats, upgraded),
+		Handler:           newHandler(o.dir, o.stats, page, upgraded),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       o.readTimeout,
 		WriteTimeout:      o.writeTimeout,

@@ -227,6 +227,14 @@ func TestStats(t *testing.T) {
 		if os.Getenv("QUOIT_TEST_REQUIRE") == "1" && o.transport == "quoit" && st.Transport != "io_uring" {
 			t.Errorf("QUOIT_TEST_REQUIRE=1 and transport %q: %s", st.Transport, st.Reason)
 		}
+		resp, err := s.client.Get(s.url + "/debug/quoit")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if (resp.StatusCode == http.StatusOK) != (o.transport != "net") {
+			t.Errorf("the page: %s", resp.Status)
+		}
 	})
 }
 

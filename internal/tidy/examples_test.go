@@ -9,7 +9,7 @@ import (
 
 // examplePackages are those that programs import, but for engine/ring, whose
 // examples are whole programs: a request alone shows nothing.
-var examplePackages = []string{".", "engine/pbuf", "engine/steering"}
+var examplePackages = []string{".", "debug", "debug/vars", "engine/pbuf", "engine/steering"}
 
 // The documentation shows how each function is called, by an Example that the
 // tests run.
