@@ -5,6 +5,8 @@ import (
 	"net"
 	"syscall"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/takeover"
 )
 
 // Dial connects to the address, as [net.Dial] does, on the default engine.
@@ -78,6 +80,7 @@ func (d *Dialer) Dial(network, address string) (net.Conn, error) {
 // an engine's Close makes of a dial under way.
 func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	nd := d.netDialer()
+	ctx = takeover.Context(ctx)
 	if !ours(network) {
 		return nd.DialContext(ctx, network, address)
 	}

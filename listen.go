@@ -3,6 +3,8 @@ package quoit
 import (
 	"context"
 	"net"
+
+	"github.com/quoit-go/quoit/internal/takeover"
 )
 
 // Listen announces on the local address, as [net.Listen] does, on the
@@ -24,6 +26,7 @@ func (e *Engine) Listen(network, address string) (net.Listener, error) {
 // [ErrEngineClosed] or what Steering's Attach returned.
 func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (net.Listener, error) {
 	nlc := lc.netConfig()
+	ctx = takeover.Context(ctx)
 	if !ours(network) {
 		return nlc.Listen(ctx, network, address)
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/takeover"
 )
 
 // FileListener is [Engine.FileListener] on the default engine.
@@ -16,7 +18,7 @@ func FileListener(f *os.File) (net.Listener, error) { return Default().FileListe
 // does. f stays the caller's to close. As with Listen, a network that the ring
 // does not serve, such as unixpacket, has package net's listener.
 func (e *Engine) FileListener(f *os.File) (net.Listener, error) {
-	ln, err := net.FileListener(f)
+	ln, err := takeover.FileListener(f)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +32,7 @@ func FileConn(f *os.File) (net.Conn, error) { return Default().FileConn(f) }
 // caller's to close. As with Dial, a network that the ring does not serve, such
 // as udp, has package net's conn.
 func (e *Engine) FileConn(f *os.File) (net.Conn, error) {
-	c, err := net.FileConn(f)
+	c, err := takeover.FileConn(f)
 	if err != nil {
 		return nil, err
 	}

@@ -66,25 +66,50 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 		network, _, _ = strings.Cut(f.Name(), ":") // "tcp4", where Addr says "tcp"
 		f.Close()
 	}
-	out, err := t.listener(network, ln, &ListenConfig{})
+	l, err := t.late(network, ln, &ListenConfig{})
+	if err != nil {
+		return nil, err
+	}
+	if network != "unix" {
+		l.local = nil
+	}
+	return l, nil
+}
+
+// takeOver takes over a listener that package net has just made with lc, or, if
+// lc is nil, of a file.
+func (t *transport) takeOver(network string, ln net.Listener, lc *net.ListenConfig) (net.Listener, error) {
+	if lc == nil {
+		return t.adopt(ln)
+	}
+	l, err := t.late(network, ln, &ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig})
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// late takes over a stream listener whose socket has not been through control.
+func (t *transport) late(network string, ln net.Listener, lc *ListenConfig) (*Listener, error) {
+	out, err := t.listener(network, ln, lc)
 	if err != nil {
 		return nil, err
 	}
 	l := out.(*Listener)
-	if network != "unix" {
-		l.local = nil
-		rc, err := l.nl.SyscallConn()
-		if err == nil {
-			err = rc.Control(func(fd uintptr) {
-				setOptions(int(fd), 0, net.KeepAliveConfig{})
-				waiting, _, _ := engine.Backlog(int(fd))
-				l.backlog.Store(int64(waiting))
-			})
-		}
-		if err != nil {
-			l.Close()
-			return nil, err
-		}
+	if network == "unix" {
+		return l, nil
+	}
+	rc, err := l.nl.SyscallConn()
+	if err == nil {
+		err = rc.Control(func(fd uintptr) {
+			setOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig)
+			waiting, _, _ := engine.Backlog(int(fd))
+			l.backlog.Store(int64(waiting))
+		})
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
 	}
 	return l, nil
 }

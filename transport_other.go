@@ -31,6 +31,9 @@ func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig) (net.List
 	return ln, nil
 }
 func (*transport) adopt(ln net.Listener) (net.Listener, error) { return ln, nil }
+func (*transport) takeOver(_ string, ln net.Listener, _ *net.ListenConfig) (net.Listener, error) {
+	return ln, nil
+}
 func (*transport) control(*ListenConfig) func(string, string, syscall.RawConn) error {
 	return nil
 }

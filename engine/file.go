@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/internal/takeover"
 )
 
 // filer is a conn of package net.
@@ -44,7 +46,7 @@ func (c *Conn) copyFD(fd int, name string) (*os.File, error) {
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
 		return f, nil // net.FileConn would make it nonblocking for everybody
 	}
-	nc, err := net.FileConn(f) // only package net makes files that have such an Fd
+	nc, err := takeover.FileConn(f) // only package net makes files that have such an Fd
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return f, nil
 	}

@@ -6,15 +6,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"runtime/debug"
 	"strings"
 
 	"github.com/quoit-go/quoit/cmd/quoit/internal/doctor"
+	"github.com/quoit-go/quoit/internal/gobuild"
 )
 
 const usage = `usage: quoit COMMAND
 
+  build, run, test, install [go's flags] [packages]
+            do what the go command does, with the program's stream sockets on
+            quoit; it needs no change, and package net's types stay
   doctor    say whether io_uring is usable here, and if not, why and what to do;
             doctor -json for programs
   bench     compare with package net, in a clone; bench -quick takes 3 minutes,
@@ -40,6 +45,11 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return exitOK
 	case "bench":
 		return bench(".", args[1:], stdout, stderr)
+	case "build", "run", "test", "install":
+		return gobuild.Run(args[0], args[1:], func(cmd *exec.Cmd) error {
+			cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
+			return runToEnd(cmd)
+		}, stderr)
 	case "doctor":
 		return doctor.Run(args[1:], version(), stdout, stderr)
 	case doctor.TrialCommand:

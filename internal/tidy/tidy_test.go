@@ -29,8 +29,8 @@ const (
 // importRules says what a package may import besides the standard library.
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
-	".":                     {module + "/engine", module + "/internal/sock", module + "/internal/forced", module + "/internal/environ"}, // engine in Linux-only files
-	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/internal/sock", module + "/internal/forced", "golang.org/x/sys"},
+	".":                     {module + "/engine", module + "/internal/sock", module + "/internal/forced", module + "/internal/environ", module + "/internal/takeover"}, // engine in Linux-only files
+	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/internal/sock", module + "/internal/forced", module + "/internal/takeover", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
 	"engine/ring":           {"golang.org/x/sys"},
@@ -38,10 +38,11 @@ var importRules = map[string][]string{
 	"engine/steering":       {module + "/internal/sock", ebpf, "golang.org/x/sys"},
 	"debug":                 {module},
 	"debug/vars":            {module},
-	"cmd/quoit":             {module + "/cmd/quoit/internal/doctor"},
+	"cmd/quoit":             {module + "/cmd/quoit/internal/doctor", module + "/internal/gobuild"},
 	"examples/httpclient":   {module},
 	"examples/httpserver":   {module, module + "/debug"},
 	"examples/reverseproxy": {module},
+	"examples/plainhttp":    {},
 	"examples/steering":     {module, module + "/engine/steering"},
 	"examples/systemd":      {module},
 	"examples/tcpproxy":     {module},
@@ -55,6 +56,10 @@ var importRules = map[string][]string{
 	"internal/environ":            {},
 	"internal/forced":             {},
 	"internal/nethttp":            {},
+	"internal/overlay":            {},
+	"internal/takeover":           {},
+	"internal/gobuild":            {module + "/internal/overlay"},
+	"transparent":                 {module, module + "/internal/environ", module + "/internal/takeover"},
 	"internal/pitfalls":           {},
 	"internal/testenv":            {"golang.org/x/sys"}, // what engine's tests can import, too
 	"internal/testenv/enginetest": {module, module + "/internal/forced", module + "/internal/testenv"},

@@ -1,0 +1,4 @@
+// Command sub has only tests inside of it.
+package main
+
+func main() {}

@@ -1,0 +1,267 @@
+// Package gobuild runs the go command so that an unmodified program has its
+// stream sockets on quoit and keeps package net's types: with an overlay for
+// package net, a file in the main or tested package by the same overlay, and a
+// workspace that adds quoit's module. Nothing that belongs to the program changes.
+package gobuild
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/quoit-go/quoit/internal/overlay"
+)
+
+// Verbs are the commands of the go command that Run has.
+var Verbs = []string{"build", "install", "run", "test"}
+
+// A Runner runs a command to its end.
+type Runner func(cmd *exec.Cmd) error
+
+// Run runs the go command's verb with args in the present directory, as it would
+// be without quoit, and returns its exit code. 2 is for a wrong command line.
+func Run(verb string, args []string, run Runner, stderr io.Writer) int {
+	code, err := do(verb, args, run, stderr)
+	if err == nil {
+		return code
+	}
+	if ue, ok := errors.AsType[usageError](err); ok {
+		fmt.Fprintln(stderr, ue)
+		return 2
+	}
+	fmt.Fprintf(stderr, "quoit %s: %v\n", verb, err)
+	return 1
+}
+
+func do(verb string, args []string, run Runner, stderr io.Writer) (int, error) {
+	c, err := parse(verb, args)
+	if err != nil {
+		return 0, err
+	}
+	tmp, err := os.MkdirTemp("", "quoit-build-*")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(tmp)
+	b := &build{command: c, tmp: tmp}
+	if err := b.prepare(); err != nil {
+		return 0, err
+	}
+	if verb == "run" {
+		b.report(stderr)
+	}
+	cmd := b.gocmd.command(append([]string{verb, "-overlay=" + b.overlayFile}, b.args...)...)
+	err = run(cmd)
+	if ee, ok := errors.AsType[*exec.ExitError](err); ok {
+		return max(ee.ExitCode(), 1), nil // -1: by a signal
+	}
+	if err != nil {
+		return 0, err
+	}
+	if verb != "run" {
+		b.report(stderr)
+	}
+	return 0, nil
+}
+
+// build is one run of the go command.
+type build struct {
+	*command
+	gocmd
+	tmp string
+
+	env         *goEnv // of the toolchain that builds
+	src         *source
+	targets     []target
+	overlayFile string
+}
+
+// prepare finds out all, and makes the files.
+func (b *build) prepare() error {
+	var err error
+	if b.dir, err = os.Getwd(); err != nil {
+		return err
+	}
+	b.dir = absolute(b.dir, b.chdir)
+	if b.env, err = b.goEnv(); err != nil {
+		return err
+	}
+	if err := b.check(); err != nil {
+		return err
+	}
+	if b.src, err = findSource(b.gocmd); err != nil {
+		return err
+	}
+	if err := b.join(); err != nil {
+		return err
+	}
+	pkgs, err := b.list(b.command)
+	if err != nil {
+		return err
+	}
+	if b.targets, err = targets(b.verb, pkgs); err != nil {
+		return err
+	}
+	return b.makeOverlay()
+}
+
+// check refuses what cannot work.
+func (b *build) check() error {
+	if b.env.GOOS != "linux" {
+		return fmt.Errorf("GOOS=%s: io_uring is Linux's, and on other systems package net serves quoit's programs as well; use go %s", b.env.GOOS, b.verb)
+	}
+	if b.env.GO111MODULE == "off" {
+		return errors.New("GO111MODULE=off: quoit is a module, which GOPATH mode cannot add; unset GO111MODULE")
+	}
+	if v := b.flagValue("compiler"); v != "" && v != "gc" {
+		return fmt.Errorf("-compiler=%s: quoit changes the package net of the gc toolchain", v)
+	}
+	return nil
+}
+
+// flagValue is that of the command line, or of GOFLAGS.
+func (b *build) flagValue(name string) string {
+	if v, ok := b.flags[name]; ok {
+		return v
+	}
+	return b.env.flag(name)
+}
+
+// join has quoit's module in the workspace, or makes one.
+func (b *build) join() error {
+	w, dirs, err := b.userWorkspace(b.env)
+	if err != nil {
+		return err
+	}
+	for i, dir := range dirs {
+		m, err := b.modFile(dir)
+		if err != nil {
+			return err
+		}
+		if m.Module.Path == modulePath { // the program is quoit's own, or beside it
+			b.src = &source{dir, m}
+			if len(dirs) == 1 {
+				return nil
+			}
+			dirs = slices.Delete(dirs, i, i+1)
+			break
+		}
+	}
+	if err := b.checkModuleFlags(dirs); err != nil {
+		return err
+	}
+	file, err := w.write(b.tmp, dirs, b.src)
+	if err != nil {
+		return err
+	}
+	b.gocmd.env = append(b.gocmd.env, "GOWORK="+file)
+	b.env, err = b.goEnv() // the toolchain may be another one now
+	return err
+}
+
+// checkModuleFlags refuses what a workspace cannot have.
+func (b *build) checkModuleFlags(dirs []string) error {
+	if v := b.flagValue("modfile"); v != "" {
+		return fmt.Errorf("-modfile=%s: the go command does not combine that with the workspace that adds quoit; rename the file to go.mod", v)
+	}
+	switch mod := b.flagValue("mod"); mod {
+	case "", "readonly":
+		for _, dir := range dirs {
+			if _, err := os.Stat(filepath.Join(dir, "vendor", "modules.txt")); err == nil && mod == "" {
+				return fmt.Errorf("%s has a vendor directory, which has no quoit; build from the module cache with -mod=readonly", dir)
+			}
+		}
+	case "vendor":
+		return errors.New("-mod=vendor: the vendor directory has no quoit; build from the module cache with -mod=readonly")
+	default:
+		return fmt.Errorf("-mod=%s: the go command does not combine that with the workspace that adds quoit; run go mod tidy first, and leave it out", mod)
+	}
+	return nil
+}
+
+// makeOverlay writes the overlay's files.
+func (b *build) makeOverlay() error {
+	replace := map[string]string{}
+	if err := b.userOverlay(replace); err != nil {
+		return err
+	}
+	files, err := overlay.Net(b.env.GOROOT, b.env.GOVERSION, b.env.GOARCH)
+	if err != nil {
+		return err
+	}
+	for i := range b.targets {
+		t := &b.targets[i]
+		if b.files {
+			b.args = b.withFile(t)
+		}
+		files[t.path()] = []byte(t.text)
+	}
+	n := 0
+	for name, text := range files {
+		if replace[name] != "" {
+			return fmt.Errorf("-overlay=%s replaces %s, which quoit replaces, too", b.overlay, name)
+		}
+		file := filepath.Join(b.tmp, fmt.Sprintf("%d_%s", n, filepath.Base(name)))
+		if err := os.WriteFile(file, text, 0o666); err != nil {
+			return err
+		}
+		replace[name] = file
+		n++
+	}
+	text, err := json.Marshal(map[string]any{"Replace": replace})
+	if err != nil {
+		return err
+	}
+	b.overlayFile = filepath.Join(b.tmp, "overlay.json")
+	return os.WriteFile(b.overlayFile, text, 0o666)
+}
+
+// userOverlay adds what the command line's own -overlay, or that of GOFLAGS,
+// replaces.
+func (b *build) userOverlay(replace map[string]string) error {
+	if b.overlay == "" {
+		b.overlay = b.env.flag("overlay")
+	}
+	if b.overlay == "" {
+		return nil
+	}
+	text, err := os.ReadFile(absolute(b.dir, b.overlay))
+	if err != nil {
+		return fmt.Errorf("-overlay: %w", err)
+	}
+	var v struct{ Replace map[string]string }
+	if err := json.Unmarshal(text, &v); err != nil {
+		return fmt.Errorf("-overlay=%s: %w", b.overlay, err)
+	}
+	for from, to := range v.Replace {
+		if to != "" {
+			to = absolute(b.dir, to)
+		}
+		replace[absolute(b.dir, from)] = to
+	}
+	return nil
+}
+
+// report says in two lines what was done.
+func (b *build) report(w io.Writer) {
+	var names []string
+	for _, t := range b.targets {
+		names = append(names, t.ImportPath)
+	}
+	what := strings.Join(names, " ")
+	switch len(names) {
+	case 0:
+		what = "no program: nothing uses quoit"
+	case 1, 2, 3:
+	default:
+		what = fmt.Sprintf("%s and %d more", strings.Join(names[:2], " "), len(names)-2)
+	}
+	fmt.Fprintf(w, "quoit: %s: stream sockets of package net (%s, changed by an overlay) are served by %s\n", what, b.env.GOVERSION, b.src.dir)
+	fmt.Fprintln(w, "quoit: at run time QUOIT=off leaves them to package net; go.mod, go.sum and the sources are as they were")
+}

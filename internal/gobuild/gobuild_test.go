@@ -1,0 +1,165 @@
+package gobuild
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestParse(t *testing.T) {
+	for _, tt := range []struct {
+		verb, args string
+		pkgs       string
+		files      bool
+		flags      string // as go list gets them
+		kept       string // what is passed on; "" if as it is
+		tail       int    // of what is passed on
+	}{
+		{"build", "", ".", false, "", "", 0},
+		{"build", "-o x ./a ./b", "./a ./b", false, "", "", 4},
+		{"build", "-race -tags a,b -v ./...", "./...", false, "-tags=a,b -race=true", "", 5},
+		{"build", "--tags=a -mod=readonly .", ".", false, "-tags=a -mod=readonly", "", 3},
+		{"build", "-race=false a.go b.go", "a.go b.go", true, "-race=false", "", 3},
+		{"build", "-C dir -v .", ".", false, "", "-v .", 2},
+		{"build", "-overlay o.json -v .", ".", false, "", "-v .", 2},
+		{"build", "-v -- ./a", "./a", false, "", "", 3},
+		{"run", ". -race x", ".", false, "", "", 1},
+		{"run", "-race . x -v", ".", false, "-race=true", "", 2},
+		{"run", "a.go b.go c d.go", "a.go b.go", true, "", "", 2},
+		{"run", "-exec time ./x -- y", "./x", false, "", "", 3},
+		{"install", "-trimpath ./cmd/...", "./cmd/...", false, "", "", 2},
+		{"test", "", ".", false, "", "", 0},
+		{"test", "-run X ./a -v ./b", "./a", false, "", "", 4},
+		{"test", "-run X -count=1 ./a ./b -args -x y", "./a ./b", false, "", "", 5},
+		{"test", "-test.run X ./a", "./a", false, "", "", 3},
+		{"test", "-own ./a", ".", false, "", "", 1},
+		{"test", "-own=1 ./a", "./a", false, "", "", 2},
+		{"test", "-bench . ./a", "./a", false, "", "", 3},
+		{"test", "./a -own x", "./a", false, "", "", 2},
+		{"test", "-tags=a a_test.go", "a_test.go", true, "-tags=a", "", 2},
+	} {
+		t.Run(tt.verb+" "+tt.args, func(t *testing.T) {
+			c, err := parse(tt.verb, strings.Fields(tt.args))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Join(c.pkgs, " "); got != tt.pkgs || c.files != tt.files {
+				t.Errorf("packages %q, files %t", got, c.files)
+			}
+			if got := strings.Join(c.listFlags(), " "); got != tt.flags {
+				t.Errorf("flags for go list %q, want %q", got, tt.flags)
+			}
+			kept := tt.kept
+			if kept == "" {
+				kept = tt.args
+			}
+			if got := strings.Join(c.args, " "); got != kept || c.tail != tt.tail {
+				t.Errorf("arguments %q, %d of them before the program's, want %q and %d", got, c.tail, kept, tt.tail)
+			}
+		})
+	}
+}
+
+func TestParseRefuses(t *testing.T) {
+	for _, args := range [][]string{
+		{"build", "-fast"}, {"build", "-o"}, {"build", ".", "-v"}, {"build", ".", "--"},
+		{"install", "-o", "x"}, {"run"}, {"run", "-v"}, {"run", "-run", "x", "."}, {"test", "-run"},
+	} {
+		_, err := parse(args[0], args[1:])
+		if _, ok := errors.AsType[usageError](err); !ok {
+			t.Errorf("%v: error %v, want a usageError", args, err)
+		}
+	}
+}
+
+func TestWithFile(t *testing.T) {
+	c, err := parse("run", []string{"-exec", "a.go", "./x/a.go", "./x/b.go", "-v", "c.go"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := c.withFile(&target{file: "f.go"})
+	if want := []string{"-exec", "a.go", "./x/a.go", "./x/b.go", "x/f.go", "-v", "c.go"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// The program keeps its Go version for GODEBUG, and its replacements.
+func TestWorkspaceText(t *testing.T) {
+	src := &source{dir: "/quoit", mod: &modFile{Go: "1.26.0"}}
+	for _, tt := range []struct {
+		name string
+		w    workspace
+		dirs []string
+		want string
+	}{
+		{"no module", workspace{}, nil, "go 1.26.0\nuse \"/quoit\"\n"},
+		{"no go line", workspace{}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.20\nuse \"/a\"\nuse \"/quoit\"\n"},
+		{"old", workspace{Go: "1.17"}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.20\nuse \"/a\"\nuse \"/quoit\"\n"},
+		{"patch", workspace{Go: "1.22.3"}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.22\nuse \"/a\"\nuse \"/quoit\"\n"},
+		{"newer", workspace{Go: "1.27rc1"}, []string{"/a"}, "go 1.27rc1\ngodebug default=go1.27\nuse \"/a\"\nuse \"/quoit\"\n"},
+		{
+			"all", workspace{
+				Go: "1.25", Toolchain: "go1.26.3",
+				GoDebug: []struct{ Key, Value string }{{"panicnil", "1"}, {"default", "go1.21"}},
+				Replace: []struct{ Old, New moduleVersion }{
+					{moduleVersion{"x", "v1.0.0"}, moduleVersion{"/y y", ""}},
+					{moduleVersion{"z", ""}, moduleVersion{"q", "v2.0.0"}},
+				},
+			},
+			[]string{"/a", "/b c"},
+			"go 1.26.0\ntoolchain go1.26.3\ngodebug panicnil=1\ngodebug default=go1.21\nuse \"/a\"\nuse \"/b c\"\nuse \"/quoit\"\n" +
+				"replace \"x\" v1.0.0 => \"/y y\"\nreplace \"z\" => \"q\" v2.0.0\n",
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := tt.w.text(tt.dirs, src); got != tt.want {
+				t.Errorf("go.work is\n%s\nwant\n%s", got, tt.want)
+			}
+			dir := t.TempDir()
+			file, err := tt.w.write(dir, tt.dirs, src)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The go command takes it.
+			if err := (gocmd{dir: dir}).json(new(workspace), "work", "edit", "-json", file); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestSource(t *testing.T) {
+	src, err := findSource(gocmd{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(src.dir, "internal", "gobuild", "source.go")); err != nil {
+		t.Error(err)
+	}
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "go.mod"), []byte("module example.com/other\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]string{src.dir: "", other: "has module example.com/other", filepath.Join(other, "none"): "no such file"} {
+		t.Setenv("QUOIT_MODULE", dir)
+		got, err := findSource(gocmd{})
+		switch {
+		case want == "" && (err != nil || got.dir != src.dir):
+			t.Errorf("QUOIT_MODULE=%s: %v", dir, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("QUOIT_MODULE=%s: error %v, want %q in it", dir, err, want)
+		}
+	}
+}
+
+func TestEnvFlag(t *testing.T) {
+	e := &goEnv{GOFLAGS: "-mod=mod --tags=a,b -race"}
+	for name, want := range map[string]string{"mod": "mod", "tags": "a,b", "race": "", "modfile": ""} {
+		if got := e.flag(name); got != want {
+			t.Errorf("%s is %q, want %q", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,99 @@
+package gobuild
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+)
+
+// gocmd runs the go command in a directory, with an environment.
+type gocmd struct {
+	dir string
+	env []string // added to the process's
+}
+
+// A toolError is what the go command said when it failed.
+type toolError struct {
+	args   []string
+	output string
+	err    error
+}
+
+func (e *toolError) Error() string {
+	out := strings.TrimSpace(e.output)
+	if out == "" {
+		out = e.err.Error()
+	}
+	return fmt.Sprintf("go %s: %s", strings.Join(e.args, " "), out)
+}
+
+func (e *toolError) Unwrap() error { return e.err }
+
+func (g gocmd) command(args ...string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = g.dir
+	cmd.Env = append(os.Environ(), g.env...)
+	if g.dir != "" {
+		cmd.Env = append(cmd.Env, "PWD="+g.dir)
+	}
+	return cmd
+}
+
+func (g gocmd) output(args ...string) ([]byte, error) {
+	cmd := g.command(args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		return nil, &toolError{args, stderr.String(), err}
+	}
+	return stdout.Bytes(), nil
+}
+
+// json decodes what a go command prints.
+func (g gocmd) json(v any, args ...string) error {
+	out, err := g.output(args...)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(out, v); err != nil {
+		return fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+	}
+	return nil
+}
+
+// goEnv is part of go env.
+type goEnv struct {
+	GOROOT, GOVERSION, GOOS, GOARCH string
+	GOMOD, GOWORK, GOMODCACHE       string
+	GOFLAGS, GO111MODULE            string
+}
+
+func (g gocmd) goEnv() (*goEnv, error) {
+	e := new(goEnv)
+	if err := g.json(e, "env", "-json", "GOROOT", "GOVERSION", "GOOS", "GOARCH",
+		"GOMOD", "GOWORK", "GOMODCACHE", "GOFLAGS", "GO111MODULE"); err != nil {
+		return nil, err
+	}
+	if e.GOMOD == os.DevNull {
+		e.GOMOD = ""
+	}
+	if e.GOWORK == "off" {
+		e.GOWORK = ""
+	}
+	return e, nil
+}
+
+// flag returns the value that GOFLAGS gives a flag.
+func (e *goEnv) flag(name string) string {
+	value := ""
+	for _, f := range strings.Fields(e.GOFLAGS) {
+		n, v, _ := strings.Cut(strings.TrimLeft(f, "-"), "=")
+		if n == name {
+			value = strings.Trim(v, `'"`)
+		}
+	}
+	return value
+}

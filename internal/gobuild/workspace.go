@@ -1,0 +1,115 @@
+package gobuild
+
+import (
+	"fmt"
+	"go/version"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// workspace is what a go.work file says.
+type workspace struct {
+	Go        string
+	Toolchain string
+	GoDebug   []struct{ Key, Value string }
+	Use       []struct{ DiskPath string }
+	Replace   []struct{ Old, New moduleVersion }
+}
+
+// userWorkspace is the workspace that env has, or that would be the same as its
+// module alone. dirs are the directories of its modules.
+func (g gocmd) userWorkspace(env *goEnv) (w *workspace, dirs []string, err error) {
+	w = new(workspace)
+	if env.GOWORK == "" {
+		if env.GOMOD == "" {
+			return w, nil, nil
+		}
+		dir := filepath.Dir(env.GOMOD)
+		m, err := g.modFile(dir)
+		if err != nil {
+			return nil, nil, err
+		}
+		w.Go, w.GoDebug = m.Go, m.GoDebug // Toolchain is a wish for who works on the module
+		return w, []string{dir}, nil
+	}
+	if err := g.json(w, "work", "edit", "-json", env.GOWORK); err != nil {
+		return nil, nil, err
+	}
+	root := filepath.Dir(env.GOWORK)
+	for _, u := range w.Use {
+		dirs = append(dirs, absolute(root, u.DiskPath))
+	}
+	for i := range w.Replace {
+		r := &w.Replace[i]
+		if r.New.Version == "" {
+			r.New.Path = absolute(root, r.New.Path)
+		}
+	}
+	return w, dirs, nil
+}
+
+func absolute(root, dir string) string {
+	if filepath.IsAbs(dir) {
+		return dir
+	}
+	return filepath.Join(root, dir)
+}
+
+// text is a go.work for the modules in dirs and quoit's. What the program sees
+// of its Go version, GODEBUG's defaults, stays what w has; the language's version
+// is each module's own.
+func (w *workspace) text(dirs []string, src *source) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "go %s\n", newest(w.Go, src.mod.Go))
+	if w.Toolchain != "" {
+		fmt.Fprintf(&b, "toolchain %s\n", w.Toolchain)
+	}
+	def := ""
+	for _, d := range w.GoDebug {
+		if d.Key == "default" {
+			def = d.Value
+			continue
+		}
+		fmt.Fprintf(&b, "godebug %s=%s\n", d.Key, d.Value)
+	}
+	if def == "" && len(dirs) > 0 {
+		def = "go" + newest(language(w.Go), "1.20") // before that there was no GODEBUG default
+	}
+	if def != "" {
+		fmt.Fprintf(&b, "godebug default=%s\n", def)
+	}
+	for _, dir := range dirs {
+		fmt.Fprintf(&b, "use %s\n", strconv.Quote(dir))
+	}
+	fmt.Fprintf(&b, "use %s\n", strconv.Quote(src.dir))
+	for _, r := range w.Replace {
+		fmt.Fprintf(&b, "replace %s => %s\n", r.Old, r.New)
+	}
+	return b.String()
+}
+
+func (m moduleVersion) String() string {
+	if m.Version == "" {
+		return strconv.Quote(m.Path)
+	}
+	return strconv.Quote(m.Path) + " " + m.Version
+}
+
+// newest returns the newer of two Go versions, as go lines have them.
+func newest(a, b string) string {
+	if version.Compare("go"+a, "go"+b) > 0 {
+		return a
+	}
+	return b
+}
+
+// language is the language's version, as GODEBUG's default takes it.
+func language(v string) string { return strings.TrimPrefix(version.Lang("go"+v), "go") }
+
+// write makes the file go.work in dir.
+func (w *workspace) write(dir string, dirs []string, src *source) (string, error) {
+	file := filepath.Join(dir, "go.work")
+	return file, os.WriteFile(file, []byte(w.text(dirs, src)), 0o666)
+}
