@@ -48,7 +48,12 @@ type descriptor struct {
 	fd    int
 	refs  fdRef
 	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
-	idle  chan struct{}          // Close waits here for the last reference; guarded by Conn.mu
+
+	// entering is held by who puts fd there, which is a system call: mu, which the
+	// engine's thread waits for, is not.
+	entering sync.Mutex
+
+	idle chan struct{} // Close waits here for the last reference; guarded by Conn.mu
 }
 
 // reader is a Conn's for who reads. rmu is held by a Read, parked or not, and
@@ -131,15 +136,23 @@ func (e *Engine) open(c *Conn) error {
 	c.r.init(c, &c.mu, false)
 	c.w.init(c, &c.mu, true)
 	c.pace.init()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed {
+	if !c.enlist() {
 		_ = c.closeFD()
 		return ErrClosed
 	}
-	e.conns.push(&c.node)
-	e.loaded()
 	return nil
+}
+
+// enlist shows c to Engine.Close, unless that has begun.
+func (c *Conn) enlist() bool {
+	c.e.mu.Lock()
+	defer c.e.mu.Unlock()
+	if c.e.closed {
+		return false
+	}
+	c.e.conns.push(&c.node)
+	c.e.loaded()
+	return true
 }
 
 func (c *Conn) engine() *Engine { return c.e }

@@ -85,10 +85,9 @@
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers, and a relay holds that of either
-// conn, never waiting for one; Conn.mu guards the state
-// that callers and the engine share and is held for nanoseconds, microseconds
-// while a conn enters the netpoller. Order: rmu or wmu, Conn.mu,
-// timers.mu. Listener.amu and Listener.mu are alike. Engine.mu guards the lists
-// of open conns and listeners and is taken alone. The engine's thread takes mu
-// only, never a lock that is held across a system call.
+// conn, never waiting for one; Conn.mu guards the state that callers and the engine
+// share and is held for nanoseconds. Order: rmu or wmu, Conn.mu, timers.mu.
+// Listener.amu and Listener.mu are alike. Engine.mu guards the lists of open conns and
+// listeners and is taken alone. The engine's thread takes mu only, never a lock that
+// is held across a system call.
 package engine

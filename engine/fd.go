@@ -7,13 +7,11 @@ func (c *Conn) poller() *poller { return c.polls.Load() }
 
 // openPoller puts the socket into Go's netpoller. The caller has a reference.
 func (c *Conn) openPoller() *poller {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.intoPoller()
-}
-
-// intoPoller is openPoller with mu held.
-func (c *Conn) intoPoller() *poller {
+	if p := c.poller(); p != nil {
+		return p
+	}
+	c.entering.Lock()
+	defer c.entering.Unlock()
 	p := c.poller()
 	if p == nil {
 		p = c.e.k.Poller(c.fd)

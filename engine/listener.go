@@ -65,15 +65,23 @@ func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, er
 // waits for in the netpoller.
 func (e *Engine) openListener(l *Listener, polled int) error {
 	l.a.init(l, &l.mu, false)
+	l.poll = e.k.Poller(polled)
+	if !e.listens(l) {
+		_ = l.poll.Close()
+		return ErrClosed
+	}
+	return nil
+}
+
+// listens shows l to Close, unless that has begun.
+func (e *Engine) listens(l *Listener) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
-		_ = e.k.CloseFD(polled)
-		return ErrClosed
+		return false
 	}
-	l.poll = e.k.Poller(polled)
 	e.listeners[l] = struct{}{}
-	return nil
+	return true
 }
 
 func (l *Listener) engine() *Engine { return l.e }

@@ -38,8 +38,8 @@ func (c *Conn) LocalAddr() net.Addr {
 func (c *Conn) share() {
 	c.mu.Lock()
 	c.shared = true
-	c.intoPoller()
 	c.mu.Unlock()
+	c.openPoller()
 	c.flush(false)
 }
 
