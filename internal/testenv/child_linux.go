@@ -34,14 +34,18 @@ func Command(t *testing.T, env ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) 
 // Refuse has system calls of the process fail from now on, as container
 // runtimes do.
 func Refuse(errno syscall.Errno, calls ...uint32) error {
-	return Filter(unix.SECCOMP_RET_ERRNO|uint32(errno), unix.SECCOMP_RET_ALLOW, calls...)
+	actions := map[uint32]uint32{}
+	for _, nr := range calls {
+		actions[nr] = unix.SECCOMP_RET_ERRNO | uint32(errno)
+	}
+	return Filter(actions, unix.SECCOMP_RET_ALLOW)
 }
 
-// Filter has one action, a SECCOMP_RET value, be taken for system calls of the
-// process and its children from now on, and another for all others.
-func Filter(action, others uint32, calls ...uint32) error {
+// Filter has an action, a SECCOMP_RET value, be taken for each system call of the
+// process and its children from now on: that of its number, or others.
+func Filter(actions map[uint32]uint32, others uint32) error {
 	filter := []unix.SockFilter{{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}} // seccomp_data.nr
-	for _, nr := range calls {
+	for nr, action := range actions {
 		filter = append(filter,
 			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: nr},
 			unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: action})

@@ -13,9 +13,6 @@ func (r *Report) diagnose() []Finding {
 	if t, failed := r.firstFailed(); failed {
 		out = append(out, finding(selfTestFailed, t.Gear, t.Error.Text))
 	}
-	if c := r.call("io_uring_register"); r.Error == nil && !r.deadly() && (c.Answer == kills || c.Answer == refused) {
-		out = append(out, finding(registerRefused, answerText(c)))
-	}
 	for _, f := range r.Features {
 		if f.Name == "full-size rings" && !f.Have {
 			out = append(out, finding(smallerRings, r.Locked.Soft.size(), r.heldBy()))

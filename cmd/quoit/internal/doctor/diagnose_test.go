@@ -139,7 +139,7 @@ var diagnoses = []struct {
 }
 
 func TestDiagnosis(t *testing.T) {
-	covered := map[string]bool{noTrial: true, registerRefused: true, noSteering: true, noProc: true} // by processes, elsewhere
+	covered := map[string]bool{noTrial: true, noSteering: true, noProc: true} // by processes, elsewhere
 	for _, tt := range diagnoses {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.change != nil {

@@ -38,7 +38,6 @@ const (
 	unexplained     = "unexplained"
 	noTrial         = "no-trial"
 	selfTestFailed  = "self-test-failed"
-	registerRefused = "register-refused"
 	smallerRings    = "smaller-rings"
 	fewerRings      = "fewer-rings"
 	noSteering      = "no-steering"
@@ -57,7 +56,7 @@ var findings = map[string]struct{ effect, cause, remedy string }{
 	sysctl2: {effectNet, "the sysctl kernel.io_uring_disabled is 2: nobody may use io_uring (kernel.io_uring_group is %s)",
 		"sysctl -w kernel.io_uring_disabled=0 (to keep it: a file in /etc/sysctl.d)"},
 	seccompRefuses: {effectNet, "a seccomp filter refuses %s, as the default profiles of container runtimes do",
-		"run with a profile that allows io_uring_setup, io_uring_enter and io_uring_register" +
+		"run with a profile that allows io_uring_setup and io_uring_enter" +
 			" (docker, podman: --security-opt seccomp=FILE; Kubernetes: securityContext.seccompProfile;" +
 			" systemd: SystemCallFilter=); docs/containers.md has one"},
 	seccompKills: {effectNothing, "a seccomp filter ends who calls %s, and so every program that listens by quoit",
@@ -84,8 +83,6 @@ var findings = map[string]struct{ effect, cause, remedy string }{
 		"let doctor start a process of its own program: descriptors (RLIMIT_NOFILE, 16 are enough), RLIMIT_NPROC, and a filter that allows clone and execve"},
 	selfTestFailed: {effectNothing, "bytes sent through a listener did not come back: gear %s: %s",
 		"if the message names a limit or a filter, that; otherwise please report all of this. QUOIT=off has programs served by package net"},
-	registerRefused: {effectNote, "io_uring_register is %s by a seccomp filter; quoit does without it",
-		"none needed; programs that use package ring may want it"},
 	smallerRings: {effectNote, "rings are smaller than usual: RLIMIT_MEMLOCK is %s; it is shared with %s",
 		"raise it (ulimit -l, systemd LimitMEMLOCK=, docker --ulimit memlock=-1), or grant CAP_IPC_LOCK"},
 	fewerRings: {effectNote, "RLIMIT_NOFILE is %v: that leaves room for %d rings, and there would be %d",

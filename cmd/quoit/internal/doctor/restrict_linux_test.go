@@ -4,6 +4,7 @@ package doctor
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,7 +23,7 @@ import (
 // restrict does what words say, in their order, and then executes this program
 // as the command that its arguments name. Words are "nofile=5", "memlock=0",
 // "uid=65534", "EPERM=CALL,CALL" and the like (see actions), "noproc",
-// "nosysctl" and "set=QUOIT=off".
+// "nosysctl", "set=QUOIT=off" and "filter=FILE".
 func restrict(words string) error {
 	for word := range strings.FieldsSeq(words) {
 		what, arg, _ := strings.Cut(word, "=")
@@ -53,7 +54,6 @@ var callNumbers = map[string]uint32{
 	"io_uring_enter":    unix.SYS_IO_URING_ENTER,
 	"io_uring_register": unix.SYS_IO_URING_REGISTER,
 	"bpf":               unix.SYS_BPF,
-	"execve":            unix.SYS_EXECVE,
 }
 
 func restrictBy(what, arg string) error {
@@ -68,6 +68,8 @@ func restrictBy(what, arg string) error {
 	case "set":
 		name, value, _ := strings.Cut(arg, "=")
 		return os.Setenv(name, value)
+	case "filter":
+		return applyFile(arg)
 	case "noproc":
 		return unix.Mount("tmpfs", "/proc", "tmpfs", 0, "")
 	case "nosysctl":
@@ -77,11 +79,33 @@ func restrictBy(what, arg string) error {
 	if !ok {
 		return errors.New("unknown")
 	}
-	var numbers []uint32
+	f := filter{Actions: map[uint32]uint32{}, Others: unix.SECCOMP_RET_ALLOW}
 	for name := range strings.SplitSeq(arg, ",") {
-		numbers = append(numbers, callNumbers[name])
+		f.Actions[callNumbers[name]] = action
 	}
-	return testenv.Filter(action, unix.SECCOMP_RET_ALLOW, numbers...)
+	return f.apply()
+}
+
+// filter is a seccomp filter: what is done for calls by number, and for the
+// others.
+type filter struct {
+	Actions map[uint32]uint32
+	Others  uint32
+}
+
+func (f filter) apply() error { return testenv.Filter(f.Actions, f.Others) }
+
+// applyFile applies a filter that a file has, as JSON.
+func applyFile(name string) error {
+	b, err := os.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	var f filter
+	if err := json.Unmarshal(b, &f); err != nil {
+		return err
+	}
+	return f.apply()
 }
 
 // hold keeps a ring until the test closes standard input.
