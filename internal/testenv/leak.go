@@ -8,18 +8,20 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Main calls run, which is a testing.M's Run or does more, and returns its code,
-// or 1 if it left descriptors or goroutines behind.
-func Main(run func() int) int {
+// or 1 if it left descriptors or goroutines behind. Goroutines whose stack has one
+// of lasting, functions of other modules, are there for the life of a process.
+func Main(run func() int, lasting ...string) int {
 	startNetpoller()
 	before := openFiles()
 	code := run()
 	if code == 0 {
-		if report := leaks(before); report != "" {
+		if report := leaks(before, lasting); report != "" {
 			fmt.Fprintln(os.Stderr, report)
 			code = 1
 		}
@@ -35,11 +37,11 @@ func startNetpoller() {
 }
 
 // leaks waits until everything is gone and says what stays.
-func leaks(before map[string]int) string {
+func leaks(before map[string]int, lasting []string) string {
 	var report string
 	for end := time.Now().Add(Bound); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		runtime.GC() // net keeps splice's pipes until collected
-		report = leakedFiles(before) + leakedGoroutines()
+		report = leakedFiles(before) + leakedGoroutines(lasting)
 		if report == "" {
 			break
 		}
@@ -83,14 +85,15 @@ func leakedFiles(before map[string]int) string {
 	return out.String()
 }
 
-// leakedGoroutines returns the stacks of all goroutines but the caller's and
-// those that the testing package and os/signal keep.
-func leakedGoroutines() string {
+// leakedGoroutines returns the stacks of all goroutines but the caller's, those
+// that the testing package and os/signal keep, and lasting ones.
+func leakedGoroutines(lasting []string) string {
+	lasting = append([]string{"os/signal.", "created by testing."}, lasting...)
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	var out strings.Builder
 	for i, g := range bytes.Split(buf, []byte("\n\n")) {
-		if i == 0 || bytes.Contains(g, []byte("os/signal.")) || bytes.Contains(g, []byte("created by testing.")) {
+		if i == 0 || slices.ContainsFunc(lasting, func(f string) bool { return bytes.Contains(g, []byte(f)) }) {
 			continue
 		}
 		fmt.Fprintf(&out, "leaked goroutine: %s\n", g)

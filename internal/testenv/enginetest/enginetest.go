@@ -51,12 +51,12 @@ func Forced() bool { return testGear != "" || forced.Rings > 0 }
 
 // Main is testenv.Main for tests that use the default engine, which it closes
 // in the end.
-func Main(m *testing.M) int {
+func Main(m *testing.M, lasting ...string) int {
 	return testenv.Main(func() int {
 		defer quoit.Default().Close()
 		defer startFlipping()()
 		return m.Run()
-	})
+	}, lasting...)
 }
 
 // startFlipping has the default engine change its gear every now and then,
