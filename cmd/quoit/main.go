@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/quoit-go/quoit/cmd/quoit/internal/doctor"
+	"github.com/quoit-go/quoit/cmd/quoit/internal/top"
 	"github.com/quoit-go/quoit/internal/gobuild"
 )
 
@@ -24,6 +25,8 @@ const usage = `usage: quoit COMMAND
             doctor -json for programs
   bench     compare with package net, in a clone; bench -quick takes 3 minutes,
             bench -help lists the flags
+  top       show what the engine of a running program does: top HOST:PORT,
+            top -help lists the flags
   version   print the version
 
 Exit codes of doctor: 0 io_uring serves, 1 package net serves, 2 the self-test
@@ -54,6 +57,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return doctor.Run(args[1:], version(), stdout, stderr)
 	case doctor.TrialCommand:
 		return doctor.Trial(strings.Join(args[1:], " "), stdout)
+	case "top":
+		return top.Run(args[1:], stdout, stderr)
 	case "version":
 	default:
 		fmt.Fprintf(stderr, "quoit: unknown command %q\n%s", args[0], usage)

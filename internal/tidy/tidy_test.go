@@ -38,7 +38,7 @@ var importRules = map[string][]string{
 	"engine/steering":       {module + "/internal/sock", ebpf, "golang.org/x/sys"},
 	"debug":                 {module},
 	"debug/vars":            {module},
-	"cmd/quoit":             {module + "/cmd/quoit/internal/doctor", module + "/internal/gobuild"},
+	"cmd/quoit":             {module + "/cmd/quoit/internal/doctor", module + "/cmd/quoit/internal/top", module + "/internal/gobuild"},
 	"examples/httpclient":   {module},
 	"examples/httpserver":   {module, module + "/debug"},
 	"examples/reverseproxy": {module},
@@ -49,6 +49,7 @@ var importRules = map[string][]string{
 	"examples/tls":          {module},
 	"examples/unixsocket":   {module},
 
+	"cmd/quoit/internal/top":      {"golang.org/x/sys"},
 	"cmd/quoit/internal/doctor":   {module, module + "/internal/environ", "golang.org/x/sys"},
 	"internal/tidy":               {},
 	"internal/sock":               {"golang.org/x/sys"},
