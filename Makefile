@@ -1,4 +1,4 @@
-MODULES := . conformance bench examples/libraries
+MODULES := . conformance bench examples/libraries metrics/prometheus metrics/prometheus/scrape
 PLATFORMS := linux/arm64 linux/386 linux/arm linux/riscv64 linux/loong64 \
 	linux/ppc64le linux/s390x freebsd/amd64 openbsd/amd64 darwin/amd64 \
 	darwin/arm64 windows/amd64 js/wasm
