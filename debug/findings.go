@@ -38,6 +38,9 @@ func find(st *quoit.Stats, maxFiles uint64, support quoit.Support) (out []Findin
 		say(LevelProblem, "Package net serves, not io_uring: %v. The command quoit doctor says what to do.", st.Reason)
 		return out
 	}
+	if st.RingsLost > 0 {
+		say(LevelProblem, "Rings failed, %d so far, the last because of this: %v. Their connections went on in gear poll.", st.RingsLost, st.SetupError)
+	}
 	for _, l := range st.Listening {
 		if l.AcceptFailures > 0 {
 			say(LevelProblem, "%v: %d accepts failed. The process may have %d descriptors.", l.Addr, l.AcceptFailures, maxFiles)

@@ -30,6 +30,7 @@ func TestFindings(t *testing.T) {
 	}{
 		{"well", stats(quoit.Stats{}), have, LevelGood, "io_uring serves"},
 		{"net", Snapshot{Stats: quoit.Stats{Transport: "net", Reason: errors.New("seccomp")}}, have, LevelProblem, "not io_uring: seccomp."},
+		{"lost ring", stats(quoit.Stats{RingsLost: 2, SetupError: errors.New("EIO")}), have, LevelProblem, "2 so far, the last because of this: EIO."},
 		{"failures", listening(quoit.ListenerStats{AcceptFailures: 7}), have, LevelProblem, "127.0.0.1:80: 7 accepts failed. The process may have 5000"},
 		{"queue", listening(quoit.ListenerStats{Queue: 64, Backlog: 128}), have, LevelProblem, "64 connections wait"},
 		{"short queue", listening(quoit.ListenerStats{Queue: 63, Backlog: 128}), have, LevelGood, ""},
