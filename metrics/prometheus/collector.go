@@ -42,13 +42,16 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	collect(e.Stats(), ch)
 }
 
-// collect sends what st has. Where package net serves that is no more than why.
+// collect sends what st has. Where package net serves that is why, and whether it was
+// tried to change it.
 func collect(st quoit.Stats, ch chan<- prometheus.Metric) {
 	reason := ""
 	if st.Reason != nil {
 		reason = st.Reason.Error()
 	}
 	ch <- gauge(transportInfo, 1, st.Transport, utf8(reason))
+	ch <- counter(lostRings, float64(st.RingsLost))
+	ch <- counter(setupRetries, float64(st.SetupRetries))
 	if st.Transport != "io_uring" {
 		return
 	}

@@ -143,7 +143,7 @@ func TestHistogram(t *testing.T) {
 	st.Rings[0].TurnSizes = [20]uint64{1: 4, 3: 2}
 	st.Rings[0].Completions = 12
 	for _, f := range gather(t, snapshot(st)) {
-		want := map[float64]uint64{}
+		var want map[float64]uint64
 		var sum float64
 		switch f.GetName() {
 		case "quoit_write_delay_seconds":
@@ -204,10 +204,16 @@ quoit_steering_decisions_total{address="127.0.0.1:80",ring="1"} 6
 	}
 }
 
-// Where package net serves, that and why is all there is.
+// Where package net serves, that is said, and why.
 func TestNet(t *testing.T) {
-	st := quoit.Stats{Transport: "net", Reason: errors.New("seccomp says \"no\"\n")}
+	st := quoit.Stats{Transport: "net", Reason: errors.New("seccomp says \"no\"\n"), SetupRetries: 3}
 	want := `
+# HELP quoit_lost_rings_total Rings that failed.
+# TYPE quoit_lost_rings_total counter
+quoit_lost_rings_total 0
+# HELP quoit_setup_retries_total Set-ups of rings that were tried again.
+# TYPE quoit_setup_retries_total counter
+quoit_setup_retries_total 3
 # HELP quoit_transport_info 1, with what serves, io_uring or net, and why if it is net.
 # TYPE quoit_transport_info gauge
 quoit_transport_info{reason="seccomp says \"no\"\n",transport="net"} 1

@@ -24,6 +24,12 @@ var (
 	acceptFailures = desc("accept_failures_total", "Accepts that failed: descriptor limits and the like.")
 )
 
+// Of an engine, also while package net serves it.
+var (
+	lostRings    = desc("lost_rings_total", "Rings that failed.")
+	setupRetries = desc("setup_retries_total", "Set-ups of rings that were tried again.")
+)
+
 // Of a ring, with more labels or more values.
 var (
 	reads           = desc("reads_total", "Reads that brought something, by whether they had waited on the ring.", "ring", "way")

@@ -82,7 +82,16 @@ func start(t *testing.T, target string) server {
 		cmd.Wait()
 		http.DefaultClient.CloseIdleConnections()
 	})
-	return server{t, "http://" + testenv.Recv(t, address, "Prometheus listens")}
+	s := server{t, "http://" + testenv.Recv(t, address, "Prometheus listens")}
+	testenv.Poll(t, "Prometheus is ready", func() bool {
+		resp, err := http.Get(s.url + "/-/ready")
+		if err != nil {
+			return false
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
+	return s
 }
 
 // ask decodes what the API has at path.
