@@ -111,6 +111,44 @@ func BenchmarkWrite(b *testing.B) {
 	}
 }
 
+// An answer of three buffers, 20 KB together, to a small request: ReadFrom makes one
+// system call of them, WriteTo on quoit one for each.
+func BenchmarkBuffers(b *testing.B) {
+	for _, way := range []struct {
+		name  string
+		write func(c net.Conn, v *net.Buffers) (int64, error)
+	}{
+		{"WriteTo", func(c net.Conn, v *net.Buffers) (int64, error) { return v.WriteTo(c) }},
+		{"ReadFrom", func(c net.Conn, v *net.Buffers) (int64, error) { return c.(io.ReaderFrom).ReadFrom(v) }},
+	} {
+		benchEach(b, "/way="+way.name, func(b *testing.B, server, client net.Conn) {
+			head, body, tail := make([]byte, 300), make([]byte, 20_000), make([]byte, 180)
+			go func() {
+				for buf, parts := make([]byte, 64), make(net.Buffers, 3); ; {
+					if _, err := io.ReadFull(server, buf); err != nil {
+						return
+					}
+					parts[0], parts[1], parts[2] = head, body, tail
+					v := parts
+					if _, err := way.write(server, &v); err != nil {
+						return
+					}
+				}
+			}()
+			out, in := make([]byte, 64), make([]byte, len(head)+len(body)+len(tail))
+			b.SetBytes(int64(len(in)))
+			for b.Loop() {
+				if _, err := client.Write(out); err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.ReadFull(client, in); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
 // A far deadline, moved again and again, as net/http does.
 func BenchmarkSetReadDeadline(b *testing.B) {
 	benchEach(b, "", func(b *testing.B, server, _ net.Conn) {

@@ -41,8 +41,9 @@
 //     silently: grpc-go sets TCP_USER_TIMEOUT on *net.TCPConn only, so that
 //     without it a server keeps clients that vanish or read nothing longer. Set
 //     it in [ListenConfig].Control, as the example does.
-//   - net.Buffers cannot use writev on a foreign conn: it issues one Write
-//     per slice. Join small slices first.
+//   - The WriteTo of net.Buffers, and so io.Copy from one, uses writev on package
+//     net's own types only, and issues one Write per slice on others. Call
+//     [Conn.ReadFrom], which makes one writev on *net.TCPConn, too, or WriteBuffers.
 //   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
 //     where net sets them on each accepted conn.
 //   - File of an accepted conn takes a second descriptor for a moment; where there

@@ -99,6 +99,52 @@ func passedSocket() *os.File {
 	return f
 }
 
+// An answer in parts leaves by one system call. ReadFrom does so on conns of package
+// net, too, and WriteTo only there.
+func ExampleConn_ReadFrom() {
+	server := echo()
+	defer server.Close()
+	c, err := quoit.Dial("tcp", server.Addr().String())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	answer := net.Buffers{[]byte("header, "), []byte("body\n")}
+	n, err := c.(io.ReaderFrom).ReadFrom(&answer) // was answer.WriteTo(c)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n, len(answer))
+	if err := c.(interface{ CloseWrite() error }).CloseWrite(); err != nil {
+		log.Fatal(err)
+	}
+	got, err := io.ReadAll(c)
+	fmt.Printf("%s%v\n", got, err)
+	// Output:
+	// 13 0
+	// header, body
+	// <nil>
+}
+
+// echo listens and sends back what comes.
+func echo() net.Listener {
+	ln, err := quoit.Listen("tcp", "localhost:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	return ln
+}
+
 func ExampleFileConn() {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -149,10 +149,15 @@ type writerOnly struct{ io.Writer }
 // ReadFrom copies r to c until the end of file: from a file by sendfile(2), from
 // a stream conn of package net by splice(2). From a TCP conn of this package the
 // ring's thread forwards small messages, so that no goroutine is woken for them,
-// and large ones are spliced.
+// and large ones are spliced. A *net.Buffers, which io.Copy does not pass on, goes
+// as by WriteBuffers.
 func (c *Conn) ReadFrom(r io.Reader) (int64, error) {
 	if !c.ok() {
 		return 0, syscall.EINVAL
+	}
+	if v, ok := r.(*net.Buffers); ok {
+		n, err := c.WriteBuffers(v)
+		return n, c.opError("readfrom", err)
 	}
 	return c.readFrom(r)
 }

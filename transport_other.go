@@ -20,6 +20,12 @@ type UnixConn struct{ *net.UnixConn }
 // never made.
 type Listener struct{ *net.TCPListener }
 
+// WriteBuffers is v's WriteTo.
+func (c *Conn) WriteBuffers(v *net.Buffers) (int64, error) { return v.WriteTo(c.TCPConn) }
+
+// WriteBuffers is v's WriteTo.
+func (c *UnixConn) WriteBuffers(v *net.Buffers) (int64, error) { return v.WriteTo(c.UnixConn) }
+
 // transport is never made off Linux.
 type transport struct{}
 

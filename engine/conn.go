@@ -75,6 +75,8 @@ type writer struct {
 	writes uint8 // see gear.Box.Count
 	run    uint8 // Writes since a Read brought something, as far as two
 	pace   pace
+
+	buffers *[][]byte // of the WriteBuffers under way, in the place of w.p
 }
 
 // outgoing is what Write has accepted and the kernel has not. out fills while

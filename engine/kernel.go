@@ -45,6 +45,7 @@ type kernel interface {
 	// syscall's: unix asks the kernel once more, for the socket's protocol.
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
+	WriteBuffers(fd int, v [][]byte) (int, error) // 0 only if there is nothing to write
 	Accept(fd int) (int, syscall.Sockaddr, error)
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
@@ -99,6 +100,9 @@ func (k *osKernel) CloseWake() { _ = unix.Close(k.wake) }
 
 func (*osKernel) Read(fd int, p []byte) (int, error)  { return sock.Recv(fd, p) }
 func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) }
+func (*osKernel) WriteBuffers(fd int, v [][]byte) (int, error) {
+	return sock.SendBuffers(fd, v)
+}
 func (*osKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
 	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"slices"
 	"syscall"
 	"time"
 
@@ -224,6 +225,15 @@ func (k *simKernel) enter(fd int, call string, note func(*simSock)) *simSock {
 }
 
 func (k *simKernel) Write(fd int, p []byte) (int, error) { return k.writeFrom(fd, p, nil) }
+
+// WriteBuffers may end within any of them.
+func (k *simKernel) WriteBuffers(fd int, v [][]byte) (int, error) {
+	p := slices.Concat(v...)
+	if len(p) == 0 {
+		return 0, nil
+	}
+	return k.Write(fd, p)
+}
 
 // writeFrom is Write of bytes that f takes from somewhere else, if it is not nil.
 func (k *simKernel) writeFrom(fd int, p []byte, f *simForward) (int, error) {

@@ -77,7 +77,7 @@ var simStates = []string{
 	"multishot ended by a full queue", "cancel too late", "cancel missed", "cancel overtaken",
 	"cancelled POLL_ADD", "cancelled SEND",
 	"send failed", "short send", "poll refused", "accept without descriptors",
-	"read deadline", "write deadline", "accept deadline", "read reset", "partial write",
+	"buffers", "read deadline", "write deadline", "accept deadline", "read reset", "partial write",
 	"parked Read met Close", "parked Write met Close", "parked Accept met Close",
 	"Close with unread bytes", "engine died",
 	"late for the reader", "netpoller wakes for nothing", "netpoller wait ended", "netpoller wait for an edge",

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -319,7 +320,7 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 	if rnd.IntN(8) > 0 {
 		u.c.pace.proven.Store(0) // as if the conn had read on soon
 	}
-	n, err := u.c.Write(p)
+	n, err := u.write(rnd, p)
 	sought()
 	u.checkStuck(before)
 	u.r.end(op, n, err)
@@ -337,6 +338,21 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 		p[i] = simPoison
 	}
 	return err
+}
+
+// write is Write, or WriteBuffers of what p is cut into.
+func (u *simConn) write(rnd *rand.Rand, p []byte) (int, error) {
+	if rnd.IntN(4) > 0 || len(p) == 0 {
+		return u.c.Write(p)
+	}
+	i := rnd.IntN(len(p))
+	v := [][]byte{p[:i], nil, p[i:]}
+	n, err := u.c.WriteBuffers(&v)
+	if left := slices.Concat(v...); string(left) != string(p[n:]) {
+		u.r.fail("WriteBuffers of %v: %d, and %d of %d are left", u, n, len(left), len(p))
+	}
+	u.r.hit("buffers")
+	return int(n), err
 }
 
 func (u *simConn) rawWrite() error {

@@ -152,6 +152,9 @@ func (c *Conn) tryWrite() (int, error) {
 // sendAll is send(2) until all is sent, which is what it reports, or an error
 // is in c.w.
 func (c *Conn) sendAll() bool {
+	if c.buffers != nil {
+		return c.sendBuffers()
+	}
 	h := &c.w
 	for {
 		n, err := c.e.k.Write(c.fd, h.p[h.n:min(len(h.p), h.n+maxWrite)])
@@ -164,8 +167,7 @@ func (c *Conn) sendAll() bool {
 			return true
 		case err == unix.EINTR || err == nil && n > 0:
 		case err == unix.EAGAIN:
-			c.e.stats.SendsParked.Add(1)
-			c.credit = 0
+			c.blocked()
 			return false
 		case err == nil:
 			h.err = io.ErrUnexpectedEOF
@@ -175,6 +177,38 @@ func (c *Conn) sendAll() bool {
 			return true
 		}
 	}
+}
+
+// sendBuffers is sendAll of c.buffers.
+func (c *Conn) sendBuffers() bool {
+	h, v := &c.w, c.buffers
+	for {
+		n, err := c.e.k.WriteBuffers(c.fd, *v)
+		if n > 0 {
+			consume(v, n)
+		}
+		switch {
+		case err == unix.EINTR || err == nil && n > 0:
+		case err == unix.EAGAIN:
+			c.blocked()
+			return false
+		case err != nil:
+			h.err = c.writeError("writev", err)
+			return true
+		case size(*v) > 0:
+			h.err = io.ErrUnexpectedEOF
+			return true
+		default:
+			h.err = nil
+			return true
+		}
+	}
+}
+
+// blocked notes that the socket is full. Called with wmu held.
+func (c *Conn) blocked() {
+	c.e.stats.SendsParked.Add(1)
+	c.credit = 0
 }
 
 // writeError is the error of a failed system call that writes. A reset is

@@ -252,6 +252,11 @@ func TestBehaviourSIGPIPE(t *testing.T) {
 				_, err := b.WriteTo(s.conn)
 				return err
 			}},
+			{"WriteBuffers", func() error {
+				b := net.Buffers{[]byte("x"), []byte("y")}
+				_, err := writeBuffers(s.conn, &b)
+				return err
+			}},
 		}
 		for _, send := range sends {
 			s.conn, s.peer = s.pair()

@@ -105,3 +105,63 @@ func TestNoAllocations(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// Buffers go out in their order, as many as one call takes, empty ones or not.
+func TestSendBuffers(t *testing.T) {
+	a, b := testenv.TCPSockets(t, unix.SOCK_NONBLOCK)
+	if n, err := SendBuffers(a, [][]byte{nil, {}}); n != 0 || err != nil {
+		t.Errorf("nothing: %d, %v", n, err)
+	}
+	for _, tt := range []struct{ buffers, size, want int }{
+		{2, 3, 2}, {8, 1, 8}, {9, 1, 9}, {3, 50 << 10, 3}, {20, 5 << 10, 20}, {maxVectors, 7, maxVectors}, {maxVectors + 5, 7, maxVectors},
+	} {
+		var v [][]byte
+		for i := range tt.buffers {
+			v = append(v, bytes.Repeat([]byte{byte(i)}, tt.size), nil)
+		}
+		want := bytes.Join(v[:2*tt.want], nil)
+		n, err := SendBuffers(a, v)
+		if n != len(want) || err != nil {
+			t.Fatalf("%d of %d bytes: %d, %v", tt.buffers, tt.size, n, err)
+		}
+		got := make([]byte, n)
+		for at := 0; at < n; {
+			k, err := Recv(b, got[at:])
+			if err != nil && err != unix.EAGAIN {
+				t.Fatal(err)
+			}
+			at += max(k, 0)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d of %d bytes came changed", tt.buffers, tt.size)
+		}
+	}
+	for i, vec := range vectors.Get().(*[maxVectors]unix.Iovec) {
+		if vec.Base != nil {
+			t.Fatalf("vector %d keeps memory", i)
+		}
+	}
+	v := [][]byte{make([]byte, 1<<20), make([]byte, 1<<20)}
+	for {
+		if n, err := SendBuffers(a, v); err == unix.EAGAIN {
+			break
+		} else if n <= 0 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if allocs := testing.AllocsPerRun(100, func() { _, _ = SendBuffers(a, v) }); allocs > 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	if err := unix.SetNonblock(a, false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := SendBuffers(a, v); err != unix.EAGAIN {
+		t.Errorf("on a blocking socket: %v", err)
+	}
+	if err := unix.Shutdown(a, unix.SHUT_WR); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := SendBuffers(a, v); n != -1 || err != unix.EPIPE {
+		t.Errorf("after shutdown: %d, %v", n, err)
+	}
+}
