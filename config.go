@@ -2,6 +2,7 @@ package quoit
 
 import (
 	"fmt"
+	"log/slog"
 	"runtime"
 	"slices"
 	"time"
@@ -20,8 +21,8 @@ import (
 //	QUOIT=auto       is as if it were not set
 //	QUOIT_RINGS=2    is the number of Rings, 1 to 256, of engines that have 0, and
 //	                 no Affinity
-//	QUOIT_DEBUG=1    has each engine say, in one line on standard error when it
-//	                 starts, what serves, and why
+//	QUOIT_DEBUG=1    has engines without a Logger log to standard error: in one line
+//	                 what serves, and why, and then what changes
 //
 // What else they hold is ignored, after a line on standard error.
 type Config struct {
@@ -62,6 +63,12 @@ type Config struct {
 	// CPUs are idle. Several have to share what it leaves. Default 0: not at all,
 	// but in [GearAuto] for 30 µs while that is found to pay. Up to 1 ms.
 	BusyPoll time.Duration
+
+	// Logger is told when an engine starts and what serves it, when a set-up is tried
+	// again, when a ring fails or is replaced, and what a comparison of the gears has
+	// found, with its figures. Calls come from any goroutine. Default: none is told,
+	// or, with QUOIT_DEBUG=1, standard error is.
+	Logger *slog.Logger
 
 	// DirectWrites has each Write be in the kernel when it returns, in GearRing
 	// too: nothing that was written is lost when the process ends, and no Write

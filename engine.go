@@ -82,7 +82,7 @@ func New(cfg *Config) (*Engine, error) {
 	if err == nil {
 		rings = e.t.Load().size()
 	}
-	announce(&c, rings, err)
+	c.logStart(rings, err)
 	return e, nil
 }
 
@@ -111,7 +111,11 @@ func (e *Engine) transport() *transport {
 	if t == nil && e.again.claim() {
 		e.tries.begin(func() {
 			e.retries.Add(1)
-			_ = e.start()
+			if err := e.start(); err != nil {
+				e.cfg.logger().Warn("quoit: package net serves on", "reason", err)
+			} else {
+				e.cfg.logger().Info("quoit: io_uring serves now", "rings", e.t.Load().size())
+			}
 		})
 	}
 	return t

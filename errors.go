@@ -5,6 +5,9 @@ import "errors"
 // ErrEngineClosed is returned by Listen and Dial on an [Engine] after Close.
 var ErrEngineClosed = errors.New("quoit: engine closed")
 
+// errOff is why package net serves where the environment asks for that.
+var errOff = &UnsupportedError{Feature: "io_uring", Err: errors.New("the environment has QUOIT=off")}
+
 // UnsupportedError reports that io_uring cannot serve here, or, with a Type, that
 // [NewListener] or [NewConn] cannot take over what it was given.
 // errors.Is(err, errors.ErrUnsupported) holds for it.

@@ -4,6 +4,7 @@ package quoit
 
 import (
 	"cmp"
+	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 // one. The conns and listeners of the old one stay with it, without a ring.
 type ring struct {
 	cfg    engine.Options
+	log    *slog.Logger    // with the ring's number
 	loaded func(conns int) // is told of those of now; with a lock of the engine's held
 	now    atomic.Pointer[engine.Engine]
 	round  atomic.Uint64 // how many engines there have been
@@ -30,8 +32,12 @@ type ring struct {
 	err           error // why the last one failed, or is not replaced
 }
 
-func newRing(cfg engine.Options, loaded func(conns int)) *ring {
-	r := &ring{cfg: cfg, loaded: loaded}
+func newRing(cfg engine.Options, log *slog.Logger, loaded func(conns int)) *ring {
+	r := &ring{cfg: cfg, log: log, loaded: loaded}
+	r.cfg.Compared = r.compared
+	r.cfg.Died = func(err error) {
+		log.Error("quoit: a ring failed: its conns go on without it", "error", err)
+	}
 	r.again.due.Store(1) // at once, when it fails for the first time
 	return r
 }
@@ -68,14 +74,25 @@ func (r *ring) replace() {
 	defer r.mu.Unlock()
 	r.retries++
 	if err != nil {
+		r.log.Warn("quoit: no ring in place of the one that failed", "error", err)
 		r.err = err
 		return
 	}
+	r.log.Info("quoit: another ring in place of the one that failed")
 	dead := r.now.Swap(e)
 	e.Reload()
 	r.sweep()
 	r.before, r.err = append(r.before, dead), dead.Death()
 	r.lost++
+}
+
+// compared logs what a comparison of the gears found.
+func (r *ring) compared(found engine.Report) {
+	what := "quoit: gear ring compared with poll"
+	if found.Looking {
+		what = "quoit: looking before a wait compared with not"
+	}
+	r.log.Info(what, "pays", found.Pays, "cpu", found.Cost, "rate", found.Rate)
 }
 
 // sweep ends the engines that failed before the last one did and have nothing left:

@@ -54,7 +54,7 @@ func startTransport(c *Config) (*transport, error) {
 		if len(c.Affinity) > 0 {
 			ec.CPU = c.Affinity[i%len(c.Affinity)]
 		}
-		r := newRing(ec, func(conns int) { t.loaded(i, conns) })
+		r := newRing(ec, c.logger().With("ring", i), func(conns int) { t.loaded(i, conns) })
 		err := r.start()
 		if i > 0 && (errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE)) {
 			break

@@ -3,11 +3,13 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -101,6 +103,7 @@ func New(cfg Options) (*Engine, error) {
 // that sets it up.
 func (e *Engine) setupAndRun(ready chan<- error) {
 	runtime.LockOSThread() // for life; the thread ends with the goroutine
+	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("quoit", "ring")))
 	l, err := e.setup()
 	if err != nil {
 		ready <- err
@@ -129,7 +132,7 @@ func (e *Engine) setup() (*loop, error) {
 	}
 	k.fd = r.FD()
 	l := e.attach(k)
-	e.gear.Join(e.stopped) // a comparison may shift it from here on
+	e.gear.Join(e.stopped, e.cfg.Compared) // a comparison may shift it from here on
 	return l, nil
 }
 

@@ -3,11 +3,13 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"runtime"
 	"runtime/debug"
+	"runtime/trace"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,6 +57,9 @@ func (l *loop) run() {
 		l.wakeNext()
 	}
 	if err != nil {
+		if died := l.e.cfg.Died; died != nil {
+			go died(err)
+		}
 		l.outlive()
 	}
 	l.release()
@@ -91,6 +96,7 @@ type fatal struct{ err error }
 // there is nothing else to do.
 func (l *loop) turn() {
 	l.turns++
+	region := trace.StartRegion(context.Background(), "quoit turn")
 	l.reap()
 	// One enter runs the work of some twenty completions (since Linux 6.13).
 	for range moreReaps {
@@ -112,6 +118,7 @@ func (l *loop) turn() {
 	l.relay() // those that are new
 	l.e.turns.add(l.handled)
 	l.handled = 0
+	region.End()
 	l.enter()
 }
 

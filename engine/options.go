@@ -20,7 +20,15 @@ type Options struct {
 	// Loaded is told the number of open conns whenever that changes, in order,
 	// with a lock held. It must not block. May be nil.
 	Loaded func(conns int)
+
+	// Compared is told what a comparison of the gears found, Died what the ring died
+	// of, on a goroutine that has nothing else to do. May be nil.
+	Compared func(Report)
+	Died     func(error)
 }
 
-// Mode is gear.Mode, for who cannot import that.
-type Mode = gear.Mode
+// Mode and Report are package gear's, for who cannot import that.
+type (
+	Mode   = gear.Mode
+	Report = gear.Report
+)

@@ -61,6 +61,7 @@ type Box struct {
 	clock   clock.Source
 	fixed   bool            // the gear is not Auto
 	compare *comparison     // nil: a trial is proof
+	report  func(Report)    // nil: nobody is told
 	stop    <-chan struct{} // ends a comparison
 	started int64
 
@@ -107,14 +108,15 @@ func (b *Box) Init(g Mode, c clock.Source) {
 	b.hot.Store(g == Ring)
 }
 
-// Join has a box in Auto compared with the others of the process until Leave. It is
+// Join has a box in Auto compared with the others of the process until End. It is
 // called before the engine takes conns. A comparison that the box has asked for ends
-// when stop is closed.
-func (b *Box) Join(stop <-chan struct{}) {
+// when stop is closed. report, which may be nil, is told what a comparison found under
+// load of the box's, on a goroutine of the comparison's.
+func (b *Box) Join(stop <-chan struct{}, report func(Report)) {
 	if b.fixed {
 		return
 	}
-	b.compare, b.stop = &process, stop
+	b.compare, b.stop, b.report = &process, stop, report
 	process.join(b)
 }
 

@@ -154,16 +154,28 @@ func (c *comparison) run(q question, boxes []entrant, stop <-chan struct{}) {
 		seen[i] = c.look(boxes).since(began)
 		ok = ok && seen[i].work > 0 && seen[i].cost > 0
 	}
-	v, cost := undecided, 0.0
+	v, r := undecided, Report{}
 	if ok {
-		v, cost = rules[q].judge(seen[:])
+		v, r = rules[q].judge(seen[:])
+		r.Looking, r.Pays = q == looking, v == yes
 	}
-	c.end(q, boxes, v, cost)
+	for _, b := range c.end(q, boxes, v, r.Cost) {
+		if b.report != nil && v != undecided {
+			b.report(r)
+		}
+	}
 }
 
-// end tells the verdict to those that had work. It is none if the load went
-// away.
-func (c *comparison) end(q question, boxes []entrant, v verdict, cost float64) {
+// Report is what a comparison found.
+type Report struct {
+	Looking    bool    // of looking before a wait; else of the ring
+	Pays       bool    // and is done from now on
+	Cost, Rate float64 // CPU time for the same work, and work in the same time, by those without it
+}
+
+// end tells the verdict to those that had work, and returns them. It is none if the load
+// went away.
+func (c *comparison) end(q question, boxes []entrant, v verdict, cost float64) (told []*Box) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a, now := &c.answers[q], c.clock()
@@ -182,8 +194,10 @@ func (c *comparison) end(q question, boxes []entrant, v verdict, cost float64) {
 			b.decided(q, undecided, a.until, now)
 		} else {
 			b.decided(q, v, a.until, now)
+			told = append(told, b.Box)
 		}
 	}
+	return told
 }
 
 // Comparisons returns how many times this process has compared the gears, and
@@ -215,9 +229,8 @@ func (w window) since(o window) window {
 	return window{w.work - o.work, w.time - o.time, w.cost - o.cost}
 }
 
-// judge compares windows without and with, by turns. It returns also what the same
-// work costs with by without.
-func (r rule) judge(seen []window) (verdict, float64) {
+// judge compares windows without and with, by turns.
+func (r rule) judge(seen []window) (verdict, Report) {
 	var costs, rates []float64
 	for i := 1; i < len(seen)-1; i++ {
 		cost := amid(seen[i-1:], func(w window) float64 { return w.cost / w.work })
@@ -229,11 +242,11 @@ func (r rule) judge(seen []window) (verdict, float64) {
 	}
 	slices.Sort(costs)
 	slices.Sort(rates)
-	cost, rate := costs[len(costs)/2], rates[len(rates)/2]
-	if cost > r.cost || rate < r.rate {
-		return no, cost
+	found := Report{Cost: costs[len(costs)/2], Rate: rates[len(rates)/2]}
+	if found.Cost > r.cost || found.Rate < r.rate {
+		return no, found
 	}
-	return yes, cost
+	return yes, found
 }
 
 // amid compares the second window with those on both sides of it, so that a

@@ -105,6 +105,8 @@ func TestCompare(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newContest(t, tt.ring, net)
+			told := make(chan Report)
+			w.other.report = func(r Report) { told <- r }
 			w.passed = func(pauses int) bool {
 				drift := 0.97 // the machine slows down, and stalls once
 				if pauses == 6 {
@@ -119,6 +121,9 @@ func TestCompare(t *testing.T) {
 			v, term := w.run(t)
 			if v != tt.want || math.Abs(w.answer().cost-tt.cost) > 0.01*tt.cost {
 				t.Errorf("verdict %v, cost %.3f, want %v, %.3f", v, w.answer().cost, tt.want, tt.cost)
+			}
+			if r := <-told; r.Pays != (tt.want == yes) || r.Looking || r.Cost != w.answer().cost || r.Rate <= 0 {
+				t.Errorf("told %+v", r)
 			}
 			wins := tt.want == yes
 			for _, b := range []*Box{w.hot, w.other} {
@@ -192,7 +197,7 @@ func TestCompareLeave(t *testing.T) {
 	}
 	for g, want := range map[Mode]bool{Auto: true, Ring: false, Poll: false} {
 		b, _ := newBox(g)
-		b.Join(nil)
+		b.Join(nil, nil)
 		if joined(b) != want {
 			t.Errorf("gear %v: joined is %v", g, !want)
 		}
