@@ -43,6 +43,13 @@ type Dialer struct {
 	Control         func(network, address string, c syscall.RawConn) error
 	ControlContext  func(ctx context.Context, network, address string, c syscall.RawConn) error
 
+	// UserTimeout bounds how long bytes that were written to a conn may wait for
+	// its peer, see [Conn.SetUserTimeout]; networks tcp, tcp4 and tcp6, on Linux
+	// only, also where package net serves. MPTCP, whose sockets have no such option,
+	// is not used with it. What SetUserTimeout refuses is an error of the dial, as is
+	// any on other systems (errors.ErrUnsupported). Default 0: the kernel's.
+	UserTimeout time.Duration
+
 	// Engine serves the conns. Nil: [Default].
 	Engine *Engine
 
@@ -67,7 +74,29 @@ func (d *Dialer) netDialer() net.Dialer {
 	if d.mptcp != nil {
 		nd.SetMultipathTCP(*d.mptcp)
 	}
+	if d.UserTimeout != 0 {
+		nd.ControlContext = d.hook()
+		nd.SetMultipathTCP(false) // package net would fall back to TCP, too
+	}
 	return nd
+}
+
+// hook is ControlContext, or Control, for package net, which sets UserTimeout after
+// it.
+func (d *Dialer) hook() func(ctx context.Context, network, address string, rc syscall.RawConn) error {
+	withContext, control, limit := d.ControlContext, d.Control, d.UserTimeout
+	return func(ctx context.Context, network, address string, rc syscall.RawConn) (err error) {
+		switch {
+		case withContext != nil: // package net does not look at Control then, either
+			err = withContext(ctx, network, address, rc)
+		case control != nil:
+			err = control(network, address, rc)
+		}
+		if err != nil {
+			return err
+		}
+		return setUserTimeout(network, rc, limit)
+	}
 }
 
 // Dial is DialContext with the background context.

@@ -40,7 +40,7 @@
 //     that asserts package net's types does something else for ours, mostly
 //     silently: grpc-go sets TCP_USER_TIMEOUT on *net.TCPConn only, so that
 //     without it a server keeps clients that vanish or read nothing longer. Set
-//     it in [ListenConfig].Control, as the example does.
+//     [ListenConfig].UserTimeout.
 //   - The WriteTo of net.Buffers, and so io.Copy from one, uses writev on package
 //     net's own types only, and issues one Write per slice on others. Call
 //     [Conn.ReadFrom], which makes one writev on *net.TCPConn, too, or WriteBuffers.

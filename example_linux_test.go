@@ -20,28 +20,14 @@ import (
 // A gRPC server has the kernel end a conn whose peer is gone, or reads nothing,
 // once it has waited for 20 seconds to get rid of its bytes. It does so by
 // TCP_USER_TIMEOUT, which grpc-go sets on a *net.TCPConn only: on any other conn
-// it does without, and says nothing. A Control hook sets the option on the
-// listening socket instead, and accepted conns inherit it. A client that uses
-// keepalive.ClientParameters sets it in the same way, by [Dialer].Control.
-func ExampleListenConfig_control() {
-	const timeout = 20 * time.Second // as keepalive.ServerParameters.Timeout
-	lc := quoit.ListenConfig{
-		Control: func(network, address string, rc syscall.RawConn) error {
-			var serr error
-			err := rc.Control(func(fd uintptr) {
-				serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(timeout.Milliseconds()))
-			})
-			if err != nil {
-				return err
-			}
-			return serr
-		},
-	}
-	lc.SetMultipathTCP(false) // its sockets do not have the option
+// it does without, and says nothing. UserTimeout sets the option on the listening
+// socket instead, and accepted conns inherit it. A client that uses
+// keepalive.ClientParameters has [Dialer].UserTimeout.
+func ExampleListenConfig_userTimeout() {
+	lc := quoit.ListenConfig{UserTimeout: 20 * time.Second} // as keepalive.ServerParameters.Timeout
 	ln, err := lc.Listen(context.Background(), "tcp", "localhost:0")
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer ln.Close()
 	go func() { // in the place of grpc.Server.Serve(ln)
@@ -53,21 +39,19 @@ func ExampleListenConfig_control() {
 	}()
 	c, err := ln.Accept()
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer c.Close()
 	rc, err := c.(syscall.Conn).SyscallConn()
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	err = rc.Control(func(fd uintptr) {
 		ms, err := unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
 		fmt.Println(time.Duration(ms)*time.Millisecond, err)
 	})
 	if err != nil {
-		fmt.Println(err)
+		log.Fatal(err)
 	}
 	// Output: 20s <nil>
 }

@@ -17,6 +17,14 @@ type ListenConfig struct {
 	KeepAlive       time.Duration
 	KeepAliveConfig net.KeepAliveConfig
 
+	// UserTimeout bounds how long bytes that were written to an accepted conn may
+	// wait for its peer, see [Conn.SetUserTimeout]; networks tcp, tcp4 and tcp6, on
+	// Linux only, also where package net serves. It is set on the listening socket
+	// and inherited. MPTCP, whose sockets have no such option, is not used with it.
+	// What SetUserTimeout refuses is an error of Listen, as is any on other systems
+	// (errors.ErrUnsupported). Default 0: the kernel's.
+	UserTimeout time.Duration
+
 	// Engine serves the listener and its conns. Nil: [Default].
 	Engine *Engine
 
@@ -44,11 +52,30 @@ func (lc *ListenConfig) MultipathTCP() bool {
 func (lc *ListenConfig) SetMultipathTCP(use bool) { lc.mptcp = &use }
 
 func (lc *ListenConfig) netConfig() net.ListenConfig {
-	nlc := net.ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
+	nlc := net.ListenConfig{Control: lc.hook(), KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}
 	if lc.mptcp != nil {
 		nlc.SetMultipathTCP(*lc.mptcp)
 	}
+	if lc.UserTimeout != 0 {
+		nlc.SetMultipathTCP(false) // package net would fall back to TCP, too
+	}
 	return nlc
+}
+
+// hook is Control for package net, which sets UserTimeout after it.
+func (lc *ListenConfig) hook() func(network, address string, rc syscall.RawConn) error {
+	if lc.UserTimeout == 0 {
+		return lc.Control
+	}
+	control, d := lc.Control, lc.UserTimeout
+	return func(network, address string, rc syscall.RawConn) error {
+		if control != nil {
+			if err := control(network, address, rc); err != nil {
+				return err
+			}
+		}
+		return setUserTimeout(network, rc, d)
+	}
 }
 
 // streamListener reports whether ln is one of package net's that the ring can

@@ -3,6 +3,7 @@
 package quoit
 
 import (
+	"math"
 	"net"
 	"os"
 	"syscall"
@@ -18,6 +19,9 @@ const (
 	keepAliveIdle     = 15 * time.Second
 	keepAliveInterval = 15 * time.Second
 	keepAliveCount    = 9
+
+	tcpUserTimeout = 18 // TCP_USER_TIMEOUT, linux/tcp.h
+	maxUserTimeout = math.MaxInt32 * time.Millisecond
 )
 
 func setInt(fd, level, name, value int) error {
@@ -101,6 +105,29 @@ func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
 // SetKeepAliveConfig sets the keep-alive probes; see [net.KeepAliveConfig].
 func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 	return c.opError("set", c.option(func(fd int) error { return setKeepAliveConfig(fd, config) }))
+}
+
+// SetUserTimeout sets for how long bytes that were written may wait for the peer to
+// acknowledge them, or to take any, before the kernel ends the conn: Reads and Writes
+// then fail with ETIMEDOUT. It is TCP_USER_TIMEOUT, rounded up to milliseconds, and
+// also what ends a conn whose keep-alive probes find no answer. 0 means the kernel's
+// limit, some 15 minutes by default, and none where the peer's buffer is full.
+//
+// A negative d, or one of more than 24 days, is a *net.OpError around EINVAL. Conns of
+// MPTCP do not have the option. First kernel: 2.6.37.
+func (c *Conn) SetUserTimeout(d time.Duration) error {
+	if !c.ok() {
+		return syscall.EINVAL
+	}
+	return c.opError("set", c.option(func(fd int) error { return userTimeout(fd, d) }))
+}
+
+func userTimeout(fd int, d time.Duration) error {
+	if d < 0 || d > maxUserTimeout {
+		return os.NewSyscallError("setsockopt", syscall.EINVAL) // as the kernel says to what is negative
+	}
+	ms := int((d + time.Millisecond - 1) / time.Millisecond)
+	return setInt(fd, syscall.IPPROTO_TCP, tcpUserTimeout, ms)
 }
 
 // SetReadBuffer sets the size of the kernel's receive buffer, in bytes.

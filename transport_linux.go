@@ -13,9 +13,10 @@ import (
 // control returns the hook that gives a socket, before it listens, the options
 // that net sets on every conn it accepts. Accepted conns inherit them.
 func (t *transport) control(lc *ListenConfig) func(network, address string, rc syscall.RawConn) error {
+	hook := lc.hook()
 	return func(network, address string, rc syscall.RawConn) error {
-		if lc.Control != nil {
-			if err := lc.Control(network, address, rc); err != nil {
+		if hook != nil {
+			if err := hook(network, address, rc); err != nil {
 				return err
 			}
 		}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net"
 	"syscall"
+	"time"
 )
 
 // Conn is the conn that the ring serves on Linux. Elsewhere it is never made.
@@ -25,6 +26,9 @@ func (c *Conn) WriteBuffers(v *net.Buffers) (int64, error) { return v.WriteTo(c.
 
 // WriteBuffers is v's WriteTo.
 func (c *UnixConn) WriteBuffers(v *net.Buffers) (int64, error) { return v.WriteTo(c.UnixConn) }
+
+// SetUserTimeout is not supported: the option is Linux's.
+func (c *Conn) SetUserTimeout(time.Duration) error { return errors.ErrUnsupported }
 
 // transport is never made off Linux.
 type transport struct{}

@@ -6,12 +6,11 @@ import (
 	"bytes"
 	"io"
 	"net"
-	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/internal/testenv"
@@ -21,16 +20,7 @@ import (
 // grpc-go itself sets on package net's conns only.
 func TestGRPCUserTimeout(t *testing.T) {
 	t.Parallel()
-	lc := quoit.ListenConfig{Engine: engine, Control: func(_, _ string, rc syscall.RawConn) error {
-		var serr error
-		if err := rc.Control(func(fd uintptr) {
-			serr = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, 1000) // ms
-		}); err != nil {
-			return err
-		}
-		return serr
-	}}
-	lc.SetMultipathTCP(false)
+	lc := quoit.ListenConfig{Engine: engine, UserTimeout: time.Second}
 	server := quoitStack
 	server.Listen = func(network, address string) (net.Listener, error) {
 		return lc.Listen(t.Context(), network, address)

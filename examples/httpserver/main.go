@@ -148,15 +148,11 @@ func listen(o options) (ln net.Listener, over string, err error) {
 		var lc net.ListenConfig
 		if o.userTimeout > 0 {
 			lc.Control = setUserTimeout(o.userTimeout)
-			lc.SetMultipathTCP(false)
+			lc.SetMultipathTCP(false) // its sockets do not have the option
 		}
 		ln, err = lc.Listen(context.Background(), "tcp", o.addr)
 	} else {
-		var lc quoit.ListenConfig
-		if o.userTimeout > 0 {
-			lc.Control = setUserTimeout(o.userTimeout)
-			lc.SetMultipathTCP(false) // its sockets do not have the option
-		}
+		lc := quoit.ListenConfig{UserTimeout: o.userTimeout}
 		ln, err = lc.Listen(context.Background(), "tcp", o.addr)
 	}
 	if err != nil {

@@ -29,7 +29,8 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	ln, err := quoit.Listen("tcp", *addr)
+	lc := quoit.ListenConfig{UserTimeout: timeout}
+	ln, err := lc.Listen(ctx, "tcp", *addr)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -41,13 +42,17 @@ func main() {
 	}
 }
 
+// timeout is also how long a client may take nothing. On package net's conns grpc-go
+// has the kernel end those that take longer, by TCP_USER_TIMEOUT; on others
+// ListenConfig.UserTimeout does.
+const timeout = 20 * time.Second
+
 func newServer() *grpc.Server {
 	srv := grpc.NewServer(grpc.KeepaliveParams(keepalive.ServerParameters{
 		// A client that has said nothing for a minute is asked whether it is there, and
-		// gone if it does not answer in 20 seconds. On package net's conns grpc-go has
-		// the kernel end those, too, that take nothing: TCP_USER_TIMEOUT.
+		// gone if it does not answer in time.
 		Time:    time.Minute,
-		Timeout: 20 * time.Second,
+		Timeout: timeout,
 	}))
 	healthpb.RegisterHealthServer(srv, health.NewServer())
 	reflection.Register(srv)
