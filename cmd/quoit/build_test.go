@@ -273,7 +273,7 @@ func TestBuildRefuses(t *testing.T) {
 // A workspace stays one, and what it replaces.
 func TestBuildWorkspace(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{
+	writeFiles(t, dir, map[string]string{
 		"go.work":      "go 1.21\n\nuse (\n\t./a\n\t./b\n)\n\nreplace example.com/c => ./c\n",
 		"a/go.mod":     "module example.com/a\n\ngo 1.21\n",
 		"a/main.go":    "package main\n\nimport \"example.com/b\"\n\nfunc main() { println(b.Name()) }\n",
@@ -282,15 +282,7 @@ func TestBuildWorkspace(t *testing.T) {
 		"c/go.mod":     "module example.com/c\n\ngo 1.20\n",
 		"c/c.go":       "package c\n\nconst Name = \"c\"\n",
 		"a/sub/lib.go": "package sub\n",
-	} {
-		file := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	if got := output(t, built(t, filepath.Join(dir, "a")), nil); got != "b and c\n" {
 		t.Errorf("the program says %q", got)
 	}

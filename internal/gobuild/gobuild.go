@@ -8,7 +8,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"go/version"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -98,14 +100,21 @@ func (b *build) prepare() error {
 	if b.src, err = findSource(b.gocmd); err != nil {
 		return err
 	}
-	if err := b.join(); err != nil {
-		return err
-	}
-	pkgs, err := b.list(b.command)
+	w, pkgs, err := b.findPackages()
 	if err != nil {
 		return err
 	}
-	if b.targets, err = targets(b.verb, pkgs); err != nil {
+	if changed, err := b.cached(w, pkgs); err != nil {
+		return err
+	} else if changed {
+		if err := w.write(); err != nil {
+			return err
+		}
+		if pkgs, err = b.list(b.command); err != nil {
+			return err
+		}
+	}
+	if err := b.findTargets(pkgs); err != nil {
 		return err
 	}
 	return b.makeOverlay()
@@ -133,36 +142,111 @@ func (b *build) flagValue(name string) string {
 	return b.env.flag(name)
 }
 
-// join has quoit's module in the workspace, or makes one.
-func (b *build) join() error {
-	w, dirs, err := b.userWorkspace(b.env)
+// findPackages joins quoit's module with the program's, and lists the packages.
+func (b *build) findPackages() (*workspace, []pkg, error) {
+	at, err := b.atVersion()
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	for i, dir := range dirs {
+	if at != "" {
+		b.env.GOWORK, b.env.GOMOD = "", filepath.Join(at, "go.mod")
+	}
+	w, err := b.join()
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := b.settle(); err != nil {
+		return nil, nil, err
+	}
+	pkgs, err := b.list(b.command)
+	if err != nil || at == "" {
+		return w, pkgs, err
+	}
+	if err := b.refuseReplaced(pkgs); err != nil {
+		return nil, nil, err
+	}
+	if len(pkgs) > 0 && pkgs[0].Module != nil {
+		w.Go = pkgs[0].Module.GoVersion
+	}
+	return w, pkgs, nil
+}
+
+// join makes the workspace of the program's modules and quoit's, unless the
+// program's has that.
+func (b *build) join() (*workspace, error) {
+	w, err := b.userWorkspace(b.env)
+	if err != nil {
+		return nil, err
+	}
+	w.src, w.file = b.src, filepath.Join(b.tmp, "go.work")
+	for i, dir := range w.dirs {
 		m, err := b.modFile(dir)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if m.Module.Path == modulePath { // the program is quoit's own, or beside it
 			b.src = &source{dir, m}
-			if len(dirs) == 1 {
-				return nil
-			}
-			dirs = slices.Delete(dirs, i, i+1)
+			w.src = b.src
+			w.dirs = slices.Delete(w.dirs, i, i+1)
 			break
 		}
 	}
-	if err := b.checkModuleFlags(dirs); err != nil {
+	if err := b.checkModuleFlags(w.dirs); err != nil {
+		return nil, err
+	}
+	if err := w.write(); err != nil {
+		return nil, err
+	}
+	b.gocmd.env = append(b.gocmd.env, "GOWORK="+w.file)
+	return w, nil
+}
+
+// settle finds the toolchain that builds: the workspace may ask for another one
+// than the program does.
+func (b *build) settle() (err error) {
+	if b.env, err = b.goEnv(); err != nil {
 		return err
 	}
-	file, err := w.write(b.tmp, dirs, b.src)
+	if version.Compare(b.env.GOVERSION, "go"+b.src.mod.Go) < 0 {
+		return fmt.Errorf("quoit needs Go %s, and this is %s; use a newer one, or GOTOOLCHAIN=auto", b.src.mod.Go, b.env.GOVERSION)
+	}
+	cache := b.env.GOMODCACHE + string(filepath.Separator)
+	if !strings.HasPrefix(b.env.GOROOT+string(filepath.Separator), cache) {
+		return nil
+	}
+	// The go command replaces no file in the module cache, where the toolchains
+	// are that it has downloaded: such a one is used under another name, always the
+	// same, as names are in debug information.
+	link, err := otherName(b.env.GOROOT, b.env.GOVERSION)
 	if err != nil {
 		return err
 	}
-	b.gocmd.env = append(b.gocmd.env, "GOWORK="+file)
-	b.env, err = b.goEnv() // the toolchain may be another one now
+	b.bin = filepath.Join(link, "bin", "go")
+	b.gocmd.env = append(b.gocmd.env, "GOROOT="+link, "GOTOOLCHAIN=local")
+	b.env, err = b.goEnv()
 	return err
+}
+
+// otherName returns a symbolic link to dir that has that name.
+func otherName(dir, name string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	link := filepath.Join(cache, "quoit", name)
+	if to, err := os.Readlink(link); err == nil && to == dir {
+		return link, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(link), 0o777); err != nil {
+		return "", err
+	}
+	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.Symlink(dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return link, nil
 }
 
 // checkModuleFlags refuses what a workspace cannot have.

@@ -104,7 +104,7 @@ func TestWorkspaceText(t *testing.T) {
 			"all", workspace{
 				Go: "1.25", Toolchain: "go1.26.3",
 				GoDebug: []struct{ Key, Value string }{{"panicnil", "1"}, {"default", "go1.21"}},
-				Replace: []struct{ Old, New moduleVersion }{
+				Replace: []replacement{
 					{moduleVersion{"x", "v1.0.0"}, moduleVersion{"/y y", ""}},
 					{moduleVersion{"z", ""}, moduleVersion{"q", "v2.0.0"}},
 				},
@@ -115,16 +115,16 @@ func TestWorkspaceText(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := tt.w.text(tt.dirs, src); got != tt.want {
+			w := tt.w
+			w.dirs, w.src, w.file = tt.dirs, src, filepath.Join(t.TempDir(), "go.work")
+			if got := w.text(); got != tt.want {
 				t.Errorf("go.work is\n%s\nwant\n%s", got, tt.want)
 			}
-			dir := t.TempDir()
-			file, err := tt.w.write(dir, tt.dirs, src)
-			if err != nil {
+			if err := w.write(); err != nil {
 				t.Fatal(err)
 			}
 			// The go command takes it.
-			if err := (gocmd{dir: dir}).json(new(workspace), "work", "edit", "-json", file); err != nil {
+			if err := (gocmd{}).json(new(workspace), "work", "edit", "-json", w.file); err != nil {
 				t.Error(err)
 			}
 		})

@@ -13,6 +13,7 @@ import (
 type gocmd struct {
 	dir string
 	env []string // added to the process's
+	bin string   // the go command; "": what PATH has
 }
 
 // A toolError is what the go command said when it failed.
@@ -27,13 +28,17 @@ func (e *toolError) Error() string {
 	if out == "" {
 		out = e.err.Error()
 	}
-	return fmt.Sprintf("go %s: %s", strings.Join(e.args, " "), out)
+	return fmt.Sprintf("go %s: %s", e.args[0], out)
 }
 
 func (e *toolError) Unwrap() error { return e.err }
 
 func (g gocmd) command(args ...string) *exec.Cmd {
-	cmd := exec.Command("go", args...)
+	bin := g.bin
+	if bin == "" {
+		bin = "go"
+	}
+	cmd := exec.Command(bin, args...)
 	cmd.Dir = g.dir
 	cmd.Env = append(os.Environ(), g.env...)
 	if g.dir != "" {

@@ -25,7 +25,7 @@ type modFile struct {
 	Toolchain string
 	GoDebug   []struct{ Key, Value string }
 	Require   []moduleVersion
-	Replace   []struct{ Old, New moduleVersion }
+	Replace   []replacement
 }
 
 // moduleVersion names a module; Version may be "".

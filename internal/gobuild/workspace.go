@@ -15,31 +15,38 @@ type workspace struct {
 	Toolchain string
 	GoDebug   []struct{ Key, Value string }
 	Use       []struct{ DiskPath string }
-	Replace   []struct{ Old, New moduleVersion }
+	Replace   []replacement
+
+	dirs []string // of the program's modules
+	src  *source  // quoit's
+	file string   // where it is written
 }
 
+type replacement struct{ Old, New moduleVersion }
+
 // userWorkspace is the workspace that env has, or that would be the same as its
-// module alone. dirs are the directories of its modules.
-func (g gocmd) userWorkspace(env *goEnv) (w *workspace, dirs []string, err error) {
-	w = new(workspace)
+// module alone.
+func (g gocmd) userWorkspace(env *goEnv) (*workspace, error) {
+	w := new(workspace)
 	if env.GOWORK == "" {
 		if env.GOMOD == "" {
-			return w, nil, nil
+			return w, nil
 		}
 		dir := filepath.Dir(env.GOMOD)
 		m, err := g.modFile(dir)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		w.Go, w.GoDebug = m.Go, m.GoDebug // Toolchain is a wish for who works on the module
-		return w, []string{dir}, nil
+		w.dirs = []string{dir}
+		return w, nil
 	}
 	if err := g.json(w, "work", "edit", "-json", env.GOWORK); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	root := filepath.Dir(env.GOWORK)
 	for _, u := range w.Use {
-		dirs = append(dirs, absolute(root, u.DiskPath))
+		w.dirs = append(w.dirs, absolute(root, u.DiskPath))
 	}
 	for i := range w.Replace {
 		r := &w.Replace[i]
@@ -47,7 +54,7 @@ func (g gocmd) userWorkspace(env *goEnv) (w *workspace, dirs []string, err error
 			r.New.Path = absolute(root, r.New.Path)
 		}
 	}
-	return w, dirs, nil
+	return w, nil
 }
 
 func absolute(root, dir string) string {
@@ -57,12 +64,12 @@ func absolute(root, dir string) string {
 	return filepath.Join(root, dir)
 }
 
-// text is a go.work for the modules in dirs and quoit's. What the program sees
+// text is a go.work for the program's modules and quoit's. What the program sees
 // of its Go version, GODEBUG's defaults, stays what w has; the language's version
 // is each module's own.
-func (w *workspace) text(dirs []string, src *source) string {
+func (w *workspace) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "go %s\n", newest(w.Go, src.mod.Go))
+	fmt.Fprintf(&b, "go %s\n", newest(w.Go, w.src.mod.Go))
 	if w.Toolchain != "" {
 		fmt.Fprintf(&b, "toolchain %s\n", w.Toolchain)
 	}
@@ -74,16 +81,16 @@ func (w *workspace) text(dirs []string, src *source) string {
 		}
 		fmt.Fprintf(&b, "godebug %s=%s\n", d.Key, d.Value)
 	}
-	if def == "" && len(dirs) > 0 {
+	if def == "" && (w.Go != "" || len(w.dirs) > 0) {
 		def = "go" + newest(language(w.Go), "1.20") // before that there was no GODEBUG default
 	}
 	if def != "" {
 		fmt.Fprintf(&b, "godebug default=%s\n", def)
 	}
-	for _, dir := range dirs {
+	for _, dir := range w.dirs {
 		fmt.Fprintf(&b, "use %s\n", strconv.Quote(dir))
 	}
-	fmt.Fprintf(&b, "use %s\n", strconv.Quote(src.dir))
+	fmt.Fprintf(&b, "use %s\n", strconv.Quote(w.src.dir))
 	for _, r := range w.Replace {
 		fmt.Fprintf(&b, "replace %s => %s\n", r.Old, r.New)
 	}
@@ -108,8 +115,5 @@ func newest(a, b string) string {
 // language is the language's version, as GODEBUG's default takes it.
 func language(v string) string { return strings.TrimPrefix(version.Lang("go"+v), "go") }
 
-// write makes the file go.work in dir.
-func (w *workspace) write(dir string, dirs []string, src *source) (string, error) {
-	file := filepath.Join(dir, "go.work")
-	return file, os.WriteFile(file, []byte(w.text(dirs, src)), 0o666)
-}
+// write makes the file.
+func (w *workspace) write() error { return os.WriteFile(w.file, []byte(w.text()), 0o666) }

@@ -67,6 +67,17 @@ func (p *netPackage) insertField(f field) error {
 	if len(list) == 0 {
 		return p.wrong(f.structName, "has no fields")
 	}
+	has := map[string]bool{}
+	for _, l := range list {
+		for _, n := range l.Names {
+			has[n.Name+" "+typeString(l.Type)] = true
+		}
+	}
+	for _, b := range f.beside {
+		if !has[b] {
+			return p.wrong(f.structName, "has no field %s", b)
+		}
+	}
 	p.insert(list[len(list)-1].End(), "; "+f.code)
 	return nil
 }

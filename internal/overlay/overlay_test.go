@@ -104,7 +104,8 @@ func TestShapes(t *testing.T) {
 		{"results have values", "file.go", "Err: err}\n\t}\n\treturn\n}", "Err: err}\n\t}\n\treturn c, err\n}", "FileConn"},
 		{"unnamed parameter", "unixsock.go", "SetDeadline(t time.Time) error", "SetDeadline(_ time.Time) error", "(*UnixListener).SetDeadline"},
 		{"field is gone", "fd_posix.go", "type netFD struct", "type otherFD struct", "netFD"},
-		{"helper changed", "fd_unix.go", "func newFD(sysfd, family", "func newFD(more bool, sysfd, family", "newFD"},
+		{"field changed", "fd_posix.go", "sotype      int", "sotype      uint8", "netFD"},
+		{"helper changed", "net.go", "func genericWriteTo(c *TCPConn, w io.Writer)", "func genericWriteTo(w io.Writer, c *TCPConn)", "genericWriteTo"},
 		{"no syntax", "net.go", "package net", "package package", "net.go"},
 		{"added name is taken", addedName, "", "package net", addedName},
 	} {

@@ -114,17 +114,17 @@ var hooks = []hook{
 type field struct {
 	structName string
 	code       string
+	beside     []string // fields that the added file uses
 }
 
 var fields = []field{
-	{"netFD", "quoit quoitConn"},
-	{"TCPListener", "quoit quoitListener"},
-	{"UnixListener", "quoit quoitListener"},
+	{"netFD", "quoit quoitConn", []string{"pfd poll.FD", "family int", "sotype int", "isConnected bool", "net string", "laddr Addr", "raddr Addr"}},
+	{"TCPListener", "quoit quoitListener", []string{"fd *netFD", "lc ListenConfig"}},
+	{"UnixListener", "quoit quoitListener", []string{"fd *netFD", "path string", "unlink bool"}},
 }
 
 // uses are what the added file calls of package net beyond its exported names.
 var uses = []struct{ recv, name, signature string }{
-	{"", "newFD", "func(int, int, int, string) (*netFD, error)"},
 	{"", "genericReadFrom", "func(*TCPConn, io.Reader) (int64, error)"},
 	{"", "genericWriteTo", "func(*TCPConn, io.Writer) (int64, error)"},
 	{"", "wrapSyscallError", "func(string, error) error"},
