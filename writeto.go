@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"reflect"
 	"runtime"
 	"syscall"
 
@@ -27,6 +28,9 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	}
 	if err == nil || err == io.EOF { // of the writer, as io.Copy has it
 		return n, err
+	}
+	if handled && hiddenFile(w) != nil {
+		return n, err // os.File's ReadFrom has called, and returns it as it is
 	}
 	return n, c.opError("writeto", err)
 }
@@ -67,8 +71,29 @@ func (c *Conn) writeToKernel(w io.Writer) (n int64, handled bool, err error) {
 		if w != nil {
 			return c.spliceToFile(w)
 		}
+	default:
+		if f := hiddenFile(w); f != nil {
+			return c.spliceToFile(f)
+		}
 	}
 	return 0, false, nil
+}
+
+// file is an *os.File, or what os hides one in.
+type file interface {
+	syscall.Conn
+	Name() string
+}
+
+// hiddenFile returns w if it is the type by which os.File's ReadFrom keeps io.Copy
+// from calling it again, or nil. The type has a name only, which was read in Go
+// 1.26, in os/file.go. Its file is not nil: ReadFrom has written to it, or would have.
+func hiddenFile(w io.Writer) file {
+	if t := reflect.TypeOf(w); t == nil || t.PkgPath() != "os" || t.Name() != "fileWithoutReadFrom" {
+		return nil
+	}
+	f, _ := w.(file)
+	return f
 }
 
 // failingReader has ReadFrom of package net's conns return its error, in the form
@@ -89,7 +114,7 @@ func (c *Conn) spliceTo(w syscall.Conn) (n int64, handled bool, err error) {
 
 // spliceToFile is spliceTo for files, of which the kernel does not take those
 // that are open for appending.
-func (c *Conn) spliceToFile(f *os.File) (n int64, handled bool, err error) {
+func (c *Conn) spliceToFile(f file) (n int64, handled bool, err error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return 0, false, nil

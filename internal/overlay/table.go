@@ -66,7 +66,7 @@ var hooks = []hook{
 	forward("*conn", "SetReadBuffer", "func(int) error", "SetReadBuffer($1)"),
 	forward("*conn", "SetWriteBuffer", "func(int) error", "SetWriteBuffer($1)"),
 	{"*conn", "File", "func() (*os.File, error)", atStart, "if $0.ok() && $0.fd.quoit != nil { return $0.fd.quoit.File() };"},
-	{"*conn", "writeBuffers", "func(*Buffers) (int64, error)", afterGuard, "if q := $0.fd.quoit; q != nil { return quoitWriteBuffers(q, $1) }"},
+	forward("*conn", "writeBuffers", "func(*Buffers) (int64, error)", "WriteBuffers($1)"),
 
 	// TCP conns.
 	forward("*TCPConn", "SyscallConn", "func() (syscall.RawConn, error)", "SyscallConn()"),

@@ -78,8 +78,22 @@ func copies(dir string) {
 	intoFile("conn to file", func(f *os.File) (int64, error) { return io.Copy(f, source()) })
 	intoFile("file from conn", func(f *os.File) (int64, error) { return f.ReadFrom(source()) })
 	intoFile("file from part", func(f *os.File) (int64, error) { return f.ReadFrom(io.LimitReader(source(), 100)) })
+	late := func(move func(f *os.File, c *net.TCPConn) (int64, error)) (int64, error) {
+		f, err := os.Create(filepath.Join(dir, "late"))
+		check(err)
+		defer f.Close()
+		c, s := tcpPair()
+		defer s.Close()
+		defer c.Close()
+		check(c.SetReadDeadline(past))
+		return move(f, c)
+	}
+	n, err := late(func(f *os.File, c *net.TCPConn) (int64, error) { return f.ReadFrom(c) })
+	trace("file from conn past deadline", n, err)
+	n, err = late(func(f *os.File, c *net.TCPConn) (int64, error) { return io.Copy(f, c) })
+	trace("conn to file past deadline", n, err)
 	var w strings.Builder
-	n, err := source().WriteTo(&w)
+	n, err = source().WriteTo(&w)
 	trace("conn to writer", n, err, w.Len())
 }
 
