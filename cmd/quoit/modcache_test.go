@@ -142,3 +142,32 @@ func TestBuildCached(t *testing.T) {
 		t.Errorf("tests of a required module: exit code %d\n%s%s", code, stdout, stderr)
 	}
 }
+
+// A vendor directory serves alone, whether the flag asks for it or not.
+func TestBuildVendor(t *testing.T) {
+	proxied(t)
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		"go.mod":  "module example.com/user\n\ngo 1.20\n\nrequire example.com/dep v1.0.0\n\nreplace example.com/dep => ../not/there\n",
+		"main.go": "package main\n\nimport (\n\t\"fmt\"\n\t\"net\"\n\n\t\"example.com/dep\"\n)\n\nfunc main() {\n\tln, err := net.Listen(\"tcp\", \"127.0.0.1:0\")\n\tfmt.Println(dep.Served(ln), err)\n}\n",
+		"vendor/modules.txt": "# example.com/dep v1.0.0 => ../not/there\n## explicit; go 1.20\nexample.com/dep\n" +
+			"# example.com/indirect v0.1.0\n## explicit; go 1.16\nexample.com/indirect/sub\n# example.com/dep => ../not/there\n",
+		"vendor/example.com/dep/dep.go": "package dep\n\nimport (\n\t\"net\"\n\t\"reflect\"\n\n\t\"example.com/indirect/sub\"\n)\n\n" +
+			"func Served(ln net.Listener) string {\n\tif f := reflect.ValueOf(ln).Elem().FieldByName(\"quoit\"); f.IsValid() && !f.IsNil() {\n\t\treturn sub.Name(\"quoit\")\n\t}\n\treturn sub.Name(\"net\")\n}\n",
+		"vendor/example.com/indirect/sub/sub.go": "package sub\n\nfunc Name(s string) string { return \"vendored \" + s }\n",
+	})
+	want := "vendored " + wanted(t) + " <nil>\n"
+	for _, args := range [][]string{nil, {"-mod=vendor"}, {"-mod", "vendor", "."}} {
+		if got := output(t, built(t, dir, args...), nil); got != want {
+			t.Errorf("with %v it says %q, want %q", args, got, want)
+		}
+	}
+	t.Setenv("GOFLAGS", "-mod=vendor")
+	if got := output(t, built(t, dir), nil); got != want {
+		t.Errorf("with GOFLAGS it says %q, want %q", got, want)
+	}
+	t.Setenv("GOFLAGS", "")
+	if _, stderr, code := tool(t, t.TempDir(), "build", "-mod=vendor"); code != 1 || !strings.Contains(stderr, "there is no vendor/modules.txt") {
+		t.Errorf("without a vendor directory: exit code %d\n%s", code, stderr)
+	}
+}

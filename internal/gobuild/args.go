@@ -10,7 +10,7 @@ import (
 type command struct {
 	verb  string   // build, run, test or install
 	chdir string   // -C
-	args  []string // what follows the verb, without -C and -overlay
+	args  []string // what follows the verb, without -C, -mod and -overlay
 	tail  int      // args[:tail] are flags and packages, the rest is the program's
 
 	overlay string            // -overlay
@@ -157,6 +157,9 @@ func (p *parser) keep(name, value string, args []string) {
 	case "overlay":
 		c.overlay = value
 		return
+	case "mod":
+		c.flags[name] = value // which may become another one
+		return
 	}
 	if slices.Contains(listed, name) {
 		c.flags[name] = value
@@ -168,7 +171,7 @@ func (p *parser) keep(name, value string, args []string) {
 func (c *command) listFlags() []string {
 	var out []string
 	for _, name := range listed {
-		if v, ok := c.flags[name]; ok {
+		if v, ok := c.flags[name]; ok && name != "mod" {
 			out = append(out, "-"+name+"="+v)
 		}
 	}

@@ -5,19 +5,15 @@
 package gobuild
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/version"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/quoit-go/quoit/internal/overlay"
 )
 
 // Verbs are the commands of the go command that Run has.
@@ -51,14 +47,14 @@ func do(verb string, args []string, run Runner, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(tmp)
-	b := &build{command: c, tmp: tmp}
+	b := &build{command: c, tmp: tmp, replace: map[string]string{}, overlayFile: filepath.Join(tmp, "overlay.json")}
 	if err := b.prepare(); err != nil {
 		return 0, err
 	}
 	if verb == "run" {
 		b.report(stderr)
 	}
-	cmd := b.gocmd.command(append([]string{verb, "-overlay=" + b.overlayFile}, b.args...)...)
+	cmd := b.gocmd.command(append(append([]string{verb}, b.added()...), b.args...)...)
 	err = run(cmd)
 	if ee, ok := errors.AsType[*exec.ExitError](err); ok {
 		return max(ee.ExitCode(), 1), nil // -1: by a signal
@@ -70,18 +66,6 @@ func do(verb string, args []string, run Runner, stderr io.Writer) (int, error) {
 		b.report(stderr)
 	}
 	return 0, nil
-}
-
-// build is one run of the go command.
-type build struct {
-	*command
-	gocmd
-	tmp string
-
-	env         *goEnv // of the toolchain that builds
-	src         *source
-	targets     []target
-	overlayFile string
 }
 
 // prepare finds out all, and makes the files.
@@ -110,7 +94,7 @@ func (b *build) prepare() error {
 		if err := w.write(); err != nil {
 			return err
 		}
-		if pkgs, err = b.list(b.command); err != nil {
+		if pkgs, err = b.list(); err != nil {
 			return err
 		}
 	}
@@ -134,14 +118,6 @@ func (b *build) check() error {
 	return nil
 }
 
-// flagValue is that of the command line, or of GOFLAGS.
-func (b *build) flagValue(name string) string {
-	if v, ok := b.flags[name]; ok {
-		return v
-	}
-	return b.env.flag(name)
-}
-
 // findPackages joins quoit's module with the program's, and lists the packages.
 func (b *build) findPackages() (*workspace, []pkg, error) {
 	at, err := b.atVersion()
@@ -158,7 +134,7 @@ func (b *build) findPackages() (*workspace, []pkg, error) {
 	if err := b.settle(); err != nil {
 		return nil, nil, err
 	}
-	pkgs, err := b.list(b.command)
+	pkgs, err := b.list()
 	if err != nil || at == "" {
 		return w, pkgs, err
 	}
@@ -191,7 +167,19 @@ func (b *build) join() (*workspace, error) {
 			break
 		}
 	}
-	if err := b.checkModuleFlags(w.dirs); err != nil {
+	if err := b.userOverlay(); err != nil {
+		return nil, err
+	}
+	vendor, err := b.usesVendor(w)
+	if err != nil {
+		return nil, err
+	}
+	if vendor {
+		if err := b.addVendor(w); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.writeOverlay(); err != nil {
 		return nil, err
 	}
 	if err := w.write(); err != nil {
@@ -225,111 +213,6 @@ func (b *build) settle() (err error) {
 	b.gocmd.env = append(b.gocmd.env, "GOROOT="+link, "GOTOOLCHAIN=local")
 	b.env, err = b.goEnv()
 	return err
-}
-
-// otherName returns a symbolic link to dir that has that name.
-func otherName(dir, name string) (string, error) {
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	link := filepath.Join(cache, "quoit", name)
-	if to, err := os.Readlink(link); err == nil && to == dir {
-		return link, nil
-	}
-	if err := os.MkdirAll(filepath.Dir(link), 0o777); err != nil {
-		return "", err
-	}
-	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	if err := os.Symlink(dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
-	}
-	return link, nil
-}
-
-// checkModuleFlags refuses what a workspace cannot have.
-func (b *build) checkModuleFlags(dirs []string) error {
-	if v := b.flagValue("modfile"); v != "" {
-		return fmt.Errorf("-modfile=%s: the go command does not combine that with the workspace that adds quoit; rename the file to go.mod", v)
-	}
-	switch mod := b.flagValue("mod"); mod {
-	case "", "readonly":
-		for _, dir := range dirs {
-			if _, err := os.Stat(filepath.Join(dir, "vendor", "modules.txt")); err == nil && mod == "" {
-				return fmt.Errorf("%s has a vendor directory, which has no quoit; build from the module cache with -mod=readonly", dir)
-			}
-		}
-	case "vendor":
-		return errors.New("-mod=vendor: the vendor directory has no quoit; build from the module cache with -mod=readonly")
-	default:
-		return fmt.Errorf("-mod=%s: the go command does not combine that with the workspace that adds quoit; run go mod tidy first, and leave it out", mod)
-	}
-	return nil
-}
-
-// makeOverlay writes the overlay's files.
-func (b *build) makeOverlay() error {
-	replace := map[string]string{}
-	if err := b.userOverlay(replace); err != nil {
-		return err
-	}
-	files, err := overlay.Net(b.env.GOROOT, b.env.GOVERSION, b.env.GOARCH)
-	if err != nil {
-		return err
-	}
-	for i := range b.targets {
-		t := &b.targets[i]
-		if b.files {
-			b.args = b.withFile(t)
-		}
-		files[t.path()] = []byte(t.text)
-	}
-	n := 0
-	for name, text := range files {
-		if replace[name] != "" {
-			return fmt.Errorf("-overlay=%s replaces %s, which quoit replaces, too", b.overlay, name)
-		}
-		file := filepath.Join(b.tmp, fmt.Sprintf("%d_%s", n, filepath.Base(name)))
-		if err := os.WriteFile(file, text, 0o666); err != nil {
-			return err
-		}
-		replace[name] = file
-		n++
-	}
-	text, err := json.Marshal(map[string]any{"Replace": replace})
-	if err != nil {
-		return err
-	}
-	b.overlayFile = filepath.Join(b.tmp, "overlay.json")
-	return os.WriteFile(b.overlayFile, text, 0o666)
-}
-
-// userOverlay adds what the command line's own -overlay, or that of GOFLAGS,
-// replaces.
-func (b *build) userOverlay(replace map[string]string) error {
-	if b.overlay == "" {
-		b.overlay = b.env.flag("overlay")
-	}
-	if b.overlay == "" {
-		return nil
-	}
-	text, err := os.ReadFile(absolute(b.dir, b.overlay))
-	if err != nil {
-		return fmt.Errorf("-overlay: %w", err)
-	}
-	var v struct{ Replace map[string]string }
-	if err := json.Unmarshal(text, &v); err != nil {
-		return fmt.Errorf("-overlay=%s: %w", b.overlay, err)
-	}
-	for from, to := range v.Replace {
-		if to != "" {
-			to = absolute(b.dir, to)
-		}
-		replace[absolute(b.dir, from)] = to
-	}
-	return nil
 }
 
 // report says in two lines what was done.

@@ -21,7 +21,7 @@ func TestParse(t *testing.T) {
 		{"build", "", ".", false, "", "", 0},
 		{"build", "-o x ./a ./b", "./a ./b", false, "", "", 4},
 		{"build", "-race -tags a,b -v ./...", "./...", false, "-tags=a,b -race=true", "", 5},
-		{"build", "--tags=a -mod=readonly .", ".", false, "-tags=a -mod=readonly", "", 3},
+		{"build", "--tags=a -mod=readonly .", ".", false, "-tags=a", "--tags=a .", 2},
 		{"build", "-race=false a.go b.go", "a.go b.go", true, "-race=false", "", 3},
 		{"build", "-C dir -v .", ".", false, "", "-v .", 2},
 		{"build", "-overlay o.json -v .", ".", false, "", "-v .", 2},
@@ -83,6 +83,35 @@ func TestWithFile(t *testing.T) {
 	got := c.withFile(&target{file: "f.go"})
 	if want := []string{"-exec", "a.go", "./x/a.go", "./x/b.go", "x/f.go", "-v", "c.go"}; !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestParseVendor(t *testing.T) {
+	const text = `# example.com/a v1.0.0
+## explicit; go 1.18
+example.com/a
+example.com/a/sub
+# example.com/b v0.0.0-20200101000000-0123456789ab
+## explicit
+# example.com/c v1.2.0 => example.com/fork v1.3.0
+## go 1.21.3
+example.com/c
+# example.com/d v1.0.0 => ../d
+example.com/d
+# example.com/d => ../d
+# example.com/c v1.2.0 => example.com/fork v1.3.0
+`
+	want := []vendored{
+		{moduleVersion{"example.com/a", "v1.0.0"}, "1.18", true},
+		{moduleVersion{"example.com/b", "v0.0.0-20200101000000-0123456789ab"}, "", false},
+		{moduleVersion{"example.com/c", "v1.2.0"}, "1.21.3", true},
+		{moduleVersion{"example.com/d", "v1.0.0"}, "", true},
+	}
+	if got := parseVendor(text); !slices.Equal(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+	if got := parseVendor("example.com/x\n## explicit\n#\n# x\n\n"); len(got) != 0 {
+		t.Errorf("of nothing %+v", got)
 	}
 }
 

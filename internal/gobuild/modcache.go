@@ -3,6 +3,7 @@ package gobuild
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +37,28 @@ func (b *build) atVersion() (dir string, err error) {
 		b.pkgs[i] = path
 	}
 	return dir, nil
+}
+
+// otherName returns a symbolic link to dir that has that name.
+func otherName(dir, name string) (string, error) {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return "", err
+	}
+	link := filepath.Join(cache, "quoit", name)
+	if to, err := os.Readlink(link); err == nil && to == dir {
+		return link, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(link), 0o777); err != nil {
+		return "", err
+	}
+	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	if err := os.Symlink(dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
+		return "", err
+	}
+	return link, nil
 }
 
 // cached has the modules of pkgs that are in the module cache replaced by other

@@ -11,26 +11,12 @@ import (
 	"strings"
 )
 
-// pkg is part of what go list -json prints.
-type pkg struct {
-	ImportPath, Name, Dir     string
-	Standard                  bool
-	Module                    *module
-	GoFiles, CgoFiles         []string
-	TestGoFiles, XTestGoFiles []string
-}
-
-// module is part of what go list says of a package's.
-type module struct {
-	Path, Version, Dir, GoVersion string
-	Replace                       *moduleVersion
-}
-
-// list returns the packages that c names. What it cannot find is left to the go
+// list returns the packages that the command line names. What it cannot find is left to the go
 // command to report.
-func (g gocmd) list(c *command) ([]pkg, error) {
-	args := append([]string{"list", "-e", "-json=ImportPath,Name,Dir,Standard,Module,GoFiles,CgoFiles,TestGoFiles,XTestGoFiles"}, c.listFlags()...)
-	out, err := g.output(append(append(args, "--"), c.pkgs...)...)
+func (b *build) list() ([]pkg, error) {
+	args := append([]string{"list", "-e", "-json=ImportPath,Name,Dir,Standard,Module,GoFiles,CgoFiles,TestGoFiles,XTestGoFiles"}, b.listFlags()...)
+	args = append(args, b.added()...)
+	out, err := b.output(append(append(args, "--"), b.pkgs...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -69,13 +55,6 @@ func quoitTakeOver() bool {
 }
 `
 
-// A target is a package that gets a file.
-type target struct {
-	pkg
-	file string // its name
-	text string
-}
-
 // findTargets finds the packages among pkgs that make a program: the main packages,
 // or for go test those that have tests.
 func (b *build) findTargets(pkgs []pkg) error {
@@ -108,9 +87,6 @@ func (b *build) isTarget(p *pkg) bool {
 	}
 	return p.Name == "main"
 }
-
-// path is the name that t's file seems to have.
-func (t *target) path() string { return filepath.Join(t.Dir, t.file) }
 
 // withFile returns c's arguments with t's file among the files that they name.
 func (c *command) withFile(t *target) []string {

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 )
 
@@ -30,6 +31,16 @@ type modFile struct {
 
 // moduleVersion names a module; Version may be "".
 type moduleVersion struct{ Path, Version string }
+
+// String is how go.work has it.
+func (m moduleVersion) String() string {
+	if m.Version == "" {
+		return strconv.Quote(m.Path)
+	}
+	return strconv.Quote(m.Path) + " " + m.Version
+}
+
+type replacement struct{ Old, New moduleVersion }
 
 func (g gocmd) modFile(dir string) (*modFile, error) {
 	m := new(modFile)

@@ -22,8 +22,6 @@ type workspace struct {
 	file string   // where it is written
 }
 
-type replacement struct{ Old, New moduleVersion }
-
 // userWorkspace is the workspace that env has, or that would be the same as its
 // module alone.
 func (g gocmd) userWorkspace(env *goEnv) (*workspace, error) {
@@ -95,13 +93,6 @@ func (w *workspace) text() string {
 		fmt.Fprintf(&b, "replace %s => %s\n", r.Old, r.New)
 	}
 	return b.String()
-}
-
-func (m moduleVersion) String() string {
-	if m.Version == "" {
-		return strconv.Quote(m.Path)
-	}
-	return strconv.Quote(m.Path) + " " + m.Version
 }
 
 // newest returns the newer of two Go versions, as go lines have them.
