@@ -8,7 +8,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-gears test-rings test-kernels lint cross soak
+.PHONY: all test test-gears test-rings test-kernels lint cross dist soak
 
 all: lint cross test
 
@@ -92,6 +92,18 @@ cross:
 		export GOOS=$${p%/*} GOARCH=$${p#*/}; \
 		go build ./... && go vet ./... || exit 1; \
 	done
+
+# Static programs, for images and machines without Go: dist/linux-amd64/quoit and
+# so on. Each is a name and the directory that it is built in.
+DIST ?= dist
+DISTARCHS ?= amd64 arm64
+DISTPROGRAMS ?= quoit=cmd/quoit quoit-bench=bench
+dist:
+	@for a in $(DISTARCHS); do for p in $(DISTPROGRAMS); do \
+		out=$(abspath $(DIST))/linux-$$a/$${p%=*}; \
+		echo "== static, $$out"; \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$a go build -C $${p#*=} -trimpath -o $$out . || exit 1; \
+	done; done
 
 soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls

@@ -15,32 +15,20 @@ import (
 
 const modulePath = "github.com/quoit-go/quoit"
 
-// bench builds the module bench/ of the checkout that dir is in, and runs it.
-// It is a module of its own, so that its dependencies are not everybody's.
+// bench runs the program of the module bench/: the one that lies beside this one,
+// as make dist puts it, or what it builds of the checkout that dir is in. It
+// is a module of its own, so that its dependencies are not everybody's.
 func bench(dir string, args []string, stdout, stderr io.Writer) int {
 	if runtime.GOOS != "linux" {
 		fmt.Fprintf(stderr, "quoit: bench compares io_uring with epoll and runs on Linux only, not on %s\n", runtime.GOOS)
 		return exitUnusable
 	}
-	src, err := findBench(dir)
-	if err != nil {
-		fmt.Fprintf(stderr, "quoit: %v\nbench runs in a clone of the repository:\n\n"+
-			"  git clone https://%s && cd quoit && go run ./cmd/quoit bench -quick\n", err, modulePath)
-		return exitUnusable
-	}
-	tmp, err := os.MkdirTemp("", "quoit-bench-*")
+	binary, remove, err := benchBinary(dir, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "quoit: %v\n", err)
 		return exitUnusable
 	}
-	defer os.RemoveAll(tmp)
-	binary := filepath.Join(tmp, "bench")
-	build := exec.Command("go", "build", "-o", binary, ".")
-	build.Dir, build.Stdout, build.Stderr = src, stderr, stderr
-	if err := build.Run(); err != nil {
-		fmt.Fprintf(stderr, "quoit: building %s: %v\n", src, err)
-		return exitUnusable
-	}
+	defer remove()
 	cmd := exec.Command(binary, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 	err = runToEnd(cmd)
@@ -52,6 +40,34 @@ func bench(dir string, args []string, stdout, stderr io.Writer) int {
 		return exitUnusable
 	}
 	return exitOK
+}
+
+// benchBinary finds the program, or builds it until remove is called.
+func benchBinary(dir string, stderr io.Writer) (binary string, remove func(), err error) {
+	if self, err := os.Executable(); err == nil {
+		binary = filepath.Join(filepath.Dir(self), "quoit-bench")
+		if st, err := os.Stat(binary); err == nil && st.Mode().IsRegular() {
+			return binary, func() {}, nil
+		}
+	}
+	src, err := findBench(dir)
+	if err != nil {
+		return "", nil, fmt.Errorf("%w\nbench runs in a clone of the repository:\n\n"+
+			"  git clone https://%s && cd quoit && go run ./cmd/quoit bench -quick", err, modulePath)
+	}
+	tmp, err := os.MkdirTemp("", "quoit-bench-*")
+	if err != nil {
+		return "", nil, err
+	}
+	remove = func() { os.RemoveAll(tmp) }
+	binary = filepath.Join(tmp, "bench")
+	build := exec.Command("go", "build", "-o", binary, ".")
+	build.Dir, build.Stdout, build.Stderr = src, stderr, stderr
+	if err := build.Run(); err != nil {
+		remove()
+		return "", nil, fmt.Errorf("building %s: %w", src, err)
+	}
+	return binary, remove, nil
 }
 
 // runToEnd outlives an interrupt, for the child's report of what it has.

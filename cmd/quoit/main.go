@@ -72,10 +72,32 @@ func run(args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
+// version says what this program was built from, as far as the build knows.
 func version() string {
 	v := "(unknown)"
-	if bi, ok := debug.ReadBuildInfo(); ok && bi.Main.Version != "" {
+	bi, ok := debug.ReadBuildInfo()
+	if ok && bi.Main.Version != "" {
 		v = bi.Main.Version
 	}
+	if ok {
+		v += revision(bi.Settings)
+	}
 	return fmt.Sprintf("quoit %s %s %s/%s", v, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
+// revision is the commit that a checkout was at, with what came on top, or "".
+func revision(settings []debug.BuildSetting) string {
+	var commit, changed string
+	for _, s := range settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = ", changed"
+		}
+	}
+	if commit == "" {
+		return ""
+	}
+	return fmt.Sprintf(" (commit %.12s%s)", commit, changed)
 }
