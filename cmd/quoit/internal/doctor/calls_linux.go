@@ -3,6 +3,9 @@
 package doctor
 
 import (
+	"encoding/binary"
+	"reflect"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -15,15 +18,17 @@ import (
 // module before they look at their descriptor: what refuses them is a filter.
 func tryCall(name string) Call {
 	const none = ^uintptr(0) // no descriptor
+	load := progLoad()
 	args := map[string][4]uintptr{
 		"io_uring_setup":    {unix.SYS_IO_URING_SETUP, 0, 0},
 		"io_uring_enter":    {unix.SYS_IO_URING_ENTER, none},
 		"io_uring_register": {unix.SYS_IO_URING_REGISTER, none},
-		"bpf":               {unix.SYS_BPF, none},
+		"bpf":               {unix.SYS_BPF, unix.BPF_PROG_LOAD, reflect.ValueOf(load).Pointer(), uintptr(len(load))},
 	}[name]
 	done := make(chan syscall.Errno, 1)
 	go func() {
 		_, _, errno := unix.Syscall6(args[0], args[1], args[2], args[3], 0, 0, 0)
+		runtime.KeepAlive(load)
 		done <- errno
 	}()
 	select {
@@ -37,6 +42,16 @@ func tryCall(name string) Call {
 	case <-time.After(callBound):
 		return Call{Name: name, Answer: kills}
 	}
+}
+
+// progLoad asks for a program of the kind that steering loads, with its
+// instructions nowhere: who may load one is told EFAULT. What reflect has seen is
+// on the heap, and does not move.
+func progLoad() *[48]byte {
+	attr := new([48]byte)
+	binary.NativeEndian.PutUint32(attr[0:], unix.BPF_PROG_TYPE_SK_REUSEPORT)
+	binary.NativeEndian.PutUint32(attr[4:], 1) // instruction
+	return attr
 }
 
 // callBound is how long a call may take. None of them waits, but a filter may

@@ -21,10 +21,8 @@ func (r *Report) diagnose() []Finding {
 	if want := wantedRings(r.CPUs); r.Error == nil && r.Engine.Rings > 0 && r.Engine.Rings < want {
 		out = append(out, finding(fewerRings, r.Files.Soft, r.Engine.Rings, want))
 	}
-	if r.OS == "linux" && !r.has("CAP_BPF") && !r.has("CAP_SYS_ADMIN") {
-		out = append(out, finding(noSteering, "the process lacks CAP_BPF"))
-	} else if c := r.call("bpf"); c.Answer == refused || c.Answer == kills {
-		out = append(out, finding(noSteering, "bpf(2) is "+answerText(c)))
+	if why := r.cannotSteer(); why != "" {
+		out = append(out, finding(noSteering, why))
 	}
 	if r.noProc {
 		out = append(out, finding(noProc))
@@ -33,6 +31,22 @@ func (r *Report) diagnose() []Finding {
 		out = append(out, finding(environment, r.Forced))
 	}
 	return out
+}
+
+// cannotSteer says why engine/steering loads no program, or nothing.
+func (r *Report) cannotSteer() string {
+	c := r.call("bpf")
+	switch {
+	case r.OS != "linux":
+		return ""
+	case r.Namespace == ownNamespace:
+		return "it takes CAP_BPF in the initial user namespace, and this process is in one of its own"
+	case !r.has("CAP_BPF") && !r.has("CAP_SYS_ADMIN"):
+		return "the process lacks CAP_BPF"
+	case c.Answer == refused, c.Answer == kills:
+		return "bpf(2) is " + answerText(c)
+	}
+	return ""
 }
 
 // firstFailed returns the first gear whose bytes did not come back.

@@ -58,7 +58,8 @@ func TestRefused(t *testing.T) {
 		{"set=QUOIT=off", exitNet, []string{"\nQUOIT=off: package net serves.\n", see(environment), "auto       io_uring"}},
 		{"set=QUOIT=ring set=QUOIT_RINGS=2", exitRing, []string{served, see(environment), "the environment has QUOIT=ring QUOIT_RINGS=2, which"}},
 		{"set=QUOIT=off kill=" + allCalls, exitNet, []string{"\nQUOIT=off: package net serves.\n", see(seccompKills), see(environment)}},
-		{"uid=64998", exitRing, []string{served, see(noSteering), "the process lacks CAP_BPF"}},
+		{"uid=64998", exitRing, []string{served, see(noSteering), "the process lacks CAP_BPF", "bpf:               refused by EPERM\n"}},
+		{"userns", exitRing, []string{served, see(noSteering), "this process is in one of its own", "user namespace:    own\n", "CAP_IPC_LOCK:      no:", "bpf:               refused by EPERM\n"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.words, func(t *testing.T) {

@@ -74,12 +74,15 @@ func (r *Report) gatherSeccomp() {
 }
 
 func (r *Report) gatherCapabilities() {
+	r.Namespace = namespace()
 	hdr := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
 	if unix.Capget(&hdr, &data[0]) != nil {
 		return
 	}
-	have := func(c int) bool { return data[c/32].Effective>>(c%32)&1 != 0 }
+	have := func(c int) bool {
+		return r.Namespace != ownNamespace && data[c/32].Effective>>(c%32)&1 != 0
+	}
 	for _, c := range []struct {
 		number int
 		Capability
@@ -91,6 +94,18 @@ func (r *Report) gatherCapabilities() {
 		c.Have = have(c.number)
 		r.Capabilities = append(r.Capabilities, c.Capability)
 	}
+}
+
+// namespace tells the user namespace by its map: the initial one has all users.
+func namespace() string {
+	b, err := readFile("/proc/self/uid_map")
+	switch {
+	case err != nil:
+		return unknownNamespace
+	case slices.Equal(strings.Fields(string(b)), []string{"0", "0", "4294967295"}):
+		return initialNamespace
+	}
+	return ownNamespace
 }
 
 func (r *Report) gatherLimits() {

@@ -7,6 +7,7 @@ import "encoding/json"
 // gather has nothing to ask: io_uring is Linux's.
 func (r *Report) gather() {
 	r.Sysctl = Sysctl{Disabled: absent, Group: absent}
+	r.Namespace = unknownNamespace
 	r.Seccomp = Seccomp{Mode: modeUnknown, NoNewPrivs: "unknown"}
 	r.Locked = Locked{Soft: unknown, Hard: unknown}
 	r.Memory = Memory{Limit: unknown, Used: unknown}

@@ -37,6 +37,7 @@ type Report struct {
 	Calls        []Call       `json:"system_calls"`
 	Sysctl       Sysctl       `json:"sysctl"`
 	Seccomp      Seccomp      `json:"seccomp"`
+	Namespace    string       `json:"user_namespace"` // one of the namespaces
 	Capabilities []Capability `json:"capabilities"`
 	Locked       Locked       `json:"locked_memory"`
 	Memory       Memory       `json:"memory"`
@@ -111,7 +112,14 @@ const (
 	modeUnknown = "unknown"
 )
 
-// Capability is one that quoit can use.
+// User namespaces that a process can be in.
+const (
+	initialNamespace = "initial"
+	ownNamespace     = "own" // as in rootless containers: its capabilities are worth nothing here
+	unknownNamespace = "unknown"
+)
+
+// Capability is one that quoit can use. Only the initial user namespace's counts.
 type Capability struct {
 	Name string `json:"name"`
 	Have bool   `json:"have"`

@@ -22,7 +22,7 @@ import (
 
 // restrict does what words say, in their order, and then executes this program
 // as the command that its arguments name. Words are "nofile=5", "memlock=0",
-// "uid=65534", "EPERM=CALL,CALL" and the like (see actions), "noproc",
+// "uid=65534", "EPERM=CALL,CALL" and the like (see actions), "userns", "noproc",
 // "nosysctl", "set=QUOIT=off" and "filter=FILE".
 func restrict(words string) error {
 	for word := range strings.FieldsSeq(words) {
@@ -68,6 +68,8 @@ func restrictBy(what, arg string) error {
 	case "set":
 		name, value, _ := strings.Cut(arg, "=")
 		return os.Setenv(name, value)
+	case "userns": // command has made one
+		return nil
 	case "filter":
 		return applyFile(arg)
 	case "noproc":
@@ -128,6 +130,12 @@ func command(t *testing.T, words string, args ...string) (cmd *exec.Cmd, stderr 
 	}
 	cmd, stderr = testenv.Command(t, restrictEnv+"="+words, "QUOIT=", "QUOIT_RINGS=", "QUOIT_DEBUG=")
 	cmd.Args = append([]string{os.Args[0]}, args...)
+	if strings.Contains(words, "userns") {
+		own := func(id int) []syscall.SysProcIDMap { return []syscall.SysProcIDMap{{HostID: id, Size: 1}} }
+		cmd.SysProcAttr = &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER, UidMappings: own(os.Getuid()), GidMappings: own(os.Getgid()),
+		}
+	}
 	if strings.Contains(words, "noproc") || strings.Contains(words, "nosysctl") {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: unix.CLONE_NEWNS}
 	}

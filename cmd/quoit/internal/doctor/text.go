@@ -36,6 +36,7 @@ func (r *Report) writeFacts(w io.Writer) {
 	}
 	row("sysctl", "kernel.io_uring_disabled %s, kernel.io_uring_group %s", r.Sysctl.Disabled, r.Sysctl.Group)
 	row("seccomp", "%s; no_new_privs: %s", r.Seccomp.Mode, r.Seccomp.NoNewPrivs)
+	row("user namespace", "%s", r.Namespace)
 	for _, c := range r.Capabilities {
 		row(c.Name, "%s: %s", yesNo(c.Have), c.Use)
 	}
