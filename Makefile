@@ -8,7 +8,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-gears test-rings test-kernels lint cross dist soak
+.PHONY: all test test-caddy test-gears test-rings test-kernels lint cross dist soak
 
 all: lint cross test
 
@@ -33,6 +33,10 @@ test:
 		(cd $$m && go test $(RACE) -p 1 $(TESTFLAGS) ./...) || rc=1; \
 	done; \
 	exit $$rc
+
+# Apart, for Caddy takes minutes to compile.
+test-caddy:
+	cd examples/caddy && go vet ./... && staticcheck ./... && go test $(RACE) $(TESTFLAGS) ./...
 
 # Packages whose tests use whatever gear the environment asks for, and the tests
 # in them that go through the gears themselves.
