@@ -10,8 +10,10 @@ import (
 	"context"
 	"flag"
 	"log"
+	"net"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -29,8 +31,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	lc := quoit.ListenConfig{UserTimeout: timeout}
-	ln, err := lc.Listen(ctx, "tcp", *addr)
+	ln, err := listen(ctx, *addr, 20*time.Second)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -42,17 +43,20 @@ func main() {
 	}
 }
 
-// timeout is also how long a client may take nothing. On package net's conns grpc-go
-// has the kernel end those that take longer, by TCP_USER_TIMEOUT; on others
-// ListenConfig.UserTimeout does.
-const timeout = 20 * time.Second
+// listen has the kernel end conns whose client takes nothing for as long as limit.
+// grpc-go asks for that itself, with Timeout below, but on a *net.TCPConn only.
+func listen(ctx context.Context, addr string, limit time.Duration) (net.Listener, error) {
+	var lc quoit.ListenConfig
+	if runtime.GOOS == "linux" { // others refuse it
+		lc.UserTimeout = limit
+	}
+	return lc.Listen(ctx, "tcp", addr)
+}
 
 func newServer() *grpc.Server {
 	srv := grpc.NewServer(grpc.KeepaliveParams(keepalive.ServerParameters{
-		// A client that has said nothing for a minute is asked whether it is there, and
-		// gone if it does not answer in time.
-		Time:    time.Minute,
-		Timeout: timeout,
+		Time:    time.Minute, // idle for so long: ask the client whether it is there
+		Timeout: 20 * time.Second,
 	}))
 	healthpb.RegisterHealthServer(srv, health.NewServer())
 	reflection.Register(srv)
