@@ -142,26 +142,27 @@ func TestDiagnosis(t *testing.T) {
 	covered := map[string]bool{noTrial: true, noSteering: true, noProc: true} // by processes, elsewhere
 	for _, tt := range diagnoses {
 		t.Run(tt.name, func(t *testing.T) {
+			r := tt.r.clone()
 			if tt.change != nil {
-				tt.change(tt.r)
+				tt.change(r)
 			}
-			tt.r.conclude()
+			r.conclude()
 			var got []string
-			for _, f := range tt.r.Findings {
+			for _, f := range r.Findings {
 				got = append(got, f.ID)
 				covered[f.ID] = true
 				if strings.Contains(f.Cause, "%!") || f.Remedy == "" {
 					t.Errorf("%s: %q, %q", f.ID, f.Cause, f.Remedy)
 				}
 			}
-			if strings.Join(got, " ") != tt.want || tt.r.Status != tt.status {
-				t.Errorf("findings %q, exit status %d; want %q, %d", got, tt.r.Status, tt.want, tt.status)
+			if strings.Join(got, " ") != tt.want || r.Status != tt.status {
+				t.Errorf("findings %q, exit status %d; want %q, %d", got, r.Status, tt.want, tt.status)
 			}
 			var out strings.Builder
-			if err := tt.r.writeText(&out); err != nil {
+			if err := r.writeText(&out); err != nil {
 				t.Fatal(err)
 			}
-			if !strings.Contains(out.String(), tt.text) || tt.r.Error != nil && !strings.Contains(out.String(), "error:  "+tt.r.Error.Text) {
+			if !strings.Contains(out.String(), tt.text) || r.Error != nil && !strings.Contains(out.String(), "error:  "+r.Error.Text) {
 				t.Errorf("no %q, or no error, in:\n%s", tt.text, out.String())
 			}
 		})
@@ -170,6 +171,42 @@ func TestDiagnosis(t *testing.T) {
 		if !covered[id] {
 			t.Errorf("nothing is diagnosed as %s", id)
 		}
+	}
+}
+
+// clone is for a test that changes r.
+func (r *Report) clone() *Report {
+	out := *r
+	out.Calls, out.SelfTest = slices.Clone(r.Calls), slices.Clone(r.SelfTest)
+	if r.Error != nil {
+		err := *r.Error
+		out.Error = &err
+	}
+	return &out
+}
+
+// The probe's ring is one, and given back: an engine can meet a limit that it
+// did not.
+func TestEngineFallsBack(t *testing.T) {
+	r := machine(modeNone, "0", 0, 0, 0)
+	r.Calls, r.SelfTest = nil, nil
+	r.tryAll(func(step string, result any) error {
+		switch result := result.(type) {
+		case *Call:
+			result.Answer = allowed
+		case *probed:
+			result.Engine = Engine{Rings: 1, Entries: 32, Bytes: 6144}
+		case *Trip:
+			result.Transport = ServesNet
+			if step != "net" {
+				result.Reason = &Failure{Text: "no memory", Errno: enomem}
+			}
+		}
+		return nil
+	})
+	r.conclude()
+	if r.Status != exitNet || r.finding(memoryLimit) == nil || r.Error == nil || r.Engine.Rings != 0 {
+		t.Errorf("%+v", r)
 	}
 }
 

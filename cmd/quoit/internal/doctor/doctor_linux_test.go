@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/quoit-go/quoit/internal/testenv"
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
@@ -243,5 +244,24 @@ func TestStandardOutput(t *testing.T) {
 				t.Errorf("standard error %q, want %q", stderr, tt.stderr)
 			}
 		})
+	}
+}
+
+// Who writes a part and then nothing does not keep the reader.
+func TestReadBound(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	w.WriteString("part")
+	out, late := readBound(int(r.Fd()), 20*time.Millisecond)
+	if !late || string(out) != "part" {
+		t.Errorf("%q, late %v", out, late)
+	}
+	w.Close()
+	if out, late := readBound(int(r.Fd()), testenv.Bound); late || len(out) != 0 {
+		t.Errorf("%q after the end, late %v", out, late)
 	}
 }
