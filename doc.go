@@ -28,6 +28,12 @@
 // instead. The environment can ask for it, by QUOIT=off, and decides some more: see
 // [Config].
 //
+// # Seeing what it does
+//
+// [Engine.Stats] has what serves, and counters, which encode as JSON. Package debug shows
+// them on a page, and programs as JSON, for quoit top; package debug/vars has
+// expvar show them, and the module metrics/prometheus is a collector for Prometheus.
+//
 // # Differences from package net
 //
 // This list is complete as far as we know; what is missing in it is a bug.
