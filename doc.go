@@ -91,4 +91,18 @@
 //   - That such bytes cannot be delivered is the error of the next Read, Write or
 //     Close, and the SIGPIPE for who asked for it comes with the next Write.
 //   - A Read that waits shows as a channel receive in stack dumps and profiles.
+//
+// In programs that quoit build has made the types are package net's, and the rest of
+// the list holds for them. Besides:
+//
+//   - A conn or listener of package net has no descriptor in its private fields.
+//   - What listens or dials before the variables of the main package are
+//     initialized, as a package may in its init, has package net's own sockets.
+//   - TCP_NODELAY and keep-alive are set on a listening socket right after it
+//     listens, and on what was established before that when it is accepted.
+//   - ReadFrom of an *os.File copies from a conn behind an io.LimitedReader; package
+//     net's is spliced. So does io.Copy between a conn of an engine and one that
+//     package net serves.
+//   - The program's module build list has quoit's requirements in it, which may be
+//     newer versions than the program asks for.
 package quoit

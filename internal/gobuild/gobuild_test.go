@@ -128,6 +128,7 @@ func TestWorkspaceText(t *testing.T) {
 		{"no go line", workspace{}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.20\nuse \"/a\"\nuse \"/quoit\"\n"},
 		{"old", workspace{Go: "1.17"}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.20\nuse \"/a\"\nuse \"/quoit\"\n"},
 		{"patch", workspace{Go: "1.22.3"}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.22\nuse \"/a\"\nuse \"/quoit\"\n"},
+		{"old toolchain", workspace{Go: "1.22", Toolchain: "go1.24.1"}, []string{"/a"}, "go 1.26.0\ngodebug default=go1.22\nuse \"/a\"\nuse \"/quoit\"\n"},
 		{"newer", workspace{Go: "1.27rc1"}, []string{"/a"}, "go 1.27rc1\ngodebug default=go1.27\nuse \"/a\"\nuse \"/quoit\"\n"},
 		{
 			"all", workspace{

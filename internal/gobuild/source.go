@@ -68,12 +68,12 @@ func findSource(g gocmd) (*source, error) {
 			return s, nil
 		}
 	}
-	dir, err := download(g)
+	cached, err := download(g)
 	if err != nil {
-		return nil, fmt.Errorf("the source of quoit is not where this program was built from, %s (%w): "+
+		return nil, fmt.Errorf("the source of quoit is neither in %s, where this program was built from, nor in the module cache (%w): "+
 			"set QUOIT_MODULE to a checkout of %s", dir, err, modulePath)
 	}
-	return sourceAt(g, dir)
+	return sourceAt(g, cached)
 }
 
 // download returns the module cache's directory of the version that this program

@@ -35,7 +35,7 @@ func (g gocmd) userWorkspace(env *goEnv) (*workspace, error) {
 		if err != nil {
 			return nil, err
 		}
-		w.Go, w.GoDebug = m.Go, m.GoDebug // Toolchain is a wish for who works on the module
+		w.Go, w.Toolchain, w.GoDebug = m.Go, m.Toolchain, m.GoDebug
 		w.dirs = []string{dir}
 		return w, nil
 	}
@@ -67,8 +67,9 @@ func absolute(root, dir string) string {
 // is each module's own.
 func (w *workspace) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "go %s\n", newest(w.Go, w.src.mod.Go))
-	if w.Toolchain != "" {
+	line := newest(w.Go, w.src.mod.Go)
+	fmt.Fprintf(&b, "go %s\n", line)
+	if version.Compare(w.Toolchain, "go"+line) > 0 {
 		fmt.Fprintf(&b, "toolchain %s\n", w.Toolchain)
 	}
 	def := ""
