@@ -2,6 +2,7 @@ MODULES := . conformance bench
 # What others' code is in, quoit's own being tested by the modules above: once is
 # enough.
 OTHERS := examples/libraries metrics/prometheus metrics/prometheus/scrape
+LINTED := $(MODULES) programs
 PLATFORMS := linux/arm64 linux/386 linux/arm linux/riscv64 linux/loong64 \
 	linux/ppc64le linux/s390x freebsd/amd64 openbsd/amd64 darwin/amd64 \
 	darwin/arm64 windows/amd64 js/wasm
@@ -11,15 +12,13 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-caddy test-others test-gears test-rings test-kernels lint cross dist soak
+.PHONY: all test test-caddy test-others test-gears test-rings test-kernels test-transparent lint cross dist soak
 
 all: lint cross test
 
 # Where the kernel offers io_uring, tests fail if package net serves. The file
 # and the seccomp mode are asked before our own probe, which may be what broke.
-# One package at a time: some tests take all CPUs, others mind the time.
-test:
-	@require=$${QUOIT_TEST_REQUIRE-unset}; \
+require = require=$${QUOIT_TEST_REQUIRE-unset}; \
 	if [ "$$require" = unset ]; then \
 		require=; \
 		if [ "$$(cat /proc/sys/kernel/io_uring_disabled 2>/dev/null)" = 0 ] && \
@@ -29,7 +28,11 @@ test:
 			require=1; \
 		fi; \
 	fi; \
-	export QUOIT_TEST_REQUIRE=$$require; \
+	export QUOIT_TEST_REQUIRE=$$require
+
+# One package at a time: some tests take all CPUs, others mind the time.
+test:
+	@$(require); \
 	rc=0; \
 	for m in $(MODULES); do \
 		echo "== go test $(RACE), module $$m, QUOIT_TEST_REQUIRE=$$require"; \
@@ -76,6 +79,18 @@ test-rings:
 		go test -race -count=1 -p 1 -skip '$(SHARED)|$(EVERYGEAR)' $(TESTFLAGS) $(GEARED) || rc=1; \
 	exit $$rc
 
+# Other people's programs, built by go and by quoit build: the quick ones, all, or
+# those whose name matches: PROGRAMS=all, PROGRAMS='etcd|caddy'.
+PROGRAMS ?= quick
+test-transparent:
+	@$(require); \
+	case '$(PROGRAMS)' in \
+	quick) set -- ;; \
+	all) set -- -all ;; \
+	*) set -- -all -run '^Test(Programs|Page)$$/$(PROGRAMS)' ;; \
+	esac; \
+	cd programs && go test -v -count=1 -parallel 8 -timeout 0 "$$@" $(TESTFLAGS) .
+
 # Under older kernels in QEMU, and the newest one's verifier; internal/kernels
 # says what it takes. TESTFLAGS are the binaries', such as -test.run=TestNop.
 KERNELS ?= 6.1 6.12
@@ -89,7 +104,7 @@ lint:
 	@files=$$(gofmt -l .); if [ -n "$$files" ]; then \
 		echo "gofmt: not formatted:" >&2; echo "$$files" >&2; exit 1; fi
 	@rc=0; \
-	for m in $(MODULES); do \
+	for m in $(LINTED); do \
 		echo "== go vet and staticcheck, module $$m"; \
 		(cd $$m && go vet ./... && staticcheck ./...) || rc=1; \
 	done; \
