@@ -5,7 +5,7 @@ package transparent
 
 import (
 	"context"
-	"fmt"
+	"log/slog"
 	"net"
 	"os"
 
@@ -23,7 +23,8 @@ type Hooks struct{}
 func Enabled() bool {
 	if env := environ.Get(); env.Off() {
 		if env.Debug {
-			fmt.Fprintln(os.Stderr, "quoit: no engine starts: package net serves: the environment has", env)
+			log := slog.New(slog.NewTextHandler(os.Stderr, nil)) // as an engine's
+			log.Info("quoit: no engine starts: package net serves", "environment", env.String())
 		}
 		return false
 	}
