@@ -168,6 +168,27 @@ func TestBuildFlags(t *testing.T) {
 	}
 }
 
+// The program's own overlay and directory count, too.
+func TestBuildOverlay(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		"over.json": `{"Replace": {"extra.go": "` + dir + `/extra.txt", "tag.go": ""}}`,
+		"extra.txt": "package main\n\nfunc init() { tag = \"overlaid\" }\n",
+		"bad.json":  `{"Replace": {"0_quoit.go": ""}}`,
+		"broken":    "{",
+	})
+	want := wanted(t) + " none overlaid example.com/small []\n"
+	if got := output(t, built(t, "testdata/tested", "-C=../small", "-overlay", filepath.Join(dir, "over.json"), "-tags=special"), nil); got != want {
+		t.Errorf("the program says %q, want %q", got, want)
+	}
+	for file, says := range map[string]string{"bad.json": "which quoit replaces, too", "broken": "unexpected end", "none": "no such file"} {
+		_, stderr, code := tool(t, "../small", "build", "-o", os.DevNull, "-overlay="+filepath.Join(dir, file))
+		if code != 1 || !strings.Contains(stderr, says) {
+			t.Errorf("-overlay=%s: exit code %d, stderr %q, want %q in it", file, code, stderr, says)
+		}
+	}
+}
+
 func TestBuildRace(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds package net for the race detector")
@@ -310,6 +331,9 @@ func TestBuildBoth(t *testing.T) {
 		"steered: *quoit.Listener *net.TCPConn *quoit.Conn",
 	} {
 		want += line + "\n" + files + files
+	}
+	for _, call := range []string{"Listen", "FileListener", "Dial"} {
+		want += call + " closed: true true\n"
 	}
 	sameLines(t, got, want)
 }

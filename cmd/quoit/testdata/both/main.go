@@ -3,11 +3,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/quoit-go/quoit"
 )
@@ -91,4 +93,32 @@ func main() {
 	check(err)
 	serve("steered", ln, net.Dial)
 	check(e.Close())
+	refused()
+}
+
+// refused has the reasons of quoit, in package net's words.
+func refused() {
+	lc := net.ListenConfig{Control: func(string, string, syscall.RawConn) error { return nil }}
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	check(err)
+	f, err := ln.(filer).File()
+	check(err)
+	defer f.Close()
+	check(quoit.Default().Close())
+	_, err = net.Listen("tcp", "127.0.0.1:0")
+	closed("Listen", err)
+	_, err = net.FileListener(f)
+	closed("FileListener", err)
+	other, err := quoit.New(nil)
+	check(err)
+	defer other.Close()
+	ol, err := other.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	_, err = net.Dial("tcp", ol.Addr().String())
+	closed("Dial", err)
+}
+
+func closed(call string, err error) {
+	oe, ok := err.(*net.OpError)
+	fmt.Println(call, "closed:", ok && oe.Err == quoit.ErrEngineClosed, errors.Is(err, quoit.ErrEngineClosed))
 }
