@@ -36,73 +36,74 @@
 //
 // # Differences from package net
 //
-// This list is complete as far as we know; what is missing in it is a bug.
+// This list is complete as far as we know; what is missing in it is a bug. Page
+// docs/differences.md has each by the same name, with what it costs and what to do.
 //
 // Always:
 //
-//   - The dynamic types are *[Listener], *[Conn] and *[UnixConn], not
-//     *net.TCPListener, *net.TCPConn and so on; they have the same methods, but
-//     for AcceptTCP, AcceptUnix and the datagram calls of *net.UnixConn. Code
-//     that asserts package net's types does something else for ours, mostly
-//     silently: grpc-go sets TCP_USER_TIMEOUT on *net.TCPConn only, so that
-//     without it a server keeps clients that vanish or read nothing longer. Set
-//     [ListenConfig].UserTimeout.
-//   - The WriteTo of net.Buffers, and so io.Copy from one, uses writev on package
-//     net's own types only, and issues one Write per slice on others. Call
-//     [Conn.ReadFrom], which makes one writev on *net.TCPConn, too, or WriteBuffers.
-//   - TCP_NODELAY and keep-alive are set on the listening socket and inherited,
-//     where net sets them on each accepted conn.
-//   - File of an accepted conn takes a second descriptor for a moment; where there
-//     is none, or the socket is in blocking mode already, Fd of the result leaves
+//   - Types: *[Listener], *[Conn] and *[UnixConn], not *net.TCPListener, *net.TCPConn
+//     and so on. They have the same methods, but for AcceptTCP, AcceptUnix and the
+//     datagram calls of *net.UnixConn. Code that asserts package net's types does
+//     something else for ours, mostly silently: grpc-go sets TCP_USER_TIMEOUT on
+//     *net.TCPConn only, so that without it a server keeps clients that vanish or
+//     read nothing longer. Set [ListenConfig].UserTimeout. Programs that quoit build
+//     has built keep package net's types.
+//   - net.Buffers: its WriteTo, and so io.Copy from one, uses writev on package net's
+//     own types only, and issues one Write per slice on others. Call [Conn.ReadFrom],
+//     which makes one writev on *net.TCPConn, too, or WriteBuffers.
+//   - Socket options: TCP_NODELAY and keep-alive are set on the listening socket and
+//     inherited, where net sets them on each accepted conn.
+//   - Files: File of an accepted conn takes a second descriptor for a moment; where
+//     there is none, or the socket is in blocking mode already, Fd of the result leaves
 //     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
-//   - A listener has a second descriptor.
-//   - io.Copy between two Conns waits in a channel receive, as stack dumps and
+//   - Descriptors: a listener has two, and so has each ring.
+//   - Threads: each ring has an operating system thread from first use on.
+//   - Memory: a conn takes some 0.7 KB of heap more.
+//   - Copies: io.Copy between two Conns waits in a channel receive, as stack dumps and
 //     profiles show, and the thread of a ring forwards small messages for it. Urgent
 //     data does not end it, as it does where splice(2) meets that.
-//   - io.Copy from a UnixConn to a conn of package net or a file goes by Read and
-//     Write, and so do its errors.
-//   - Where somebody has set a conn's socket to blocking mode, deadlines and Close
+//   - Copies from unix sockets: io.Copy from a UnixConn to a conn of package net or a
+//     file goes by Read and Write, and so do its errors.
+//   - Blocking mode: where somebody has set a conn's socket to it, deadlines and Close
 //     still end Read and Write; package net's wait for the system call.
-//   - In a bubble of testing/synctest a deadline that was made outside, with a
+//   - Bubbles: in one of testing/synctest a deadline that was made outside, with a
 //     reading of the real clock, is compared with that and not with the bubble's.
-//   - [NewListener] and [NewConn] refuse what is not package net's own.
-//   - Only tcp, tcp4, tcp6 and unix are on the ring. Other networks go to package
-//     net as they are.
-//   - Each ring has an operating system thread from first use on, and two
-//     descriptors.
+//   - Taking over: [NewListener] and [NewConn] refuse what is not package net's own.
+//   - Networks: only tcp, tcp4, tcp6 and unix are on the ring. Others go to package net
+//     as they are.
 //
 // In [GearRing], also while [GearAuto] has chosen it:
 //
-//   - A Write of up to 8 KB may return when the conn has copied it, but for the
-//     first one after each Read that brought something. It is sent with those that
-//     follow by the conn's next Read, or by the ring's thread, mostly within
+//   - Delayed Writes: a Write of up to 8 KB may return when the conn has copied it, but
+//     for the first one after each Read that brought something. It is sent with those
+//     that follow by the conn's next Read, or by the ring's thread, mostly within
 //     microseconds. So it is only on a conn that has read on within half a
 //     millisecond after its last Writes: who computes after a Write writes directly.
 //     The first time that such a conn does compute, its peer waits for that, or for
 //     the ring's thread, which needs a processor. Never with [Config].DirectWrites,
 //     nor on a conn that others may reach (SyscallConn, File, [FileConn], [NewConn], a
 //     Dialer's Control). [Stats] has the delays.
-//   - What has been copied and not sent is lost if the process ends without
+//   - Lost Writes: what has been copied and not sent is lost if the process ends without
 //     closing the conn: by os.Exit, a panic, a signal, exec, or when main
 //     returns. Read, Close, CloseWrite, ReadFrom, SyscallConn and File have the
 //     kernel take it first, but where that is short of memory: then it is sent for
-//     up to a minute after Close has returned. It is lost with a ring that fails, too, if it was
-//     on its way through it; nothing else is.
-//   - That such bytes cannot be delivered is the error of the next Read, Write or
-//     Close, and the SIGPIPE for who asked for it comes with the next Write.
-//   - A Read that waits shows as a channel receive in stack dumps and profiles.
+//     up to a minute after Close has returned. It is lost with a ring that fails, too,
+//     if it was on its way through it; nothing else is.
+//   - Late errors: that such bytes cannot be delivered is the error of the next Read,
+//     Write or Close, and the SIGPIPE for who asked for it comes with the next Write.
+//   - Waiting: a Read that waits shows as a channel receive in stack dumps and profiles.
 //
 // In programs that quoit build has made the types are package net's, and the rest of
 // the list holds for them. Besides:
 //
-//   - A conn or listener of package net has no descriptor in its private fields.
-//   - What listens or dials before the variables of the main package are
+//   - Private fields: a conn or listener of package net has no descriptor in its own.
+//   - Early sockets: what listens or dials before the variables of the main package are
 //     initialized, as a package may in its init, has package net's own sockets.
-//   - TCP_NODELAY and keep-alive are set on a listening socket right after it
-//     listens, and on what was established before that when it is accepted.
-//   - ReadFrom of an *os.File copies from a conn behind an io.LimitedReader; package
-//     net's is spliced. So does io.Copy between a conn of an engine and one that
-//     package net serves.
-//   - The program's module build list has quoit's requirements in it, which may be
-//     newer versions than the program asks for.
+//   - Late options: TCP_NODELAY and keep-alive are set on a listening socket right after
+//     it listens, and on what was established before that when it is accepted.
+//   - Limited copies: ReadFrom of an *os.File copies from a conn behind an
+//     io.LimitedReader; package net's is spliced. So does io.Copy between a conn of an
+//     engine and one that package net serves.
+//   - Versions: the program's module build list has quoit's requirements in it, which
+//     may be newer versions than the program asks for.
 package quoit
