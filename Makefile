@@ -12,7 +12,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-caddy test-others test-gears test-rings test-kernels test-transparent lint cross dist soak
+.PHONY: all test test-caddy test-others test-gears test-rings test-kernels test-transparent test-long lint cross dist soak
 
 all: lint cross test
 
@@ -50,7 +50,7 @@ test-caddy:
 # Packages whose tests use whatever gear the environment asks for, and the tests
 # in them that go through the gears themselves.
 GEARED = . ./internal/behaviour ./internal/nethttp ./internal/pitfalls
-EVERYGEAR = ^Test(Behaviour(ForwardFull|WriteBuffers.*|Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|Arch)$$
+EVERYGEAR = ^Test(Behaviour(ForwardFull|WriteBuffers.*|Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|Arch|Shutdown.*|Restart.*|Pitfall27RestartAfterKill|Lifetime.*)$$
 
 # The other tests of conns and listeners once more, with the gear forced, and with one
 # that changes all the time. Uncached: go test does not see what is read from
@@ -136,3 +136,8 @@ dist:
 
 soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls
+
+# The tests whose figures docs/reliability.md has, with these: in CI they are shorter.
+LONG = ^Test(Shutdown|Restart|Lifetime|Attack)
+test-long:
+	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls

@@ -175,10 +175,12 @@ func init() {
 		"exit-client":      pfChildExitClient,
 		"exit-server":      pfChildExitServer,
 		"files":            pfChildFiles,
+		"generation":       pfChildGeneration,
 		"limits":           pfChildLimits,
 		"nofile":           pfChildNofile,
 		"seccomp":          pfChildSeccomp,
 		"serve":            pfChildServe,
+		"transfers":        pfChildTransfers,
 	}
 	// Not on this goroutine: it is bound to its thread until init is over.
 	if err := <-testenv.Go(func() error { return children[args[0]](args[1:]) }); err != nil {
@@ -192,6 +194,33 @@ func init() {
 func pfChild(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer) {
 	t.Helper()
 	return testenv.Command(t, pfChildEnv+"="+strings.Join(args, " "))
+}
+
+// pfLong reports whether the tests with figures in docs/reliability.md are to have
+// those, which take minutes.
+func pfLong() bool { return os.Getenv("QUOIT_LONG") == "1" }
+
+// pfServers are what a server can be served by: package net, and each gear.
+var pfServers = []string{"net", "ring", "poll", "auto"}
+
+// pfServing is what serves: an engine, or package net in its place.
+type pfServing struct {
+	testenv.Transport
+	FileListener func(f *os.File) (net.Listener, error)
+}
+
+// pfServe starts one of pfServers, for a child.
+func pfServe(server string) (pfServing, error) {
+	gears := map[string]quoit.Gear{"ring": quoit.GearRing, "poll": quoit.GearPoll, "auto": quoit.GearAuto}
+	gear, ok := gears[server]
+	if !ok {
+		return pfServing{testenv.Net, net.FileListener}, nil
+	}
+	e, err := quoit.New(&quoit.Config{Gear: gear})
+	if err != nil {
+		return pfServing{}, err
+	}
+	return pfServing{enginetest.On(e), e.FileListener}, nil
 }
 
 // pfRun runs a child to its end and returns what it printed.

@@ -3,7 +3,6 @@
 package pitfalls
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -100,58 +99,6 @@ func TestPitfall27Restart(t *testing.T) {
 			}
 		}
 	})
-}
-
-// The rings of a killed process go away asynchronously, so its port comes
-// free a little later; it must come free.
-func TestPitfall27RestartAfterKill(t *testing.T) {
-	testenv.Watch(t, 2*testenv.Bound)
-	addr := "127.0.0.1:0"
-	for range 3 {
-		cmd, stderr := pfChild(t, "serve", addr)
-		stdout, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		line, err := bufio.NewReader(stdout).ReadString('\n')
-		if err != nil {
-			t.Fatal(err, stderr)
-		}
-		addr = strings.TrimSpace(line)
-		c := testenv.Dial(t, addr)
-		if err := pfSend(c, 27, 100); err != nil {
-			t.Error(err)
-		}
-		cmd.Process.Kill()
-		cmd.Wait()
-		testenv.Poll(t, "a killed server's port is free", func() bool {
-			ln, err := quoit.Listen("tcp", addr)
-			if err == nil {
-				ln.Close()
-			}
-			return err == nil
-		})
-		c.Close()
-	}
-}
-
-// pfChildServe accepts and reads until it is killed.
-func pfChildServe(args []string) error {
-	ln, err := quoit.Listen("tcp", args[0])
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
-	for {
-		c, err := ln.Accept()
-		if err != nil {
-			return err
-		}
-		go c.Read(make([]byte, 1))
-	}
 }
 
 // Go's listeners are MPTCP ones by default. Some of what a ring can do with
