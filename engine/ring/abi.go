@@ -132,6 +132,17 @@ type bufReg struct {
 	resv        [5]uint32
 }
 
+// buf is struct io_uring_buf. The tail of a buffer ring, struct io_uring_buf_ring,
+// lies over the first one's resv.
+type buf struct {
+	_ structs.HostLayout
+
+	addr uint64
+	len  uint32
+	bid  uint16
+	resv uint16
+}
+
 // rsrcUpdate is struct io_uring_rsrc_update.
 type rsrcUpdate struct {
 	_ structs.HostLayout

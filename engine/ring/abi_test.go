@@ -212,8 +212,9 @@ func TestABIConstants(t *testing.T) {
 var boundStructs = map[string]any{
 	"io_uring_sqe": SQE{}, "io_uring_cqe": CQE{}, "io_uring_params": setupParams{},
 	"io_sqring_offsets": sqOffsets{}, "io_cqring_offsets": cqOffsets{}, "io_timespec": Timespec{},
-	"io_uring_getevents_arg": geteventsArg{}, "io_uring_buf_reg": bufReg{}, "io_uring_rsrc_update": rsrcUpdate{},
-	"io_uring_probe_op": probeOp{}, "io_uring_probe": probe{}, "io_uring_rsrc_register": rsrcRegister{},
+	"io_uring_getevents_arg": geteventsArg{}, "io_uring_buf_reg": bufReg{}, "io_uring_buf": buf{},
+	"io_uring_rsrc_update": rsrcUpdate{},
+	"io_uring_probe_op":    probeOp{}, "io_uring_probe": probe{}, "io_uring_rsrc_register": rsrcRegister{},
 	"io_uring_rsrc_update2": rsrcUpdate2{}, "io_uring_restriction": restriction{},
 	"io_uring_file_index_range": fileIndexRange{}, "io_uring_buf_status": bufStatus{}, "io_uring_napi": napi{},
 	"io_uring_clock_register": clockRegister{}, "io_uring_clone_buffers": cloneBuffers{},
@@ -226,7 +227,7 @@ var boundStructs = map[string]any{
 
 // unboundStructs are the header's that this package has no use for.
 var unboundStructs = map[string]string{
-	"io_uring_buf": "package pbuf's", "io_uring_buf_ring": "package pbuf's",
+	"io_uring_buf_ring":         "the tail lies over the first io_uring_buf's resv",
 	"io_uring_task_restriction": "7.0", "zcrx_ctrl": "6.19", "zcrx_ctrl_export": "6.19", "zcrx_ctrl_flush_rq": "6.19",
 }
 

@@ -4,7 +4,8 @@
 //
 // A request is an entry from [Ring.NextSQE] that one of the Prep methods of
 // [SQE] has filled. Submit and its relatives pass entries to the kernel and
-// wait; [Ring.CQEs] or [Ring.PeekCQEs] have the completions. README.md lists
+// wait, [Ring.WaitCQEs] also through signals; [Ring.CQEs] or [Ring.PeekCQEs] have
+// the completions. [BufRing] and [Iovecs] are memory for requests. README.md lists
 // every operation, flag, feature and registration with its first kernel.
 //
 // # Ownership

@@ -145,3 +145,29 @@ func TestCommentsNameKernels(t *testing.T) {
 		t.Errorf("only %d methods found", n)
 	}
 }
+
+// Each exported method of a Ring says who may call it.
+func TestCommentsNameOwner(t *testing.T) {
+	files, _ := filepath.Glob("*.go")
+	doc := regexp.MustCompile(`(?m)((?:^//.*\n)+)^func \(\w+ \*Ring\) ([A-Z]\w+)`)
+	owner := regexp.MustCompile(`[Oo]nly\s+(the ring's\s+owner|one goroutine)|Safe\s+for\s+concurrent`)
+	n := 0
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range doc.FindAllStringSubmatch(string(src), -1) {
+			n++
+			if text := strings.ReplaceAll(m[1], "\n// ", " "); !owner.MatchString(text) {
+				t.Errorf("%s: %s does not say who may call it", file, m[2])
+			}
+		}
+	}
+	if n < 60 {
+		t.Errorf("only %d methods found", n)
+	}
+}

@@ -84,16 +84,18 @@ func (r *Ring) CQEs() iter.Seq[*CQE] {
 }
 
 // Extra returns the second half of a completion from PeekCQE or CQEs, as long
-// valid as that one; nil if it is not wide. Linux 5.19.
+// valid as that one; nil if it is not wide. Only the ring's owner may call it.
+// Linux 5.19.
 func (r *Ring) Extra(c *CQE) *[2]uint64 { return r.cq.extra(c) }
 
 // TaskrunPending reports whether the kernel has task work that an enter with
-// GETEVENTS would run. It needs SetupTaskrunFlag. Linux 5.19.
+// GETEVENTS would run. It needs SetupTaskrunFlag. Only the ring's owner may call
+// it. Linux 5.19.
 func (r *Ring) TaskrunPending() bool { return r.sq.flags.has(sqTaskrun) }
 
 // CQOverflowed reports whether completions wait in the kernel because the
-// completion queue was full. SubmitAndGet moves them in once there is room.
-// Linux 5.8.
+// completion queue was full. SubmitAndGet moves them in once there is room. Only
+// the ring's owner may call it. Linux 5.8.
 func (r *Ring) CQOverflowed() bool { return r.sq.flags.has(sqCQOverflow) }
 
 // FlushOverflow moves completions that overflowed into the queue, as far as
@@ -111,5 +113,6 @@ func (r *Ring) FlushOverflow() error {
 }
 
 // CQOverflowCount returns how many completions the kernel has lost since
-// setup. With FeatNodrop that takes memory exhaustion.
+// setup. With FeatNodrop that takes memory exhaustion. Only the ring's owner may
+// call it.
 func (r *Ring) CQOverflowCount() uint32 { return r.cq.overflow.loadAcquire() }

@@ -63,7 +63,7 @@ func (r *Ring) RegisterEventFD(fd int) error {
 func (r *Ring) UnregisterEventFD() error { return r.register(unregisterEventFD, nil, 0) }
 
 // RegisterEventFDAsync is RegisterEventFD for only those completions that the
-// ring's worker threads post. Linux 5.6.
+// ring's worker threads post. Only the ring's owner may call it. Linux 5.6.
 func (r *Ring) RegisterEventFDAsync(fd int) error {
 	v := int32(fd)
 	return r.register(registerEventFDAsync, unsafe.Pointer(&v), 1)
@@ -87,7 +87,8 @@ func (r *Ring) SetEventFDEnabled(on bool) bool {
 
 // RegisterRingFD makes the Submit family name the ring by an index private to
 // the calling thread, which saves the look-up of the fd. After it only that
-// thread may submit. A second call does nothing. Linux 5.18.
+// thread may submit. A second call does nothing. Only the ring's owner may call
+// it. Linux 5.18.
 func (r *Ring) RegisterRingFD() error {
 	if r.registered {
 		return nil
@@ -130,7 +131,7 @@ func (r *Ring) unregisterRingFD() error {
 
 // Enable starts a ring set up with SetupRDisabled; until then the Submit
 // family fails with EBADFD. The calling thread becomes the issuer of a
-// SetupSingleIssuer ring. Linux 5.10.
+// SetupSingleIssuer ring. Only the ring's owner may call it. Linux 5.10.
 func (r *Ring) Enable() error { return r.register(registerEnableRings, nil, 0) }
 
 // RegisterPersonality keeps the calling thread's credentials and returns the

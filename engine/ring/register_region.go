@@ -30,7 +30,8 @@ func (r *Ring) registerRegion(mem []byte, flags uint64) error {
 }
 
 // MapRegion is RegisterRegion in memory that the kernel allocates and MapRegion
-// maps: n bytes in whole pages, which the caller unmaps. Linux 6.13.
+// maps: n bytes in whole pages, which the caller unmaps. Only the ring's owner may
+// call it. Linux 6.13.
 func (r *Ring) MapRegion(n int) ([]byte, error) {
 	desc := &regionDesc{size: uint64(n)}
 	arg := memRegionReg{regionUptr: address(unsafe.Pointer(desc))}
@@ -68,7 +69,8 @@ func (r *Ring) RegisterWaits(n int) error {
 }
 
 // Waits returns what RegisterWaits made, nil without it. An element must not
-// change while a wait uses it. The elements are gone after Close.
+// change while a wait uses it. The elements are gone after Close. Only the ring's
+// owner may call it.
 func (r *Ring) Waits() []RegWait { return r.waits }
 
 // RegisterZcrxIfq gives the ring a network device's receive queue, whose data

@@ -23,7 +23,7 @@ func (r *Ring) RegisterBuffers(iov []unix.Iovec) error {
 // for none. When a buffer has been replaced and no request uses it any longer, a
 // completion with the buffer's tag as UserData says so, unless the tag is 0.
 // Since Linux 6.13 UnregisterBuffers brings about such completions, too; older
-// kernels then drop the tags. Linux 5.13.
+// kernels then drop the tags. Only the ring's owner may call it. Linux 5.13.
 func (r *Ring) RegisterBuffersTagged(iov []unix.Iovec, tags []uint64) error {
 	return r.registerTagged(registerBuffers2, unsafe.Pointer(unsafe.SliceData(iov)), len(iov), tags)
 }
@@ -36,8 +36,8 @@ func (r *Ring) RegisterBuffersSparse(n int) error {
 
 // UpdateBuffers replaces the buffers from index first on, with tags or nil, and
 // returns how many it replaced; an iov without memory empties a place. Memory,
-// tags and other errors are RegisterBuffersTagged's. ENXIO means that no buffers
-// are registered. Linux 5.13.
+// tags and other errors are RegisterBuffersTagged's. Only the ring's owner may call
+// it. ENXIO means that no buffers are registered. Linux 5.13.
 func (r *Ring) UpdateBuffers(first int, iov []unix.Iovec, tags []uint64) (int, error) {
 	return r.updateTagged(registerBuffersUpdate, first, unsafe.Pointer(unsafe.SliceData(iov)), len(iov), tags)
 }
@@ -82,7 +82,8 @@ func (r *Ring) RegisterFiles(fds []int32) error {
 }
 
 // RegisterFilesTagged is RegisterFiles with a tag for each file, or nil for
-// none: as for RegisterBuffersTagged. Linux 5.13.
+// none: as for RegisterBuffersTagged. Only the ring's owner may call it.
+// Linux 5.13.
 func (r *Ring) RegisterFilesTagged(fds []int32, tags []uint64) error {
 	return r.registerTagged(registerFiles2, unsafe.Pointer(unsafe.SliceData(fds)), len(fds), tags)
 }
@@ -103,7 +104,8 @@ func (r *Ring) UpdateFiles(first int, fds []int32) (int, error) {
 	return n, err
 }
 
-// UpdateFilesTagged is UpdateFiles with tags. Linux 5.13.
+// UpdateFilesTagged is UpdateFiles with tags, or nil for none. Only the ring's
+// owner may call it. Linux 5.13.
 func (r *Ring) UpdateFilesTagged(first int, fds []int32, tags []uint64) (int, error) {
 	return r.updateTagged(registerFilesUpdate2, first, unsafe.Pointer(unsafe.SliceData(fds)), len(fds), tags)
 }
@@ -179,7 +181,7 @@ func (r *Ring) MapBufRing(entries uint32, bgid uint16, flags BufRingFlags) ([]by
 	if err := r.register(registerPbufRing, unsafe.Pointer(&reg), 1); err != nil {
 		return nil, err
 	}
-	mem, err := unix.Mmap(r.fd, offPbufRing|int64(bgid)<<offPbufShift, int(entries)*sizeofBuf,
+	mem, err := unix.Mmap(r.fd, offPbufRing|int64(bgid)<<offPbufShift, int(entries)*int(sizeofBuf),
 		unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED|unix.MAP_POPULATE)
 	if err != nil {
 		_ = r.UnregisterBufRing(bgid)
@@ -188,7 +190,7 @@ func (r *Ring) MapBufRing(entries uint32, bgid uint16, flags BufRingFlags) ([]by
 	return mem, nil
 }
 
-const sizeofBuf = 16 // struct io_uring_buf
+const sizeofBuf = unsafe.Sizeof(buf{})
 
 // BufRingHead returns how many buffers the kernel has taken from group bgid's
 // ring, modulo 1<<16. Only the ring's owner may call it. ENOENT means that

@@ -169,7 +169,7 @@ func (r *Ring) Close() error {
 	r.sq, r.cq = submissionQueue{}, completionQueue{} // a late use panics
 	queueMemory{maps: r.maps}.unmap()
 	r.unmapWaits()
-	r.maps = nil
+	r.maps, r.keep = nil, nil
 	fd := r.fd
 	r.fd, r.enterFD = -1, ^uintptr(0)
 	if fd < 0 {

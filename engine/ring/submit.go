@@ -35,7 +35,7 @@ func (r *Ring) SQPending() uint32 { return r.sq.pending() }
 func (r *Ring) SQSpace() uint32 { return r.sq.entries - r.sq.pending() }
 
 // SQDropped returns how many entries the kernel has dropped since setup. This
-// package never causes that.
+// package never causes that. Only the ring's owner may call it.
 func (r *Ring) SQDropped() uint32 { return r.sq.dropped.loadAcquire() }
 
 // Submit passes every pending entry to the kernel and returns how many it
@@ -80,7 +80,7 @@ func (r *Ring) SubmitAndGet() (int, error) {
 }
 
 // SQNeedWakeup reports whether the thread of a SetupSQPoll ring sleeps. The
-// Submit family wakes it.
+// Submit family wakes it. Only the ring's owner may call it.
 func (r *Ring) SQNeedWakeup() bool { return r.sq.flags.has(sqNeedWakeup) }
 
 // SQWait sleeps until the kernel's thread of a SetupSQPoll ring has consumed

@@ -38,6 +38,61 @@ func (r *Ring) SubmitAndWait(n uint32, timeout time.Duration) (int, error) {
 	return r.enter(pending, n, r.getFlags()|r.waitFlags|extArg, arg, argBytes)
 }
 
+// WaitCQEs submits every pending entry and sleeps until n completions are in the
+// queue, or timeout has passed. A signal does not end it, as it ends
+// SubmitAndWait: Go sends its own threads some. A negative timeout means none; 0
+// does not sleep. It makes at least one system call, also if n completions are
+// there.
+//
+// With n completions in the queue it returns nil, and the kernel has taken every
+// entry; but if it had no memory for one, SQPending counts what goes with the
+// next call. On a SetupSQPoll ring the kernel's thread takes entries in its own time.
+// With fewer completions the error says why, and those that are there may be
+// reaped:
+//
+//   - ETIME: the timeout passed.
+//   - EAGAIN: the kernel has no memory for an entry. EBUSY, of old kernels: it takes
+//     no entry while completions overflow. Reap and call again, after a pause if
+//     there was nothing to reap. No entry is lost.
+//   - EINVAL: n is more than CQEntries, or the body of a loop over CQEs calls it,
+//     which panics in race builds.
+//
+// EBADR, that a completion was lost for want of memory, and errors of the ring itself,
+// such as EBADFD before Enable and EEXIST on another thread than the issuer's, are
+// returned with any number of completions.
+//
+// Only the ring's owner may call it. A timeout needs Linux 5.11.
+func (r *Ring) WaitCQEs(n uint32, timeout time.Duration) error {
+	r.cq.notVisiting("WaitCQEs")
+	if r.cq.visiting || n > r.CQEntries() { // the kernel's count would not end the wait
+		return refuse(opEnter, "WaitCQEs in a loop over CQEs, or for more than CQEntries")
+	}
+	var end time.Time
+	if timeout > 0 {
+		end = time.Now().Add(timeout)
+	}
+	for {
+		consumed, err := r.SubmitAndWait(n, timeout)
+		switch err {
+		case nil, errInterrupted, errTimeout, errAgain, errBusy:
+		default:
+			return err
+		}
+		// A batch that ends with a request which the kernel rejects leaves the others.
+		unsent := consumed > 0 && r.flags&SetupSQPoll == 0 && r.sq.pending() > 0
+		switch {
+		case r.cq.ready() >= n && !unsent:
+			return nil
+		case err == errAgain, err == errBusy:
+			return err
+		case timeout == 0 && !unsent:
+			return errTimeout
+		case timeout > 0:
+			timeout = max(time.Until(end), 0) // and a last look
+		}
+	}
+}
+
 // WaitOptions say how SubmitAndWaitFor sleeps.
 type WaitOptions struct {
 	// N is how many completions end the wait.
