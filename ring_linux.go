@@ -25,6 +25,8 @@ type ring struct {
 	round  atomic.Uint64 // how many engines there have been
 	again  backoff
 
+	logNext atomic.Int64 // when the next Accept that fails is logged, Unix nanoseconds
+
 	mu            sync.Mutex       // guards the rest
 	before        []*engine.Engine // that have failed, and may have conns
 	past          RingStats        // of those that are gone
@@ -34,7 +36,7 @@ type ring struct {
 
 func newRing(cfg engine.Options, log *slog.Logger, loaded func(conns int)) *ring {
 	r := &ring{cfg: cfg, log: log, loaded: loaded}
-	r.cfg.Compared = r.compared
+	r.cfg.Compared, r.cfg.AcceptFailed = r.compared, r.acceptFailed
 	r.cfg.Died = func(err error) {
 		log.Error("quoit: a ring failed: its conns go on without it", "error", err)
 	}
@@ -93,6 +95,18 @@ func (r *ring) compared(found engine.Report) {
 		what = "quoit: looking before a wait compared with not"
 	}
 	r.log.Info(what, "pays", found.Pays, "cpu", found.Cost, "rate", found.Rate)
+}
+
+// logEvery is how often an Accept that fails is logged: a server that is short of
+// descriptors tries again and again.
+const logEvery = time.Second
+
+// acceptFailed logs the error of an Accept, now and then.
+func (r *ring) acceptFailed(err error) {
+	now, due := time.Now().UnixNano(), r.logNext.Load()
+	if now >= due && r.logNext.CompareAndSwap(due, now+int64(logEvery)) {
+		r.log.Warn("quoit: an Accept failed", "error", err)
+	}
 }
 
 // sweep ends the engines that failed before the last one did and have nothing left:

@@ -173,7 +173,11 @@ func (l *Listener) accept(fd int) (a accepted, err error) {
 		default:
 			l.e.stats.AcceptFailures.Add(1)
 			l.counted.failures.Add(1)
-			return a, os.NewSyscallError("accept4", err)
+			err = os.NewSyscallError("accept4", err)
+			if failed := l.e.cfg.AcceptFailed; failed != nil {
+				failed(err)
+			}
+			return a, err
 		}
 	}
 }

@@ -25,6 +25,10 @@ type Options struct {
 	// of, on a goroutine that has nothing else to do. May be nil.
 	Compared func(Report)
 	Died     func(error)
+
+	// AcceptFailed is told the error of an Accept that failed, by its caller. May be
+	// nil.
+	AcceptFailed func(error)
 }
 
 // Mode and Report are package gear's, for who cannot import that.

@@ -171,6 +171,7 @@ func init() {
 		"descriptors":      pfChildDescriptors,
 		"descriptors-used": pfChildDescriptorsUsed,
 		"descriptors-back": pfChildDescriptorsBack,
+		"accept-log":       pfChildAcceptLog,
 		"environment":      pfChildEnvironment,
 		"exit-client":      pfChildExitClient,
 		"exit-server":      pfChildExitServer,

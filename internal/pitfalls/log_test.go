@@ -5,7 +5,10 @@ package pitfalls
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"regexp"
 	"runtime/pprof"
 	"runtime/trace"
@@ -13,6 +16,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/internal/testenv"
@@ -131,3 +137,47 @@ type counting struct {
 }
 
 func (c *counting) Handle(context.Context, slog.Record) error { *c.calls++; return nil }
+
+// An Accept that fails is in the log, but not each time that a server tries again.
+func TestLoggerAccept(t *testing.T) {
+	testenv.Watch(t, 2*testenv.Bound)
+	enginetest.NeedRing(t)
+	pfRun(t, "accept-log")
+}
+
+// pfChildAcceptLog has no descriptor for a conn.
+func pfChildAcceptLog([]string) error {
+	var log recorder
+	e, err := quoit.New(&quoit.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		return err
+	}
+	ln, err := e.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	c, err := net.Dial("tcp", ln.Addr().String())
+	if err != nil {
+		return err
+	}
+	free, err := pfHoldDescriptors()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	for range 20 {
+		if _, err := ln.Accept(); !errors.Is(err, unix.EMFILE) {
+			return fmt.Errorf("Accept: %w", err)
+		}
+	}
+	most := 1 + int(time.Since(start)/time.Second)
+	free()
+	if n := strings.Count(log.String(), "level=WARN msg=\"quoit: an Accept failed\""); n < 1 || n > most {
+		return fmt.Errorf("%d lines for 20 failures, want 1 to %d:\n%s", n, most, &log)
+	}
+	s, err := ln.Accept()
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.Close(), c.Close(), ln.Close(), e.Close())
+}

@@ -227,15 +227,12 @@ func pfChildDescriptorsBack([]string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(warm.Close(), pfLimit(unix.RLIMIT_NOFILE, 100)); err != nil {
+	if err := warm.Close(); err != nil {
 		return err
 	}
-	var held []int
-	for err == nil {
-		var fd int
-		if fd, err = unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
-			held = append(held, fd)
-		}
+	free, err := pfHoldDescriptors()
+	if err != nil {
+		return err
 	}
 	e, err := quoit.New(nil)
 	if err != nil {
@@ -244,9 +241,7 @@ func pfChildDescriptorsBack([]string) error {
 	if s := e.Stats(); s.Transport != "net" || !errors.Is(s.Reason, unix.EMFILE) {
 		return fmt.Errorf("with no descriptor left: %s serves, reason %v", s.Transport, s.Reason)
 	}
-	for _, fd := range held {
-		unix.Close(fd)
-	}
+	free()
 	ok := testenv.Eventually(func() bool {
 		c, derr := e.Dialer().Dial("tcp", ln.Addr().String())
 		if err = derr; err != nil {
@@ -262,4 +257,27 @@ func pfChildDescriptorsBack([]string) error {
 		err = errors.Join(err, fmt.Errorf("%+v", s))
 	}
 	return errors.Join(err, pfTraffic(e), e.Close(), ln.Close())
+}
+
+// pfHoldDescriptors leaves the process none, until free.
+func pfHoldDescriptors() (free func(), err error) {
+	if err := pfLimit(unix.RLIMIT_NOFILE, 100); err != nil {
+		return nil, err
+	}
+	var held []int
+	for {
+		fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == unix.EMFILE {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		held = append(held, fd)
+	}
+	return func() {
+		for _, fd := range held {
+			unix.Close(fd)
+		}
+	}, nil
 }
