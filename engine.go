@@ -9,7 +9,8 @@ import (
 )
 
 // Engine owns rings, their threads and the connections on them. All methods
-// are safe for concurrent use.
+// are safe for concurrent use. An Engine that becomes unreachable keeps all of
+// that: only Close ends it.
 type Engine struct {
 	cfg    Config                    // resolved
 	t      atomic.Pointer[transport] // nil: package net serves

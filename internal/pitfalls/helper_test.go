@@ -177,6 +177,7 @@ func init() {
 		"exit-server":      pfChildExitServer,
 		"files":            pfChildFiles,
 		"generation":       pfChildGeneration,
+		"lifetime":         pfChildLifetime,
 		"limits":           pfChildLimits,
 		"nofile":           pfChildNofile,
 		"seccomp":          pfChildSeccomp,
