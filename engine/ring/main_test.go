@@ -16,7 +16,10 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv"
 )
 
-func TestMain(m *testing.M) { os.Exit(testenv.Main(m.Run)) }
+func TestMain(m *testing.M) {
+	skipExamples()
+	os.Exit(testenv.Main(m.Run))
+}
 
 // ringFDs lists open rings and sockets.
 func ringFDs() (open []string) {

@@ -81,7 +81,7 @@ func (r *Ring) WaitCQEs(n uint32, timeout time.Duration) error {
 		// A batch that ends with a request which the kernel rejects leaves the others.
 		unsent := consumed > 0 && r.flags&SetupSQPoll == 0 && r.sq.pending() > 0
 		switch {
-		case r.cq.ready() >= n && !unsent:
+		case r.CQReady() >= n && !unsent:
 			return nil
 		case err == errAgain, err == errBusy:
 			return err
