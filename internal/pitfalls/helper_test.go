@@ -168,6 +168,7 @@ func init() {
 		return
 	}
 	children := map[string]func(args []string) error{
+		"attacked":         pfChildAttacked,
 		"descriptors":      pfChildDescriptors,
 		"descriptors-used": pfChildDescriptorsUsed,
 		"descriptors-back": pfChildDescriptorsBack,
@@ -179,6 +180,7 @@ func init() {
 		"generation":       pfChildGeneration,
 		"lifetime":         pfChildLifetime,
 		"limits":           pfChildLimits,
+		"lossy":            pfChildLossy,
 		"nofile":           pfChildNofile,
 		"seccomp":          pfChildSeccomp,
 		"serve":            pfChildServe,

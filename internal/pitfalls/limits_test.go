@@ -91,10 +91,15 @@ func pfTraffic(e *quoit.Engine) error {
 		return err
 	}
 	defer ln.Close()
+	return pfExchange(enginetest.On(e), ln)
+}
+
+// pfExchange has conns to ln send a stream each.
+func pfExchange(tr testenv.Transport, ln net.Listener) error {
 	var wg sync.WaitGroup
 	errs := make([]error, 20)
 	for i := range errs {
-		c, err := e.Dialer().DialContext(context.Background(), "tcp", ln.Addr().String())
+		c, err := tr.Dial(context.Background(), "tcp", ln.Addr().String())
 		if err != nil {
 			return err
 		}
