@@ -66,8 +66,9 @@ type Config struct {
 
 	// Logger is told when an engine starts and what serves it, when a set-up is tried
 	// again, when a ring fails or is replaced, when Accept fails, and what a comparison
-	// of the gears has found, with its figures. Calls come from any goroutine. Default:
-	// none is told, or, with QUOIT_DEBUG=1, standard error is.
+	// of the gears has found, with its figures. Calls come from any goroutine; a panic in
+	// one loses the record, and standard error has a line. Default: none is told, or,
+	// with QUOIT_DEBUG=1, standard error is.
 	Logger *slog.Logger
 
 	// DirectWrites has each Write be in the kernel when it returns, in GearRing

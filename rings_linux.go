@@ -4,9 +4,11 @@ package quoit
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -33,9 +35,29 @@ type transport struct {
 // steered is a listener whose sockets a Steering chooses from.
 type steered struct {
 	Steering
-	t    *transport
-	addr net.Addr
+	t        *transport
+	addr     net.Addr
+	log      *slog.Logger
+	panicked atomic.Bool // which was logged
 }
+
+// tell calls one of the methods that return nothing. They are called with locks held, on
+// the rings' threads and in the middle of an Accept: a panic is logged, once, and ends
+// none of these.
+func (s *steered) tell(method func()) {
+	defer func() {
+		if v := recover(); v != nil && !s.panicked.Swap(true) {
+			s.log.Error("quoit: a Steering panicked", "address", s.addr.String(), "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	method()
+}
+
+func (s *steered) Load(ring int, conns uint32) { s.tell(func() { s.Steering.Load(ring, conns) }) }
+func (s *steered) Accepted(ring int)           { s.tell(func() { s.Steering.Accepted(ring) }) }
+func (s *steered) Drained(ring int)            { s.tell(func() { s.Steering.Drained(ring) }) }
+func (s *steered) Hold(ring int, held bool)    { s.tell(func() { s.Steering.Hold(ring, held) }) }
+func (s *steered) Detach()                     { s.tell(s.Steering.Detach) }
 
 // scanned is up to how many rings the least loaded one is looked for; among
 // more, the better of two at random is nearly as good and costs less.

@@ -19,21 +19,26 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 	if network == "unix" {
 		return nil, &net.OpError{Op: "listen", Net: network, Err: errNotTCP}
 	}
-	group, err := t.openGroup(ctx, network, address, lc)
-	if err != nil {
-		group.close()
+	var group group
+	kept := false
+	defer func() { // after a panic of Control's or Attach's, too
+		if !kept {
+			group.close()
+		}
+	}()
+	if err := t.openGroup(ctx, network, address, lc, &group); err != nil {
 		return nil, err
 	}
 	l := newListener(network, group[0], lc)
-	s := &steered{Steering: lc.Steering, t: t, addr: l.addr}
+	s := &steered{Steering: lc.Steering, t: t, addr: l.addr, log: engineOr(lc.Engine).cfg.loud()}
 	fds, err := group.descriptors()
 	if err == nil {
 		err = s.Attach(fds, t.cpus())
 	}
 	if err != nil {
-		group.close()
 		return nil, l.opError("listen", err)
 	}
+	kept = true
 	shut := func() error {
 		err := group.close()
 		t.unsteer(s)
@@ -51,9 +56,9 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 // group is the sockets of one address.
 type group []netListener
 
-// openGroup opens a socket for each ring. On an error the caller closes those
-// that it returns.
-func (t *transport) openGroup(ctx context.Context, network, address string, lc *ListenConfig) (g group, err error) {
+// openGroup adds a socket for each ring to g, whose sockets the caller closes if that
+// fails.
+func (t *transport) openGroup(ctx context.Context, network, address string, lc *ListenConfig, g *group) error {
 	nlc := lc.netConfig()
 	nlc.SetMultipathTCP(false) // an eBPF socket array takes plain TCP only
 	options := t.control(lc)
@@ -68,12 +73,12 @@ func (t *transport) openGroup(ctx context.Context, network, address string, lc *
 	for range t.rings {
 		ln, err := nlc.Listen(ctx, network, address)
 		if err != nil {
-			return g, err
+			return err
 		}
-		g = append(g, ln.(netListener))
+		*g = append(*g, ln.(netListener))
 		address = ln.Addr().String() // for :0 a port has been chosen
 	}
-	return g, nil
+	return nil
 }
 
 func (g group) descriptors() ([]int, error) {
