@@ -54,6 +54,7 @@ var importRules = map[string][]string{
 	"internal/tidy":               {},
 	"internal/sock":               {"golang.org/x/sys"},
 	"internal/behaviour":          {},
+	"internal/docs":               {},
 	"internal/environ":            {},
 	"internal/forced":             {},
 	"internal/nethttp":            {},
@@ -381,31 +382,5 @@ func TestTidyChangelog(t *testing.T) {
 	}
 	if n == 0 {
 		t.Error("CHANGELOG.md has no entries")
-	}
-}
-
-// Programs in the README compile.
-func TestTidyReadme(t *testing.T) {
-	b, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := 0
-	for block := range strings.SplitSeq(string(b), "```go\n") {
-		src, _, ok := strings.Cut(block, "```")
-		if !ok || !strings.HasPrefix(src, "package main\n") {
-			continue
-		}
-		n++
-		file := filepath.Join(t.TempDir(), "main.go")
-		if err := os.WriteFile(file, []byte(src), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		if out, err := exec.Command("go", "vet", file).CombinedOutput(); err != nil {
-			t.Errorf("README.md, program %d: %v\n%s", n, err, out)
-		}
-	}
-	if n == 0 {
-		t.Error("README.md has no program")
 	}
 }

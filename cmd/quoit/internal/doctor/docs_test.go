@@ -42,22 +42,6 @@ func TestDocsFindings(t *testing.T) {
 	}
 }
 
-// Links between the pages of docs lead somewhere.
-func TestDocsLinks(t *testing.T) {
-	for _, name := range []string{"containers.md", "troubleshooting.md"} {
-		for _, m := range regexp.MustCompile(`\]\(([^)#]*)(?:#([^)]+))?\)`).FindAllStringSubmatch(readDoc(t, name), -1) {
-			file, anchor := m[1], m[2]
-			if file == "" {
-				file = name
-			}
-			text := readDoc(t, file)
-			if anchor != "" && !strings.Contains(text, `<a id="`+anchor+`">`) && !strings.Contains(strings.ToLower(text), "\n## "+anchor) {
-				t.Errorf("%s: no %s in %s", name, anchor, file)
-			}
-		}
-	}
-}
-
 func TestDocsKeys(t *testing.T) {
 	_, doc, _ := strings.Cut(readDoc(t, "troubleshooting.md"), "\n## quoit doctor for programs\n")
 	all := keys(reflect.TypeFor[Report]())
