@@ -89,3 +89,67 @@ func TestExampleKernels(t *testing.T) {
 		t.Errorf("%d examples of %d", len(found), len(exampleKernels))
 	}
 }
+
+// docs/ring.md has each example with its kernel, and the server as it is in
+// Example_echo.
+func TestRingPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/ring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| \\[`(Example\\w+)`\\]\\(\\.\\./engine/ring/(\\w+\\.go)\\) \\| .* \\| ([\\d.]+) \\|$").
+		FindAllStringSubmatch(string(page), -1)
+	if len(rows) != len(exampleKernels) {
+		t.Errorf("%d examples of %d", len(rows), len(exampleKernels))
+	}
+	for _, row := range rows {
+		if row[3] != exampleKernels[row[1]] {
+			t.Errorf("%s: Linux %s on the page, %s in the test", row[1], row[3], exampleKernels[row[1]])
+		}
+		src, err := os.ReadFile(row[2])
+		if err != nil || !strings.Contains(string(src), "func "+row[1]+"()") {
+			t.Errorf("%s is not in %s: %v", row[1], row[2], err)
+		}
+	}
+	echo, err := os.ReadFile("example_echo_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, code, found := strings.Cut(string(page), "```go\n")
+	code, _, _ = strings.Cut(code, "```")
+	if !found || !strings.Contains(string(echo), code) {
+		t.Error("the server of the page is not Example_echo's")
+	}
+	public := regexp.MustCompile("`((?:Prep|Setup|Register|Wait|SQ|Submit|Sync|Send|Query|Clone|Resize|New)\\w+)\\b")
+	for _, m := range public.FindAllStringSubmatch(string(page), -1) {
+		if !inFiles(t, "*.go", `^(?:func (?:\(\w+ \*\w+\) )?|\t|type )`+m[1]+`\b`) {
+			t.Errorf("the page names %s, which the package has not", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`-bench '?([\w|]+)'? \./(engine/\w+)`).FindAllStringSubmatch(string(page), -1) {
+		for name := range strings.SplitSeq(m[1], "|") {
+			if !inFiles(t, filepath.Join("../..", m[2], "*_test.go"), `^func Benchmark`+name) {
+				t.Errorf("%s has no Benchmark%s", m[2], name)
+			}
+		}
+	}
+}
+
+// inFiles reports whether one of the files that match pattern has the text.
+func inFiles(t *testing.T, pattern, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || files == nil {
+		t.Fatal(pattern, err)
+	}
+	for _, file := range files {
+		src, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)` + text).Match(src) {
+			return true
+		}
+	}
+	return false
+}
