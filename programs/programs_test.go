@@ -14,7 +14,7 @@ type program struct {
 	name    string
 	modules []module          // the first is the program's own
 	suites  []suite           // tests that it brings along
-	mains   map[string]string // main packages, by the names that trials have for them
+	mains   map[string]string // directories of main packages, by the names that trials have for them
 	trials  []trial           // servers of it, with a client
 	expect  time.Duration     // how long it takes on two processors with an empty build cache
 	quick   bool              // tried without -all, too

@@ -161,7 +161,7 @@ func page(results []*result) []byte {
 		if strings.HasPrefix(what, "go test ") {
 			what = "`" + what + "`"
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s, %s |\n", r.Program, strings.Join(r.Modules, "<br>"), what,
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s, %s |\n", r.Program, modules(r), what,
 			r.Plain.cell(), r.Quoit.cell(), strings.TrimPrefix(r.Go, "go"), r.Kernel)
 	}
 	b.WriteString("\n## Differences\n\n")
@@ -190,6 +190,14 @@ up to three times. Elsewhere a client asked a server, and the numbers are of its
 which were the same from the plain build, from quoit's, and from quoit's with QUOIT=off.
 
 `
+
+// modules is the page's cell for r's modules.
+func modules(r *result) string {
+	if more := len(r.Modules) - 1; more > 0 {
+		return fmt.Sprintf("%s, and %d more of its repository", r.Modules[0], more)
+	}
+	return r.Modules[0]
+}
 
 // The page is what the results say, of the versions that the table has. It comes
 // after TestPrograms.

@@ -4,11 +4,13 @@ package programs
 
 import "time"
 
+const etcdVersion = "v3.7.3"
+
 var programs = []program{
 	{
 		name:    "grpc-go",
 		modules: []module{{path: "google.golang.org/grpc", version: "v1.85.0"}},
-		mains:   map[string]string{"server": "./interop/server", "client": "./interop/client"},
+		mains:   map[string]string{"server": "interop/server", "client": "interop/client"},
 		trials:  []trial{grpcInterop, grpcStall},
 		expect:  3 * time.Minute,
 		quick:   true,
@@ -45,5 +47,33 @@ var programs = []program{
 		modules: []module{{path: "github.com/inetaf/tcpproxy", version: "v0.0.0-20260515195445-c159a6051109"}},
 		suites:  []suite{{pkgs: []string{"."}}},
 		expect:  time.Minute,
+	},
+	{
+		name: "etcd",
+		modules: []module{
+			{path: "go.etcd.io/etcd/server/v3", version: etcdVersion, dir: "server"},
+			{path: "go.etcd.io/etcd/etcdctl/v3", version: etcdVersion, dir: "etcdctl"},
+			{path: "go.etcd.io/etcd/etcdutl/v3", version: etcdVersion, dir: "etcdutl"},
+			{path: "go.etcd.io/etcd/api/v3", version: etcdVersion, dir: "api"},
+			{path: "go.etcd.io/etcd/pkg/v3", version: etcdVersion, dir: "pkg"},
+			{path: "go.etcd.io/etcd/client/pkg/v3", version: etcdVersion, dir: "client/pkg"},
+			{path: "go.etcd.io/etcd/client/v3", version: etcdVersion, dir: "client/v3"},
+		},
+		mains:  map[string]string{"etcd": ".", "etcdctl": "../etcdctl"},
+		trials: []trial{etcdCluster},
+		expect: 10 * time.Minute,
+	},
+	{
+		name:    "etcd client/pkg",
+		modules: []module{{path: "go.etcd.io/etcd/client/pkg/v3", version: etcdVersion}},
+		suites:  []suite{{pkgs: []string{"./transport", "./tlsutil"}}},
+		expect:  time.Minute,
+	},
+	{
+		name:    "Caddy",
+		modules: []module{{path: "github.com/caddyserver/caddy/v2", version: "v2.11.9"}},
+		mains:   map[string]string{"caddy": "cmd/caddy"},
+		trials:  []trial{caddyTrial},
+		expect:  10 * time.Minute,
 	},
 }

@@ -99,7 +99,7 @@ func (p *program) build(t *testing.T, k kind, dir string) map[string]string {
 	start := time.Now()
 	for name, pkg := range p.mains {
 		bins[name] = filepath.Join(out, name)
-		if _, err := (command{dir: dir, bound: buildBound}).run(k.goTool(t), "build", "-o", bins[name], pkg); err != nil {
+		if _, err := (command{dir: filepath.Join(dir, pkg), bound: buildBound}).run(k.goTool(t), "build", "-o", bins[name], "."); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -122,7 +122,7 @@ func (r *running) start(name string, args ...string) *server {
 	s := &server{r: r, name: name, ended: make(chan error, 1), log: &logBuffer{}}
 	s.cmd = exec.Command(r.bin[name], args...)
 	s.cmd.Dir = r.dir
-	s.cmd.Env = append(os.Environ(), r.env...)
+	s.cmd.Env = append(append(os.Environ(), "HOME="+r.dir, "XDG_CONFIG_HOME="+r.dir, "XDG_DATA_HOME="+r.dir), r.env...)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	ownGroup(s.cmd)
 	s.cmd.Cancel = nil
@@ -162,6 +162,13 @@ func (s *server) stop() {
 	if s.r.Failed() {
 		s.r.Logf("%s has said:\n%s", s.name, tail([]byte(s.log.String())))
 	}
+}
+
+// kill ends the server without a word to it.
+func (s *server) kill() {
+	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	<-s.ended
+	s.cmd = nil
 }
 
 // dialBound is the longest that connecting to loopback may take.
@@ -237,3 +244,12 @@ func (r *running) freeAddress() string {
 }
 
 func port(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
+
+// write puts a file into the servers' directory, and returns its name.
+func (r *running) write(name, text string) string {
+	r.Helper()
+	file := filepath.Join(r.dir, name)
+	r.must(os.MkdirAll(filepath.Dir(file), 0o777))
+	r.must(os.WriteFile(file, []byte(text), 0o666))
+	return file
+}
