@@ -76,4 +76,28 @@ var programs = []program{
 		trials:  []trial{caddyTrial},
 		expect:  10 * time.Minute,
 	},
+	{
+		name:    "Hertz",
+		modules: []module{{path: "github.com/cloudwego/hertz", version: "v0.10.4"}},
+		suites:  []suite{{pkgs: []string{"./pkg/network/...", "./pkg/protocol/http1/...", "./pkg/app/server/..."}}},
+		expect:  3 * time.Minute,
+	},
+	{
+		name:    "gin",
+		modules: []module{{path: "github.com/gin-gonic/gin", version: "v1.12.0"}},
+		suites:  []suite{{pkgs: []string{"."}}},
+		expect:  2 * time.Minute,
+	},
+	{
+		name:    "chi",
+		modules: []module{{path: "github.com/go-chi/chi/v5", version: "v5.5.0"}},
+		suites:  []suite{{pkgs: []string{"./..."}}},
+		expect:  time.Minute,
+	},
+	{
+		name:    "fasthttp",
+		modules: []module{{path: "github.com/valyala/fasthttp", version: "v1.78.0"}},
+		suites:  []suite{{pkgs: []string{"."}}},
+		expect:  3 * time.Minute,
+	},
 }
