@@ -85,7 +85,7 @@ var programs = []program{
 	{
 		name:    "gin",
 		modules: []module{{path: "github.com/gin-gonic/gin", version: "v1.12.0"}},
-		suites:  []suite{{pkgs: []string{"."}}},
+		suites:  []suite{{pkgs: []string{"."}, skip: "TestSaveUploadedCreateFailed"}}, // as root it makes / mode 0750
 		expect:  2 * time.Minute,
 	},
 	{
