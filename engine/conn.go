@@ -118,7 +118,11 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 		c.leave(s)
 	}
 	e.stats.Adopted.Add(1)
-	return c, e.open(c)
+	if err := e.open(c); err != nil {
+		_ = c.closeFD()
+		return nil, err
+	}
+	return c, nil
 }
 
 // leave has a new conn go on with a descriptor of its own, where there is one.
@@ -130,7 +134,8 @@ func (c *Conn) leave(s Socket) {
 	}
 }
 
-// open makes c known to Engine.Close.
+// open makes c known to Engine.Close. On an error the descriptor is the caller's to
+// close.
 func (e *Engine) open(c *Conn) error {
 	c.refs.init()
 	c.node.h = c
@@ -139,7 +144,6 @@ func (e *Engine) open(c *Conn) error {
 	c.w.init(c, &c.mu, true)
 	c.pace.init()
 	if !c.enlist() {
-		_ = c.closeFD()
 		return ErrClosed
 	}
 	return nil

@@ -129,6 +129,8 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	}
 	c := &Conn{e: e, descriptor: descriptor{fd: a.fd}, tcp: l.tcp}
 	if e.open(c) != nil {
+		_ = e.k.ResetOnClose(a.fd) // as if it had not been accepted
+		_ = c.closeFD()
 		return nil, nil, net.ErrClosed // so are the listeners of a closed engine
 	}
 	e.stats.Accepted.Add(1)

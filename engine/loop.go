@@ -178,7 +178,7 @@ func (l *loop) serve() {
 }
 
 // stop begins the end: conns and listeners are closed already, so what is
-// left in flight is ours and whoever is dialing.
+// left in flight is the engine's own.
 func (l *loop) stop() {
 	l.stopping = true
 	for i := range l.slots.all {

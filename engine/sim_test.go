@@ -492,9 +492,11 @@ func (r *simRun) checkEnd() {
 		r.fail("%d conns and listeners are still listed", n)
 	}
 	for _, s := range r.k.socks {
-		// A closing engine just closes what comes out of Accept too late.
-		if s.accepted && !s.returned && s.closed && r.plan.ends != endHurry {
-			r.fail("socket %d was accepted, and not returned by Accept", s.id)
+		// A closing engine resets what comes out of Accept too late.
+		if s.accepted && !s.returned && s.closed {
+			if r.hit("accepted too late"); r.plan.ends != endHurry || !s.sentRST {
+				r.fail("socket %d was accepted, and not returned by Accept; RST %v", s.id, s.sentRST)
+			}
 		}
 	}
 	for _, u := range conns {
@@ -525,6 +527,7 @@ func (r *simRun) own(rnd *rand.Rand, fd int) {
 	r.k.mu.Unlock()
 	c := &Conn{e: r.e, descriptor: descriptor{fd: fd}, tcp: s.tcp}
 	if err := r.e.open(c); err != nil {
+		_ = c.closeFD()
 		if err != ErrClosed || !r.engineClosing() {
 			r.fail("open: %v", err)
 		}
