@@ -11,6 +11,10 @@ import (
 	"time"
 )
 
+// noWorkspace is for programs whose go.work names modules that the proxy does not
+// have with theirs.
+const noWorkspace = "GOWORK=off"
+
 // A module is one as the module proxy has it.
 type module struct {
 	path, version string
@@ -42,7 +46,7 @@ func (p *program) checkout(t *testing.T) string {
 
 // download returns m's directory in the module cache.
 func (m module) download() (string, error) {
-	out, err := command{dir: os.TempDir(), env: []string{"GOWORK=off"}, bound: 5 * time.Minute}.run("go", "mod", "download", "-json", m.String())
+	out, err := command{dir: os.TempDir(), env: []string{noWorkspace}, bound: 5 * time.Minute}.run("go", "mod", "download", "-json", m.String())
 	var v struct{ Dir, Error string }
 	if jerr := json.Unmarshal(out, &v); jerr == nil && v.Error != "" {
 		return "", fmt.Errorf("%v: %s", m, v.Error)

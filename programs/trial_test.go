@@ -99,7 +99,8 @@ func (p *program) build(t *testing.T, k kind, dir string) map[string]string {
 	start := time.Now()
 	for name, pkg := range p.mains {
 		bins[name] = filepath.Join(out, name)
-		if _, err := (command{dir: filepath.Join(dir, pkg), bound: buildBound}).run(k.goTool(t), "build", "-o", bins[name], "."); err != nil {
+		c := command{dir: filepath.Join(dir, pkg), env: []string{noWorkspace}, bound: buildBound}
+		if _, err := c.run(k.goTool(t), "build", "-o", bins[name], "."); err != nil {
 			t.Fatal(err)
 		}
 	}
