@@ -83,10 +83,13 @@ func field(text, prefix string) string {
 	return ""
 }
 
-// kilobytes is "12 kB" in bytes.
+// kilobytes is "12 kB" in bytes, or 0 where that is no amount that there can be.
 func kilobytes(s string) int {
-	n, _ := strconv.Atoi(strings.TrimSuffix(s, " kB"))
-	return n << 10
+	n, err := strconv.ParseInt(strings.TrimSuffix(s, " kB"), 10, strconv.IntSize-10)
+	if err != nil {
+		return 0
+	}
+	return max(int(n), 0) << 10
 }
 
 // entries is the length of a queue whose mask a line of fdinfo has.
