@@ -12,7 +12,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-caddy test-others test-gears test-rings test-kernels test-transparent test-long lint cross dist soak
+.PHONY: all test test-caddy test-others test-gears test-rings test-kernels test-transparent test-long fuzz lint cross dist soak
 
 all: lint cross test
 
@@ -133,6 +133,19 @@ dist:
 		echo "== static, $$out"; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$a go build -C $${p#*=} -trimpath -o $$out . || exit 1; \
 	done; done
+
+# Each fuzz target for so long, one after the other. What it finds is kept in
+# testdata/fuzz beside it, and is a test from then on.
+FUZZTIME ?= 10s
+fuzz:
+	@rc=0; \
+	for f in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
+			echo "== $$target, $${f%/*}, $(FUZZTIME)"; \
+			go test -C $${f%/*} -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) . || rc=1; \
+		done; \
+	done; \
+	exit $$rc
 
 soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls
