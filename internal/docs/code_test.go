@@ -16,6 +16,7 @@ import (
 var imports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "log": "log",
 	"os": "os", "runtime": "runtime", "syscall": "syscall", "testing": "testing",
+	"unix":       "golang.org/x/sys/unix",
 	"quoit":      "github.com/quoit-go/quoit",
 	"debug":      "github.com/quoit-go/quoit/debug",
 	"vars":       "github.com/quoit-go/quoit/debug/vars",
@@ -29,6 +30,7 @@ var imports = map[string]string{
 // givens are variables that the pages' code takes from its surroundings.
 var givens = map[string]string{
 	"buf": "[]byte", "ctx": "context.Context", "fd": "int32", "handler": "http.Handler", "t": "*testing.T",
+	"accept": "ring.Kind", "receive": "ring.Kind", "send": "ring.Kind",
 }
 
 // elsewhere are the modules that the code needs besides the root, by what is

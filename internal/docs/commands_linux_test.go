@@ -41,7 +41,7 @@ var rules = []rule{
 	{`quoit doctor(; echo \$\?)?`, checkDoctor, ""},
 	{`quoit top localhost:8080`, checkTop, ""},
 	{`QUOIT\w*=\w+ ./server`, checkServer, ""},
-	{`QUOIT_\w+=\w+ go test .*`, checkGoTest, ""},
+	{`(QUOIT_\w+=\w+ )?go test .*`, checkGoTest, ""},
 	{`go tool pprof .*`, checkPprof, ""},
 	{`make .*`, checkMake, ""},
 	{`jq .*`, nil, "a test of cmd/quoit/internal/doctor runs it, where there is a jq"},
@@ -113,6 +113,7 @@ func withoutComment(line string) string {
 type world struct {
 	root string // of the repository
 	dir  string // has bin, where quoit is, and the program server
+	ring bool   // io_uring serves the commands
 	prof func(*testing.T)
 }
 
@@ -124,6 +125,8 @@ func newWorld(t *testing.T) *world {
 	w := &world{root: root, dir: t.TempDir()}
 	w.sh(t, root, "go build -o "+w.dir+"/bin/quoit ./cmd/quoit")
 	w.sh(t, root, "go build -o "+w.dir+"/server ./internal/docs/testdata/server")
+	out, _ := w.sh(t, w.dir, "./server")
+	w.ring = strings.HasPrefix(out, "io_uring ")
 	var once sync.Once
 	w.prof = func(t *testing.T) { once.Do(func() { writeProfiles(t, w.dir) }) }
 	return w
@@ -212,7 +215,7 @@ func checkTop(t *testing.T, w *world, cmd string) {
 	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	out, _ := w.sh(t, w.dir, strings.Replace(cmd, "localhost:8080", srv.Listener.Addr().String(), 1))
-	if !strings.Contains(out, "Reads/s") {
+	if !strings.HasPrefix(out, "quoit: docs.test ") {
 		t.Errorf("it says %q", out)
 	}
 }
@@ -225,7 +228,7 @@ func checkServer(t *testing.T, w *world, cmd string) {
 		"QUOIT=off": "net ", "QUOIT=poll": "gear=poll", "QUOIT=ring": "gear=ring", "QUOIT_RINGS=2": "rings=2", "QUOIT_DEBUG=1": "",
 	}
 	says, ok := want[env]
-	if !quoit.Probe().IOUring {
+	if !w.ring {
 		says = "net "
 	}
 	if !ok || !strings.Contains(out, says) {
@@ -236,24 +239,34 @@ func checkServer(t *testing.T, w *world, cmd string) {
 	}
 }
 
-// checkGoTest looks for tests of the name, which take long.
+// checkGoTest looks for tests of the name, or benchmarks: they take long.
 func checkGoTest(t *testing.T, w *world, cmd string) {
 	fields := strings.Fields(cmd)
-	pkg, pattern := fields[len(fields)-1], "Test"
-	if m := regexp.MustCompile(`-run (\S+)`).FindStringSubmatch(cmd); m != nil {
-		pattern = m[1]
+	pkg, kind, pattern := fields[len(fields)-1], "Test", ""
+	for i, flag := range fields[:len(fields)-1] {
+		switch arg := strings.Trim(fields[i+1], "'"); {
+		case flag == "-bench":
+			kind, pattern = "Benchmark", arg
+		case flag == "-run" && kind == "Test":
+			pattern = arg
+		}
 	}
 	w.sh(t, w.root, "go list "+pkg)
 	files, err := filepath.Glob(filepath.Join(pkg, "*_test.go"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, file := range files {
-		if regexp.MustCompile(`(?m)^func Test\w*` + strings.TrimPrefix(pattern, "Test") + `.*testing\.T\)`).MatchString(read(t, file)) {
-			return
+	for part := range strings.SplitSeq(pattern, "|") {
+		found := false
+		for _, file := range files {
+			for _, m := range regexp.MustCompile(`(?m)^func (`+kind+`\w+)\(`).FindAllStringSubmatch(read(t, file), -1) {
+				found = found || regexp.MustCompile(part).MatchString(m[1])
+			}
+		}
+		if !found {
+			t.Errorf("%s has no %s of the name %q", pkg, kind, part)
 		}
 	}
-	t.Errorf("%s has no test %s", pkg, pattern)
 }
 
 // checkPprof looks at profiles of a conn in gear ring.
@@ -265,7 +278,7 @@ func checkPprof(t *testing.T, w *world, cmd string) {
 			t.Errorf("it shows what it was to leave out:\n%s", out)
 		}
 		all, _ := w.sh(t, w.dir, "go tool pprof -top block.pprof")
-		if quoit.Probe().IOUring && !strings.Contains(all, "(*half).sleep") {
+		if quoit.Default().Stats().Transport == "io_uring" && !strings.Contains(all, "(*half).sleep") {
 			t.Errorf("nothing is left out of\n%s", all)
 		}
 	}
