@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quoit-go/quoit/internal/gobuild"
 	"github.com/quoit-go/quoit/internal/overlay"
 )
 
@@ -30,23 +31,6 @@ var looksInside = map[string][]string{
 		"TestSendfileWithExactLimit", "TestSendfileWithLimitLargerThanFile", "TestSendfileParts", "TestSendfileSeeked",
 	},
 }
-
-const takeOver = `
-import (
-	quoitnet "net"
-
-	quoittransparent "github.com/quoit-go/quoit/transparent"
-)
-
-var _ = quoitTakeOver()
-
-func quoitTakeOver() bool {
-	if quoittransparent.Enabled() {
-		quoitnet.QuoitTakeOver(quoittransparent.Hooks{})
-	}
-	return true
-}
-`
 
 // What passes with package net passes with quoit.
 func TestGo(t *testing.T) {
@@ -145,7 +129,7 @@ func goroot(t *testing.T) string {
 		t.Fatal(err)
 	}
 	for path, pkg := range map[string]string{"net": "net_test", "net/http": "http_test", "crypto/tls": "tls_test"} {
-		files[filepath.Join(src, filepath.FromSlash(path), "0_quoit_test.go")] = []byte("package " + pkg + "\n" + takeOver)
+		files[filepath.Join(src, filepath.FromSlash(path), "0_quoit_test.go")] = []byte("package " + pkg + "\n" + gobuild.TakeOver)
 	}
 	for name, text := range files {
 		if err := os.WriteFile(name, text, 0o666); err != nil {

@@ -58,7 +58,7 @@ var importRules = map[string][]string{
 	"internal/environ":            {},
 	"internal/forced":             {},
 	"internal/nethttp":            {},
-	"internal/gotests":            {module + "/internal/overlay"},
+	"internal/gotests":            {module + "/internal/gobuild", module + "/internal/overlay"},
 	"internal/overlay":            {},
 	"internal/takeover":           {},
 	"internal/gobuild":            {module + "/internal/overlay"},
