@@ -103,7 +103,9 @@ func TestSetupBufRingErrors(t *testing.T) {
 	b, err = r.SetupBufRing(2, 10, 0) // the number is free again
 	ok(t, err)
 	ok(t, r.UnregisterBufRing(10))
-	fails(t, b.Close(), syscall.ENOENT) // gone by other means: the memory stays
+	if b.Close() == nil { // gone by other means: the memory stays
+		t.Error("closed what is gone")
+	}
 	ok(t, unix.Munmap(b.mem))
 }
 
@@ -173,8 +175,9 @@ func writeSome(conn, fd, at, n int) int {
 	return max(n, 0)
 }
 
-// Streams through an incremental group arrive whole, each in its order, while the
-// group runs dry again and again and buffers come back in any order.
+// Streams through a group arrive whole, each in its order, whether buffers are used
+// whole, so that the group runs dry again and again, or in parts, and buffers come
+// back in any order.
 func TestBufRingIncStreams(t *testing.T) {
 	testenv.NeedKernel(t, "6.12")
 	for _, flags := range []BufRingFlags{0, BufRingInc} {
@@ -236,53 +239,71 @@ func TestBufRingIncStreams(t *testing.T) {
 					b.Publish()
 				}
 			}
-			if dry == 0 || (more > 0) != (flags != 0) {
+			if dry == 0 && flags == 0 || (more > 0) != (flags != 0) {
 				t.Errorf("dry %d times, %d parts: the test tested nothing", dry, more)
 			}
 		})
 	}
 }
 
-// A bundle's completion names the first of several buffers.
+// A bundle's completion names the first of several buffers, for sends and receives.
 func TestBufRingBundle(t *testing.T) {
 	testenv.NeedKernel(t, "6.12")
 	for _, flags := range []BufRingFlags{0, BufRingInc} {
 		t.Run(fmt.Sprint("flags=", flags), func(t *testing.T) {
 			r := newRing(t, Params{Entries: 8})
-			b := bufRing(t, r, 8, 10, flags)
+			in := bufRing(t, r, 8, 10, flags)
+			out, err := r.SetupBufRing(4, 10, 0)
+			ok(t, err)
+			defer out.Close()
 			x, y := socketPair(t)
-			var want, got []byte
-			wide := 0
+			rnd := rand.New(rand.NewPCG(1, 2))
 			for round := range 100 {
-				msg := bytes.Repeat([]byte{byte(round)}, 1+round%35)
-				unix.Write(int(x), msg)
-				want = append(want, msg...)
-				for len(got) < len(want) {
-					c := do(t, r, func(s *SQE) { s.PrepRecv(y, nil, 0, 1); s.SetBufferGroup(9); s.SetBundle() })
-					ok(t, c.Err())
-					n, last := 0, uint16(0)
-					for bid, data := range b.Buffers(&c) {
-						got = append(got, data...)
-						if n++; n > 1 {
-							b.Return(last)
-						}
-						last = bid
-					}
-					if !c.BufMore() {
-						b.Return(last)
-					}
-					b.Publish()
-					wide = max(wide, n)
+				var sent []byte
+				n := 1 + round%4
+				for _, bid := range rnd.Perm(4)[:n] {
+					piece := bytes.Repeat([]byte{byte(round), byte(bid)}, 1+round%5)
+					out.Add(uint16(bid), piece)
+					sent = append(sent, piece...)
 				}
-				if !bytes.Equal(got, want) {
-					t.Fatalf("round %d: the bytes differ", round)
+				out.Publish()
+				c := do(t, r, func(s *SQE) { s.PrepSendBundle(x, out.ID(), 0, unix.MSG_WAITALL, 1) })
+				var shown []byte
+				for _, data := range out.Buffers(&c) {
+					shown = append(shown, data...)
+					n--
 				}
-			}
-			if wide < 2 {
-				t.Error("no completion with several buffers")
+				if n != 0 || !bytes.Equal(shown, sent) {
+					t.Fatalf("round %d: sent % x, shown % x", round, sent, shown)
+				}
+				if got := recvBundles(t, r, in, y, len(sent)); !bytes.Equal(got, sent) {
+					t.Fatalf("round %d: sent % x, received % x", round, sent, got)
+				}
 			}
 		})
 	}
+}
+
+// recvBundles receives n bytes by bundles, of which each may use fewer buffers than
+// there are data for, and gives the buffers back.
+func recvBundles(t *testing.T, r *Ring, b *BufRing, fd int32, n int) (got []byte) {
+	t.Helper()
+	for len(got) < n {
+		c := do(t, r, func(s *SQE) { s.PrepRecv(fd, nil, 0, 1); s.SetBufferGroup(b.ID()); s.SetBundle() })
+		ok(t, c.Err())
+		var bids []uint16
+		for bid, data := range b.Buffers(&c) {
+			got, bids = append(got, data...), append(bids, bid)
+		}
+		if c.BufMore() {
+			bids = bids[:len(bids)-1]
+		}
+		for _, bid := range bids {
+			b.Return(bid)
+		}
+		b.Publish()
+	}
+	return got
 }
 
 // The loop may end early: the buffers that it leaves out are the caller's too.

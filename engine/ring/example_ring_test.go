@@ -174,16 +174,16 @@ func Example_links() {
 		bad.SetFlags(link)
 		r.NextSQE().PrepNop(1)
 		check(r.WaitCQEs(2, -1))
+		var byRequest [2]error
 		for c := range r.CQEs() {
-			fmt.Printf("%v, request %d: %v\n", link, c.UserData, c.Err())
+			byRequest[c.UserData] = c.Err()
 		}
+		fmt.Printf("%v: %v, then %v\n", link, byRequest[0], byRequest[1])
 	}
 	runtime.KeepAlive(b)
 	// Output:
-	// IO_LINK, request 0: bad file descriptor
-	// IO_LINK, request 1: operation canceled
-	// IO_HARDLINK, request 0: bad file descriptor
-	// IO_HARDLINK, request 1: <nil>
+	// IO_LINK: bad file descriptor, then operation canceled
+	// IO_HARDLINK: bad file descriptor, then <nil>
 }
 
 // A ring that is handed to less trusted code does only what it was made for.
@@ -197,14 +197,17 @@ func Example_restrictions() {
 	r.NextSQE().PrepNop(1)
 	r.NextSQE().PrepRead(0, b, 0, 2)
 	check(r.WaitCQEs(2, -1))
+	var byRequest [3]error
 	for c := range r.CQEs() {
-		fmt.Println("request", c.UserData, c.Err())
+		byRequest[c.UserData] = c.Err()
 	}
 	runtime.KeepAlive(b)
+	fmt.Println("nop:", byRequest[1])
+	fmt.Println("read:", byRequest[2])
 	fmt.Println(r.RegisterEventFD(0))
 	// Output:
-	// request 1 <nil>
-	// request 2 permission denied
+	// nop: <nil>
+	// read: permission denied
 	// io_uring_register: permission denied (REGISTER_EVENTFD: denied by a restriction of the ring)
 }
 
