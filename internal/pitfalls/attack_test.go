@@ -56,8 +56,9 @@ func TestAttack(t *testing.T) {
 			if held > stalled*attackHeld && !testenv.Race { // whose shadow is as large again
 				t.Errorf("%d conns hold %d bytes, which is %d each", stalled, held, held/stalled)
 			}
-			// The attackers have the same processors, so that there is a floor.
-			if limit := 20 * max(calm, 10*time.Millisecond); attacked > limit {
+			// The attackers have the same processors, and so has whatever else the
+			// machine does: hence the floor. Who waits for a stalled conn never returns.
+			if limit := 20 * max(calm, 100*time.Millisecond); attacked > limit {
 				t.Errorf("p99 of healthy conns: %v alone, %v under attack, over %v", calm, attacked, limit)
 			}
 			testenv.Poll(t, "the attackers' conns gone", func() bool { return a.ask("conns") <= 8 })
