@@ -150,7 +150,7 @@ fuzz:
 soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls
 
-# The tests whose figures docs/reliability.md has, with these: in CI they are shorter.
+# The tests whose figures docs/reliability.md has, which this writes: in CI they are shorter.
 LONG = ^Test(Shutdown|Restart|Lifetime|Attack)
 test-long:
-	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls
+	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls | internal/pitfalls/figures.sh
