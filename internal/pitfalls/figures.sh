@@ -12,7 +12,7 @@ grep -q '^ok' "$log"
 {
 	echo "$begin"
 	echo
-	echo "$(date -u +%F), Linux $(uname -r | cut -d- -f1), $(nproc) CPUs, $(go env GOVERSION), commit $(git rev-parse --short HEAD)."
+	echo "$(date -u +%F), Linux $(uname -r | cut -d- -f1), $(nproc) CPUs, $(go env GOVERSION)."
 	echo
 	echo '| Test | Figures |'
 	echo '|---|---|'
