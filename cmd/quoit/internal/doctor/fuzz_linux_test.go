@@ -31,7 +31,7 @@ func FuzzProc(f *testing.F) {
 		if n := kilobytes(field(text, "VmLck:")); n < 0 {
 			t.Errorf("%d bytes locked", n)
 		}
-		if n := entries(text, "SqMask:"); n < 0 || n > 1<<32 {
+		if n := entries(text, "SqMask:"); n < 0 || n > 1<<30 {
 			t.Errorf("%d entries", n)
 		}
 		name := filepath.Join(dir, "setting")

@@ -94,7 +94,7 @@ func kilobytes(s string) int {
 
 // entries is the length of a queue whose mask a line of fdinfo has.
 func entries(info, prefix string) int {
-	mask, err := strconv.ParseUint(field(info, prefix), 0, 32)
+	mask, err := strconv.ParseUint(field(info, prefix), 0, 30) // far more than the kernel allows
 	if err != nil {
 		return 0
 	}
