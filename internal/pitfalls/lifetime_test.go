@@ -25,9 +25,9 @@ import (
 // locked page or socket, also those whose conns were open, and whose rings had failed.
 func TestLifetimeEngines(t *testing.T) {
 	enginetest.NeedRing(t)
-	engines := 1000
-	if testenv.Race && !pfLong() {
-		engines = 200
+	engines := 200
+	if pfLong() {
+		engines = 1000
 	}
 	users := map[string]*syscall.SysProcAttr{"": nil}
 	if os.Getuid() == 0 {

@@ -29,9 +29,9 @@ import (
 // Close has said that it does not; and a response that http.Server.Shutdown waits
 // for is whole.
 func TestShutdownTransfers(t *testing.T) {
-	conns := 1000
-	if !pfLong() && (testing.Short() || testenv.Race) {
-		conns = 200
+	conns := 200
+	if pfLong() {
+		conns = 1000
 	}
 	for _, server := range pfServers {
 		t.Run(server, func(t *testing.T) {
