@@ -63,3 +63,39 @@ func TestWriteToKernel(t *testing.T) {
 		})
 	}
 }
+
+// keeper keeps what it was given, which no Writer may.
+type keeper struct{ kept [][]byte }
+
+func (k *keeper) Write(b []byte) (int, error) {
+	k.kept = append(k.kept, b)
+	return len(b), nil
+}
+
+// A Writer that keeps its argument must not see the bytes of another conn there.
+func TestWriteToKeeper(t *testing.T) {
+	e := gearEngine(t, Config{})
+	var first keeper
+	for i, text := range []string{"the first conn's", "another conn's own"} {
+		client, server := netPair(t, "tcp", "127.0.0.1:0")
+		c, err := e.NewConn(client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(server, text); err != nil {
+			t.Fatal(err)
+		}
+		server.Close()
+		w := &first
+		if i > 0 {
+			w = new(keeper)
+		}
+		if n, err := c.(io.WriterTo).WriteTo(w); n != int64(len(text)) || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+		c.Close()
+	}
+	if got := bytes.Join(first.kept, nil); string(got) != "the first conn's" {
+		t.Errorf("the first Writer's memory has become %q", got)
+	}
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net"
-	"sync"
 	"syscall"
 
 	"github.com/quoit-go/quoit/internal/sock"
@@ -106,12 +105,12 @@ func (e *ReadError) Error() string { return e.Err.Error() }
 func (e *ReadError) Unwrap() error { return e.Err }
 
 // WriteTo writes what it reads to w until the end of file. The error is the
-// writer's or a *ReadError.
+// writer's or a *ReadError. What w is given is not used for another conn: a Writer
+// that keeps it, which none may, must not see that one's bytes.
 func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
-	scratch := scratches.Get().(*[scratchBytes]byte)
-	defer scratches.Put(scratch)
+	scratch := make([]byte, scratchBytes)
 	for {
-		n, err := c.Read(scratch[:])
+		n, err := c.Read(scratch)
 		if n > 0 {
 			k, werr := w.Write(scratch[:n])
 			if k < 0 || k > n {
@@ -137,12 +136,9 @@ func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
 	}
 }
 
-const scratchBytes = 32 << 10
+const scratchBytes = 32 << 10 // as io.Copy has it
 
-var (
-	scratches       = sync.Pool{New: func() any { return new([scratchBytes]byte) }}
-	errInvalidWrite = errors.New("invalid write result")
-)
+var errInvalidWrite = errors.New("invalid write result")
 
 // maxSendfile bounds one sendfile(2), in bytes.
 const maxSendfile = 4 << 20
