@@ -12,7 +12,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-caddy test-others test-gears test-rings test-kernels test-transparent test-long fuzz lint cross dist soak
+.PHONY: all test test-caddy test-shipped test-others test-gears test-rings test-kernels test-transparent test-long fuzz lint cross dist soak
 
 all: lint cross test
 
@@ -40,6 +40,16 @@ test:
 	done; \
 	exit $$rc
 
+# What moves bytes once more, as it ships: the rest is the same without the race
+# detector.
+SHIPPED = . ./engine/... ./internal/behaviour ./internal/nethttp ./internal/pitfalls ./internal/sock
+test-shipped:
+	@$(require); \
+	rc=0; \
+	go test -p 1 $(TESTFLAGS) $(SHIPPED) || rc=1; \
+	(cd conformance && go test -p 1 $(TESTFLAGS) ./...) || rc=1; \
+	exit $$rc
+
 test-others:
 	@$(MAKE) --no-print-directory test MODULES='$(OTHERS)'
 
@@ -50,7 +60,7 @@ test-caddy:
 # Packages whose tests use whatever gear the environment asks for, and the tests
 # in them that go through the gears themselves.
 GEARED = . ./internal/behaviour ./internal/nethttp ./internal/pitfalls
-EVERYGEAR = ^Test(Behaviour(ForwardFull|WriteBuffers.*|Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|Arch|Shutdown.*|Restart.*|Pitfall27RestartAfterKill|Lifetime.*|Attack.*|PanicSteering)$$
+EVERYGEAR = ^Test(Behaviour(ForwardFull|WriteBuffers.*|Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|Arch|Shutdown.*|Restart.*|Pitfall27RestartAfterKill|Lifetime.*|Attack.*|PanicSteering|PitfallRing.*|PitfallSetupRetried|Logger.*|LabelAndRegion)$$
 
 # The other tests of conns and listeners once more, with the gear forced, and with one
 # that changes all the time. Uncached: go test does not see what is read from
