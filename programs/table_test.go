@@ -120,4 +120,10 @@ var programs = []program{
 		suites:  []suite{{pkgs: []string{"."}}},
 		expect:  3 * time.Minute,
 	},
+	{
+		name:    "nats-server",
+		modules: []module{{path: "github.com/nats-io/nats-server/v2", version: "v2.15.3"}},
+		suites:  []suite{{pkgs: []string{"./test"}, skip: "OCSP|ServiceLatency|Bench"}},
+		expect:  15 * time.Minute,
+	},
 }
