@@ -110,6 +110,9 @@ func (c *Conn) abandonFlight() {
 	c.flight = new(batch)
 	c.loseFlight(unix.EIO)
 	c.flight, c.state = f, abandoned
+	if c.r.waiting && c.r.state == waitPoll { // of which the socket does not tell
+		c.r.wake(c.tell("read"))
+	}
 }
 
 // loseFlight drops what was accepted. Called with mu held.
