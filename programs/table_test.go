@@ -126,4 +126,12 @@ var programs = []program{
 		suites:  []suite{{pkgs: []string{"./test"}, skip: "OCSP|ServiceLatency|Bench"}},
 		expect:  15 * time.Minute,
 	},
+	{
+		name:    "Prometheus",
+		modules: []module{{path: "github.com/prometheus/prometheus", version: "v0.316.0"}},
+		mains:   map[string]string{"prometheus": "cmd/prometheus"},
+		suites:  []suite{{pkgs: []string{"./web"}}},
+		trials:  []trial{prometheusTrial},
+		expect:  20 * time.Minute,
+	},
 }
