@@ -82,3 +82,14 @@ func payload(seed byte, n int) []byte {
 	mrand.NewChaCha8([32]byte{seed}).Read(b)
 	return b
 }
+
+// get returns the text of a page.
+func get(client *http.Client, url string) (string, error) {
+	res, err := client.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	return string(text), err
+}

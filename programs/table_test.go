@@ -134,4 +134,11 @@ var programs = []program{
 		trials:  []trial{prometheusTrial},
 		expect:  20 * time.Minute,
 	},
+	{
+		name:    "Hugo",
+		modules: []module{{path: "github.com/gohugoio/hugo", version: "v0.165.0"}},
+		mains:   map[string]string{"hugo": "."},
+		trials:  []trial{hugoServer},
+		expect:  10 * time.Minute,
+	},
 }
