@@ -60,9 +60,16 @@ func (l *Listener) begin() {
 	}, l.el)
 }
 
+// ok reports whether l was made by Listen and the like. Methods of any other return
+// EINVAL, as package net's do.
+func (l *Listener) ok() bool { return l != nil && l.el != nil }
+
 // Accept waits for a conn. Errors are *net.OpError: net.ErrClosed after
 // Close, os.ErrDeadlineExceeded, or a temporary one such as EMFILE.
 func (l *Listener) Accept() (net.Conn, error) {
+	if !l.ok() {
+		return nil, syscall.EINVAL
+	}
 	ec, peer, err := l.el.Accept()
 	runtime.KeepAlive(l)
 	if err != nil {
@@ -78,6 +85,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 // Accept has not returned are reset, unless a [Steering] moves them to another
 // process; a unix socket's file is removed.
 func (l *Listener) Close() error {
+	if !l.ok() {
+		return syscall.EINVAL
+	}
 	err := l.el.Close()
 	if errors.Is(err, net.ErrClosed) {
 		return l.opError("close", err)
@@ -91,6 +101,9 @@ func (l *Listener) Addr() net.Addr { return l.addr }
 
 // SetDeadline bounds Accept; a zero time lifts the bound.
 func (l *Listener) SetDeadline(t time.Time) error {
+	if !l.ok() {
+		return syscall.EINVAL
+	}
 	return l.el.SetDeadline(t) // net does not wrap the error here either
 }
 
@@ -104,11 +117,21 @@ func (l *Listener) SetUnlinkOnClose(unlink bool) {
 
 // File returns a copy of the listening socket, the caller's to close: with
 // [ListenConfig].Steering, of the first ring's.
-func (l *Listener) File() (*os.File, error) { return l.nl.File() }
+func (l *Listener) File() (*os.File, error) {
+	if !l.ok() {
+		return nil, syscall.EINVAL
+	}
+	return l.nl.File()
+}
 
 // SyscallConn gives access to the socket that File would copy. Read and Write
 // of the result fail, as net's do.
-func (l *Listener) SyscallConn() (syscall.RawConn, error) { return l.nl.SyscallConn() }
+func (l *Listener) SyscallConn() (syscall.RawConn, error) {
+	if !l.ok() {
+		return nil, syscall.EINVAL
+	}
+	return l.nl.SyscallConn()
+}
 
 func (l *Listener) opError(op string, err error) error {
 	if err == io.EOF {

@@ -67,44 +67,46 @@ func setKeepAliveConfig(fd int, ka net.KeepAliveConfig) error {
 	return setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT, n)
 }
 
-// option runs set on c's socket.
-func (c *conn) option(set func(fd int) error) error {
+// option runs set on c's socket, and returns its error by way of wrap.
+func (c *conn) option(wrap func(op string, err error) error, set func(fd int) error) error {
 	if !c.ok() {
-		return syscall.EINVAL
+		return syscall.EINVAL // as it is, like package net's
 	}
 	var serr error
 	if err := c.ec.Control(func(fd uintptr) { serr = set(int(fd)) }); err != nil {
-		return err
+		serr = err
 	}
-	return serr
+	return wrap("set", serr)
 }
+
+func plainError(_ string, err error) error { return err }
 
 // SetNoDelay sets whether small writes go out at once (TCP_NODELAY), which is
 // the default.
 func (c *Conn) SetNoDelay(noDelay bool) error {
-	return c.opError("set", c.option(func(fd int) error {
+	return c.option(c.opError, func(fd int) error {
 		return setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, bit(noDelay))
-	}))
+	})
 }
 
 // SetKeepAlive switches keep-alive probes on or off.
 func (c *Conn) SetKeepAlive(keepalive bool) error {
-	return c.opError("set", c.option(func(fd int) error {
+	return c.option(c.opError, func(fd int) error {
 		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_KEEPALIVE, bit(keepalive))
-	}))
+	})
 }
 
 // SetKeepAlivePeriod sets how long the conn is idle before the first
 // keep-alive probe.
 func (c *Conn) SetKeepAlivePeriod(d time.Duration) error {
-	return c.opError("set", c.option(func(fd int) error {
+	return c.option(c.opError, func(fd int) error {
 		return setSeconds(fd, syscall.TCP_KEEPIDLE, d, keepAliveIdle)
-	}))
+	})
 }
 
 // SetKeepAliveConfig sets the keep-alive probes; see [net.KeepAliveConfig].
 func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
-	return c.opError("set", c.option(func(fd int) error { return setKeepAliveConfig(fd, config) }))
+	return c.option(c.opError, func(fd int) error { return setKeepAliveConfig(fd, config) })
 }
 
 // SetUserTimeout sets for how long bytes that were written may wait for the peer to
@@ -116,10 +118,7 @@ func (c *Conn) SetKeepAliveConfig(config net.KeepAliveConfig) error {
 // A negative d, or one of more than 24 days, is a *net.OpError around EINVAL. Conns of
 // MPTCP do not have the option. First kernel: 2.6.37.
 func (c *Conn) SetUserTimeout(d time.Duration) error {
-	if !c.ok() {
-		return syscall.EINVAL
-	}
-	return c.opError("set", c.option(func(fd int) error { return userTimeout(fd, d) }))
+	return c.option(c.opError, func(fd int) error { return userTimeout(fd, d) })
 }
 
 func userTimeout(fd int, d time.Duration) error {
@@ -132,16 +131,16 @@ func userTimeout(fd int, d time.Duration) error {
 
 // SetReadBuffer sets the size of the kernel's receive buffer, in bytes.
 func (c *conn) SetReadBuffer(bytes int) error {
-	return c.setError("set", c.option(func(fd int) error {
+	return c.option(c.setError, func(fd int) error {
 		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, bytes)
-	}))
+	})
 }
 
 // SetWriteBuffer sets the size of the kernel's send buffer, in bytes.
 func (c *conn) SetWriteBuffer(bytes int) error {
-	return c.setError("set", c.option(func(fd int) error {
+	return c.option(c.setError, func(fd int) error {
 		return setInt(fd, syscall.SOL_SOCKET, syscall.SO_SNDBUF, bytes)
-	}))
+	})
 }
 
 // SetLinger sets what Close does with bytes the peer has not confirmed: send
@@ -161,7 +160,7 @@ func (c *Conn) MultipathTCP() (bool, error) {
 		return false, syscall.EINVAL
 	}
 	// A conn that fell back, or never was one, has no MPTCP_INFO.
-	err := c.option(func(fd int) error {
+	err := c.option(plainError, func(fd int) error {
 		_, err := syscall.GetsockoptInt(fd, solMPTCP, mptcpInfo)
 		return err
 	})
