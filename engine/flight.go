@@ -89,7 +89,14 @@ func (c *Conn) depart(state flightState) {
 // land ends a flight. Called with mu held.
 func (c *Conn) land() {
 	c.flight.free()
-	c.flight, c.state = nil, landed
+	c.flight = nil
+	c.endFlight(landed)
+}
+
+// endFlight has the flight be over, as state says, and tells who waits for that. Called
+// with mu held.
+func (c *Conn) endFlight(state flightState) {
+	c.state = state
 	if c.out != nil {
 		return // whoever is here sends it next, or has the engine do so
 	}
@@ -106,10 +113,9 @@ func (c *Conn) abandonFlight() {
 	if c.state.ended() || c.state == byHand {
 		return
 	}
-	f := c.flight
-	c.flight = new(batch)
-	c.loseFlight(unix.EIO)
-	c.flight, c.state = f, abandoned
+	c.dropOut()
+	c.endFlight(abandoned)
+	c.lose(unix.EIO)
 	if c.r.waiting && c.r.state == waitPoll { // of which the socket does not tell
 		c.r.wake(c.tell("read"))
 	}
@@ -117,13 +123,18 @@ func (c *Conn) abandonFlight() {
 
 // loseFlight drops what was accepted. Called with mu held.
 func (c *Conn) loseFlight(errno unix.Errno) {
-	if c.out != nil {
-		c.out.free()
-		c.out = nil
-	}
+	c.dropOut()
 	c.land()
 	c.lose(errno)
 	if c.untold != 0 && (c.r.state == waitRing || c.r.state == waitRelay) {
 		c.r.wake(nil)
+	}
+}
+
+// dropOut drops what was to follow the flight. Called with mu held.
+func (c *Conn) dropOut() {
+	if c.out != nil {
+		c.out.free()
+		c.out = nil
 	}
 }

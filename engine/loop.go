@@ -328,10 +328,7 @@ func (l *loop) enter() {
 	// A caller first posts, then looks at asleep; the engine the other way
 	// round. One of them sees the other.
 	e.asleep.Store(true)
-	timeout := time.Duration(-1)
-	if when := e.timers.Next(); when != math.MaxInt64 {
-		timeout = max(0, time.Duration(when-l.k.Now()))
-	}
+	timeout := l.untilTimer()
 	if e.posted.Load() != nil {
 		e.asleep.Store(false)
 		return
@@ -340,6 +337,16 @@ func (l *loop) enter() {
 	_, err := l.k.SubmitAndWait(1, timeout)
 	e.asleep.Store(false)
 	l.check(err)
+}
+
+// untilTimer is how long the first timer is off, negative if there is none. It is the
+// engine's alarm from then on.
+func (l *loop) untilTimer() time.Duration {
+	when := l.e.timers.Next()
+	if when == math.MaxInt64 {
+		return -1
+	}
+	return max(0, time.Duration(when-l.k.Now()))
 }
 
 // yield lets those run who wait in Go's other queue: who was in the netpoller,
@@ -489,10 +496,7 @@ func (l *loop) outlive() {
 			t.Fire(now)
 		}
 		e.asleep.Store(true) // as in enter
-		timeout := time.Duration(-1)
-		if when := e.timers.Next(); when != math.MaxInt64 {
-			timeout = max(0, time.Duration(when-l.k.Now()))
-		}
+		timeout := l.untilTimer()
 		if !e.closing.Load() {
 			l.k.AwaitWake(timeout)
 		}
