@@ -30,6 +30,14 @@ func bothEngines(t *testing.T, f func(t *testing.T, e *Engine)) {
 	t.Run("ring", func(t *testing.T) { f(t, ringEngine(t)) })
 }
 
+// freeAddr is an address of network to listen on, tcp or unix.
+func freeAddr(t *testing.T, network string) string {
+	if network == "unix" {
+		return filepath.Join(t.TempDir(), "s")
+	}
+	return "127.0.0.1:0"
+}
+
 // limited is a wrapper, of which there are many.
 type limited struct{ *net.TCPListener }
 
@@ -71,14 +79,13 @@ func TestNewListenerTypes(t *testing.T) {
 			t.Errorf("unixpacket: %v, %v", got, err)
 		}
 		for _, ln := range []net.Listener{tcp, packet} { // they are open
-			accepted := make(chan error, 1)
-			go func() {
+			accepted := testenv.Go(func() error {
 				c, err := ln.Accept()
 				if err == nil {
 					c.Close()
 				}
-				accepted <- err
-			}()
+				return err
+			})
 			c, err := net.Dial(ln.Addr().Network(), ln.Addr().String())
 			if err != nil {
 				t.Fatal(err)
@@ -95,11 +102,7 @@ func TestNewListenerTypes(t *testing.T) {
 func TestNewListenerTwice(t *testing.T) {
 	bothEngines(t, func(t *testing.T, e *Engine) {
 		for _, network := range []string{"tcp", "unix"} {
-			addr := "127.0.0.1:0"
-			if network == "unix" {
-				addr = filepath.Join(t.TempDir(), "s")
-			}
-			ln, err := net.Listen(network, addr)
+			ln, err := net.Listen(network, freeAddr(t, network))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,11 +228,7 @@ func TestNewConnTypes(t *testing.T) {
 func TestNewConn(t *testing.T) {
 	bothEngines(t, func(t *testing.T, e *Engine) {
 		for _, network := range []string{"tcp", "unix"} {
-			addr := "127.0.0.1:0"
-			if network == "unix" {
-				addr = filepath.Join(t.TempDir(), "s")
-			}
-			c, peer := netPair(t, network, addr)
+			c, peer := netPair(t, network, freeAddr(t, network))
 			defer peer.Close()
 			if err := c.SetDeadline(time.Unix(1, 0)); err != nil {
 				t.Fatal(err)
@@ -269,11 +268,7 @@ func TestNewConn(t *testing.T) {
 func TestTakeOverClosed(t *testing.T) {
 	bothEngines(t, func(t *testing.T, e *Engine) {
 		for _, network := range []string{"tcp", "unix"} {
-			addr := "127.0.0.1:0"
-			if network == "unix" {
-				addr = filepath.Join(t.TempDir(), "s")
-			}
-			ln, err := net.Listen(network, addr)
+			ln, err := net.Listen(network, freeAddr(t, network))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -282,7 +277,7 @@ func TestTakeOverClosed(t *testing.T) {
 			if oe, ok := err.(*net.OpError); got != nil || !ok || oe.Op != "listen" || oe.Err != net.ErrClosed {
 				t.Errorf("%s listener: %v, %v", network, got, err)
 			}
-			c, peer := netPair(t, network, strings.Replace(addr, "/s", "/c", 1))
+			c, peer := netPair(t, network, freeAddr(t, network))
 			peer.Close()
 			c.Close()
 			q, err := e.NewConn(c)

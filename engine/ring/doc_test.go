@@ -121,10 +121,13 @@ func TestReadmeTables(t *testing.T) {
 	check("IORING_", registerNames[:], nil)
 }
 
-// Each exported method says from which kernel on it works, or what it is like.
-func TestCommentsNameKernels(t *testing.T) {
-	files, _ := filepath.Glob("prep*.go")
-	doc := regexp.MustCompile(`(?m)((?:^//.*\n)+)^func \(s \*SQE\) (Prep\w+)`)
+// eachMethod calls f for the methods in files whose names match glob that header, a
+// pattern of the line that begins them with their name in a group, finds. There are
+// at least so many.
+func eachMethod(t *testing.T, glob, header string, least int, f func(file, doc, name string)) {
+	t.Helper()
+	files, _ := filepath.Glob(glob)
+	method := regexp.MustCompile(`(?m)((?:^//.*\n)+)` + header)
 	n := 0
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
@@ -134,40 +137,31 @@ func TestCommentsNameKernels(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range doc.FindAllStringSubmatch(string(src), -1) {
+		for _, m := range method.FindAllStringSubmatch(string(src), -1) {
 			n++
-			if !strings.Contains(m[1], "Linux") && !strings.Contains(m[1], "as Prep") && !strings.Contains(m[1], "is Prep") {
-				t.Errorf("%s: %s names no kernel", file, m[2])
-			}
+			f(file, m[1], m[2])
 		}
 	}
-	if n < 80 {
+	if n < least {
 		t.Errorf("only %d methods found", n)
 	}
 }
 
+// Each exported method says from which kernel on it works, or what it is like.
+func TestCommentsNameKernels(t *testing.T) {
+	eachMethod(t, "prep*.go", `^func \(s \*SQE\) (Prep\w+)`, 80, func(file, doc, name string) {
+		if !strings.Contains(doc, "Linux") && !strings.Contains(doc, "as Prep") && !strings.Contains(doc, "is Prep") {
+			t.Errorf("%s: %s names no kernel", file, name)
+		}
+	})
+}
+
 // Each exported method of a Ring says who may call it.
 func TestCommentsNameOwner(t *testing.T) {
-	files, _ := filepath.Glob("*.go")
-	doc := regexp.MustCompile(`(?m)((?:^//.*\n)+)^func \(\w+ \*Ring\) ([A-Z]\w+)`)
 	owner := regexp.MustCompile(`[Oo]nly\s+(the ring's\s+owner|one goroutine)|Safe\s+for\s+concurrent`)
-	n := 0
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
+	eachMethod(t, "*.go", `^func \(\w+ \*Ring\) ([A-Z]\w+)`, 60, func(file, doc, name string) {
+		if text := strings.ReplaceAll(doc, "\n// ", " "); !owner.MatchString(text) {
+			t.Errorf("%s: %s does not say who may call it", file, name)
 		}
-		src, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, m := range doc.FindAllStringSubmatch(string(src), -1) {
-			n++
-			if text := strings.ReplaceAll(m[1], "\n// ", " "); !owner.MatchString(text) {
-				t.Errorf("%s: %s does not say who may call it", file, m[2])
-			}
-		}
-	}
-	if n < 60 {
-		t.Errorf("only %d methods found", n)
-	}
+	})
 }

@@ -196,32 +196,43 @@ func TestWaitForMany(t *testing.T) {
 	})
 }
 
+// storm sends signals to the calling thread until end, and calls each after each.
+func storm(t *testing.T, each func(i int)) (end func()) {
+	sigs := make(chan os.Signal, 1)
+	signal.Notify(sigs, syscall.SIGUSR1)
+	tid := unix.Gettid()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for i := 0; ; i++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if err := unix.Tgkill(os.Getpid(), tid, unix.SIGUSR1); err != nil {
+				t.Error(err)
+			}
+			each(i)
+			time.Sleep(50 * time.Microsecond)
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+		signal.Stop(sigs)
+	}
+}
+
 // A wait under a storm of signals loses no request and no completion.
 func TestEINTR(t *testing.T) {
 	eachMode(t, Params{Entries: 8}, func(t *testing.T, r *Ring) {
-		sigs := make(chan os.Signal, 1)
-		signal.Notify(sigs, syscall.SIGUSR1)
-		defer signal.Stop(sigs)
-		tid, fd := unix.Gettid(), eventFD(t)
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := unix.Tgkill(os.Getpid(), tid, unix.SIGUSR1); err != nil {
-					t.Error(err)
-				}
-				if i%8 == 0 {
-					signalEvent(t, fd)
-				}
-				time.Sleep(50 * time.Microsecond)
+		fd := eventFD(t)
+		defer storm(t, func(i int) {
+			if i%8 == 0 {
+				signalEvent(t, fd)
 			}
-		}()
-		defer func() { close(stop); <-stopped }()
+		})()
 
 		var submitted, completed, interrupted, events int
 		var ev [8]byte

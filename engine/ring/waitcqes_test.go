@@ -4,8 +4,6 @@ package ring
 
 import (
 	"errors"
-	"os"
-	"os/signal"
 	"syscall"
 	"testing"
 	"time"
@@ -72,25 +70,8 @@ func TestWaitCQEsAfterRejected(t *testing.T) {
 // Neither signals nor Go's own preemption end a wait.
 func TestWaitCQEsSignals(t *testing.T) {
 	eachMode(t, Params{Entries: 4}, func(t *testing.T, r *Ring) {
-		sigs := make(chan os.Signal, 1)
-		signal.Notify(sigs, syscall.SIGUSR1)
-		defer signal.Stop(sigs)
-		tid, fd := unix.Gettid(), eventFD(t)
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			for {
-				select {
-				case <-stop:
-					return
-				case <-time.After(50 * time.Microsecond):
-					if err := unix.Tgkill(os.Getpid(), tid, unix.SIGUSR1); err != nil {
-						t.Error(err)
-					}
-				}
-			}
-		}()
-		defer func() { close(stop); <-stopped }()
+		fd := eventFD(t)
+		defer storm(t, func(int) {})()
 
 		interrupted := false // a single wait sees them
 		for end := time.Now().Add(testenv.Bound); !interrupted && time.Now().Before(end); {
