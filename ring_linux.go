@@ -94,7 +94,7 @@ func (r *ring) compared(found engine.Report) {
 	if found.Looking {
 		what = "quoit: looking before a wait compared with not"
 	}
-	r.log.Info(what, "pays", found.Pays, "cpu", found.Cost, "rate", found.Rate)
+	r.log.Info(what, "pays", found.Pays, "cpu", found.Cost, "rate", found.Rate, "tail", found.Tail)
 }
 
 // logEvery is how often an Accept that fails is logged: a server that is short of

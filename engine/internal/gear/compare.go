@@ -19,13 +19,16 @@ import (
 // by CPU time, which only the process as a whole has a clock for. Hence one
 // comparison at a time, of all engines of the process that are in Auto, with
 // one verdict for them. Those that have little to do hardly count, and are cold
-// again soon.
+// again soon. Where the slowest goroutines run much sooner (tail), some CPU time more
+// is no reason against.
 //
 // It is windows in the netpoller and in the ring by turns, each against its
-// neighbours, and the median of that. During it the gears leave their engines
-// alone (Box.held). Whether Reads should look (look.go) is found out in the same way.
+// neighbours, and the median of that: nine of them, and where the quartiles disagree as many
+// as maxWindows. During it the gears leave their engines alone (Box.held). Whether Reads
+// should look (look.go) is found out in the same way.
 const (
-	windows    = 9
+	period     = 8 // windows until the next look at them, after the first
+	maxWindows = 1 + 3*period
 	windowTime = 40 * time.Millisecond // of each that counts, after rule.settle
 
 	minTerm = 10 * time.Second // that a verdict holds; doubles while the same is found again
@@ -41,19 +44,29 @@ const (
 	questions = iota
 )
 
-// rule is what an answer of yes takes.
+// rule is what an answer of yes takes: the one, or the other where the tail is at
+// most shortTail.
 type rule struct {
-	settle time.Duration // of each window, before it counts
-	cost   float64       // at most: CPU time for the same work, with by without
-	rate   float64       // at least: work in the same time, where callers wait for answers
+	settle     time.Duration // of each window, before it counts
+	any, short limits
 }
 
+// limits are on ratios, with by without.
+type limits struct {
+	cost float64 // at most: CPU time for the same work
+	rate float64 // at least: work in the same time, where callers wait for answers
+}
+
+const (
+	shortTail = 0.7    // that is worth some CPU time
+	minTail   = 100e-6 // seconds without, below which nobody feels what is saved
+)
+
 var rules = [questions]rule{
-	// A thousand conns have to come over. Equal is good enough, for the ring's tails
-	// are shorter.
-	ringing: {50 * time.Millisecond, 1.03, 0.97},
+	// A thousand conns have to come over.
+	ringing: {50 * time.Millisecond, limits{1.03, 0.97}, limits{1.10, 0.92}},
 	// A CPU that is awake for nothing is a cost that only a gain defends.
-	looking: {5 * time.Millisecond, 1, 1.05},
+	looking: {5 * time.Millisecond, limits{1, 1.05}, limits{1, 1.05}},
 }
 
 type verdict int
@@ -68,6 +81,7 @@ const (
 type comparison struct {
 	clock func() int64                              // engine time
 	spent func() int64                              // CPU time of the process, in nanoseconds
+	waits func() waits                              // of the process
 	pause func(time.Duration, <-chan struct{}) bool // false if the channel was closed meanwhile
 
 	mu      sync.Mutex
@@ -86,7 +100,7 @@ type answer struct {
 }
 
 // process has the boxes of this process.
-var process = comparison{clock: clock.Now, spent: processTime, pause: pause}
+var process = comparison{clock: clock.Now, spent: processTime, waits: processWaits, pause: pause}
 
 func processTime() int64 { return clock.Read(unix.CLOCK_PROCESS_CPUTIME_ID) }
 
@@ -142,28 +156,36 @@ type entrant struct {
 
 // run compares, and tells boxes. It gives up when stop is closed.
 func (c *comparison) run(q question, boxes []entrant, stop <-chan struct{}) {
-	var seen [windows]window
-	ok := true
-	for i := 0; i < windows && ok; i++ {
-		for _, b := range boxes {
-			b.put(q, i%2 != 0, c.clock())
+	v, found := undecided, Report{Looking: q == looking}
+	var seen []window
+	for ok, clear := true, false; ok && !clear && len(seen) < maxWindows; {
+		var w window
+		if w, ok = c.window(q, len(seen)%2 != 0, boxes, stop); !ok {
+			v = undecided
+		} else if seen = append(seen, w); len(seen)%period == 1 && len(seen) > 1 {
+			v, clear = rules[q].judge(seen, &found)
 		}
-		ok = c.pause(rules[q].settle, stop)
-		began := c.look(boxes)
-		ok = ok && c.pause(windowTime, stop)
-		seen[i] = c.look(boxes).since(began)
-		ok = ok && seen[i].work > 0 && seen[i].cost > 0
 	}
-	v, r := undecided, Report{}
-	if ok {
-		v, r = rules[q].judge(seen[:])
-		r.Looking, r.Pays = q == looking, v == yes
-	}
-	for _, b := range c.end(q, boxes, v, r.Cost) {
+	for _, b := range c.end(q, boxes, v, found.Cost) {
 		if b.report != nil && v != undecided {
-			b.report(r)
+			b.report(found)
 		}
 	}
+}
+
+// window has boxes do what q asks about, or not, and returns what that led to, or
+// false if there was nothing to do or stop was closed.
+func (c *comparison) window(q question, do bool, boxes []entrant, stop <-chan struct{}) (window, bool) {
+	for _, b := range boxes {
+		b.put(q, do, c.clock())
+	}
+	if !c.pause(rules[q].settle, stop) {
+		return window{}, false
+	}
+	began := c.look(boxes)
+	ok := c.pause(windowTime, stop)
+	w := c.look(boxes).since(began)
+	return w, ok && w.work > 0 && w.cost > 0
 }
 
 // Report is what a comparison found.
@@ -171,6 +193,7 @@ type Report struct {
 	Looking    bool    // of looking before a wait; else of the ring
 	Pays       bool    // and is done from now on
 	Cost, Rate float64 // CPU time for the same work, and work in the same time, by those without it
+	Tail       float64 // wait for a processor of the slowest hundredth, by that without it; 0 if unknown or short
 }
 
 // end tells the verdict to those that had work, and returns them. It is none if the load
@@ -215,10 +238,11 @@ func Comparisons() (n uint64, ringCost float64) {
 type window struct {
 	work       float64
 	time, cost float64
+	waits      waits
 }
 
 func (c *comparison) look(boxes []entrant) window {
-	w := window{time: float64(c.clock()), cost: float64(c.spent())}
+	w := window{time: float64(c.clock()), cost: float64(c.spent()), waits: c.waits()}
 	for _, b := range boxes {
 		w.work += float64(b.tally.sum())
 	}
@@ -226,11 +250,12 @@ func (c *comparison) look(boxes []entrant) window {
 }
 
 func (w window) since(o window) window {
-	return window{w.work - o.work, w.time - o.time, w.cost - o.cost}
+	return window{w.work - o.work, w.time - o.time, w.cost - o.cost, w.waits.since(o.waits)}
 }
 
-// judge compares windows without and with, by turns.
-func (r rule) judge(seen []window) (verdict, Report) {
+// judge compares windows without and with, by turns, and puts into found what it
+// finds. It is clear if the quartiles lead to the same verdict as the medians.
+func (r rule) judge(seen []window, found *Report) (v verdict, clear bool) {
 	var costs, rates []float64
 	for i := 1; i < len(seen)-1; i++ {
 		cost := amid(seen[i-1:], func(w window) float64 { return w.cost / w.work })
@@ -242,15 +267,41 @@ func (r rule) judge(seen []window) (verdict, Report) {
 	}
 	slices.Sort(costs)
 	slices.Sort(rates)
-	found := Report{Cost: costs[len(costs)/2], Rate: rates[len(rates)/2]}
-	if found.Cost > r.cost || found.Rate < r.rate {
-		return no, found
+	low, mid, high := len(costs)/4, len(costs)/2, len(costs)-1-len(costs)/4
+	found.Cost, found.Rate, found.Tail = costs[mid], rates[mid], tail(seen)
+	found.Pays = r.allows(costs[mid], rates[mid], found.Tail)
+	clear = r.allows(costs[low], rates[high], found.Tail) == r.allows(costs[high], rates[low], found.Tail)
+	if found.Pays {
+		return yes, clear
 	}
-	return yes, found
+	return no, clear
+}
+
+func (r rule) allows(cost, rate, tail float64) bool {
+	l := r.any
+	if tail > 0 && tail <= shortTail {
+		l = r.short
+	}
+	return cost <= l.cost && rate >= l.rate
 }
 
 // amid compares the second window with those on both sides of it, so that a
 // machine which only gets slower or faster does not matter.
 func amid(seen []window, f func(window) float64) float64 {
 	return f(seen[1]) / math.Sqrt(f(seen[0])*f(seen[2]))
+}
+
+// tail compares the slowest hundredths of windows without and with, by turns. It is
+// zero where there is nothing to gain, or too little is known.
+func tail(seen []window) float64 {
+	var sums [2]waits
+	for i, w := range seen {
+		sums[i%2] = sums[i%2].plus(w.waits)
+	}
+	without, ok := sums[0].slowest()
+	with, ok2 := sums[1].slowest()
+	if !ok || !ok2 || without < minTail {
+		return 0
+	}
+	return with / without
 }

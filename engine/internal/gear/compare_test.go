@@ -17,18 +17,25 @@ type contest struct {
 	hot, other *Box
 	ring, poll load
 	passed     func(pauses int) bool // may change loads; false ends the comparison
+	tails      [len(bounds) - 1]uint64
 	now, cpu   float64
 	pauses     int
 	asked      chan struct{} // closed once nobody asks any more
 }
 
-// load is what engines do in a second.
-type load struct{ bytes, cpu float64 }
+// load is what engines do in a second, and how long their slowest goroutines wait.
+type load struct {
+	bytes, cpu float64
+	tail       time.Duration // 0: 10 µs, as all others
+}
+
+var bounds = [...]float64{0, 20e-6, 1e-3, 2e-3, 3e-3, 4e-3, math.Inf(1)}
 
 func newContest(t *testing.T, ring, poll load) *contest {
 	w := &contest{ring: ring, poll: poll, now: float64(time.Hour)}
 	w.clock = func() int64 { return int64(w.now) }
 	w.spent = func() int64 { return int64(w.cpu) }
+	w.waits = func() waits { return waits{slices.Clone(w.tails[:]), bounds[:]} }
 	w.pause = func(d time.Duration, _ <-chan struct{}) bool {
 		<-w.asked
 		w.pauses++
@@ -44,6 +51,9 @@ func newContest(t *testing.T, ring, poll load) *contest {
 		}
 		w.now += float64(d)
 		w.cpu += l.cpu * float64(d)
+		w.tails[0] += 970
+		i, _ := slices.BinarySearch(bounds[:], l.tail.Seconds())
+		w.tails[max(i-1, 0)] += 30
 		for _, b := range []*Box{w.hot, w.other} {
 			b.Meter().sent.Add(uint64(l.bytes * d.Seconds()))
 		}
@@ -89,19 +99,25 @@ func (w *contest) run(t *testing.T) (v verdict, term time.Duration) {
 }
 
 func TestCompare(t *testing.T) {
-	net := load{1e6, 0.5}
+	const ms = time.Millisecond
+	net := load{1e6, 0.5, 4 * ms}
 	for _, tt := range []struct {
 		name string
 		ring load
 		want verdict
 		cost float64
 	}{
-		{"cheaper", load{1e6, 0.4}, yes, 0.8},
+		{"cheaper", load{1e6, 0.4, 4 * ms}, yes, 0.8},
 		{"same", net, yes, 1},
-		{"cheaper and faster", load{2e6, 0.8}, yes, 0.8},
-		{"dearer", load{1e6, 0.53}, no, 1.06},
-		{"dearer, for it does less", load{0.9e6, 0.5}, no, 1 / 0.9},
-		{"cheaper and slower", load{0.9e6, 0.4}, no, 0.8 / 0.9},
+		{"cheaper and faster", load{2e6, 0.8, 4 * ms}, yes, 0.8},
+		{"dearer", load{1e6, 0.53, 4 * ms}, no, 1.06},
+		{"dearer, for it does less", load{0.9e6, 0.5, 4 * ms}, no, 1 / 0.9},
+		{"cheaper and slower", load{0.9e6, 0.4, 4 * ms}, no, 0.8 / 0.9},
+		{"dearer, with a short tail", load{1e6, 0.54, 2 * ms}, yes, 1.08},
+		{"dearer, with a tail somewhat shorter", load{1e6, 0.54, 3 * ms}, no, 1.08},
+		{"much dearer, with a short tail", load{1e6, 0.56, 2 * ms}, no, 1.12},
+		{"dearer and slower, with a short tail", load{0.9e6, 0.48, 2 * ms}, no, 0.96 / 0.9},
+		{"cheaper, with a long tail", load{1e6, 0.4, 5 * ms}, yes, 0.8},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newContest(t, tt.ring, net)
@@ -141,7 +157,7 @@ func TestCompare(t *testing.T) {
 // A verdict holds, for longer while it is the same, and is what other engines
 // are told that ask.
 func TestCompareTerm(t *testing.T) {
-	net, better, worse := load{1e6, 0.5}, load{1e6, 0.4}, load{1e6, 0.6}
+	net, better, worse := load{1e6, 0.5, 0}, load{1e6, 0.4, 0}, load{1e6, 0.6, 0}
 	w := newContest(t, better, net)
 	for want := minTerm; want < 2*maxTerm; want *= 2 {
 		if v, term := w.run(t); v != yes || term != min(want, maxTerm) {
@@ -162,6 +178,50 @@ func TestCompareTerm(t *testing.T) {
 	}
 }
 
+// The windows with are those with odd numbers, and nothing is made of what is short.
+func TestTail(t *testing.T) {
+	fast := waits{[]uint64{1000, 0, 0}, []float64{0, minTail / 2, 1, 2}}
+	slow := waits{[]uint64{0, 0, 1000}, fast.bounds}
+	for _, tt := range []struct {
+		name string
+		seen []window
+		want float64
+	}{
+		{"same", []window{{waits: slow}, {waits: slow}, {waits: slow}}, 1},
+		{"shorter", []window{{waits: slow}, {waits: fast}, {waits: slow}}, 0.99 * minTail / 2 / 1.99},
+		{"longer, but short without", []window{{waits: fast}, {waits: slow}, {waits: fast}}, 0},
+		{"too few", []window{{waits: slow}, {}, {waits: slow}}, 0},
+	} {
+		if got := tail(tt.seen); math.Abs(got-tt.want) > 1e-9 {
+			t.Errorf("%s: %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+// What the first windows leave open takes more of them.
+func TestCompareOpen(t *testing.T) {
+	for _, tt := range []struct {
+		cpu     float64 // of the ring in the first period, by turns with 0.4
+		windows int
+		want    verdict
+	}{
+		{0.4, 1 + period, yes},
+		{0.6, 1 + 2*period, yes},
+	} {
+		w := newContest(t, load{1e6, 0.4, 0}, load{1e6, 0.5, 0})
+		w.passed = func(pauses int) bool {
+			w.ring.cpu = 0.4
+			if window := (pauses + 1) / 2; window <= 1+period && window%4 == 2 {
+				w.ring.cpu = tt.cpu
+			}
+			return true
+		}
+		if v, _ := w.run(t); v != tt.want || w.pauses != 2*tt.windows {
+			t.Errorf("ring at %v: verdict %v after %d windows, want %v after %d", tt.cpu, v, w.pauses/2, tt.want, tt.windows)
+		}
+	}
+}
+
 // A load that goes away, or the end of the engine, leaves no verdict.
 func TestCompareUndecided(t *testing.T) {
 	for name, passed := range map[string]func(w *contest, pauses int) bool{
@@ -174,7 +234,7 @@ func TestCompareUndecided(t *testing.T) {
 		"closed": func(_ *contest, pauses int) bool { return pauses < 7 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newContest(t, load{1e6, 0.4}, load{1e6, 0.5})
+			w := newContest(t, load{1e6, 0.4, 0}, load{1e6, 0.5, 0})
 			w.passed = func(pauses int) bool { return passed(w, pauses) }
 			if v, _ := w.run(t); v != undecided || w.pauses > 8 {
 				t.Errorf("%v after %d pauses", v, w.pauses)

@@ -10,7 +10,7 @@ import (
 // A trial with one or two conns busy asks whether looking pays, others do not. Its
 // verdict is heeded, and asked again when it is over.
 func TestLook(t *testing.T) {
-	plain := load{1e6, 0.5}
+	plain := load{1e6, 0.5, 0}
 	for _, tt := range []struct {
 		name    string
 		busy    int  // conns
@@ -18,17 +18,17 @@ func TestLook(t *testing.T) {
 		asks    bool
 		want    bool
 	}{
-		{"faster for less", 1, load{1.2e6, 0.55}, true, true},
-		{"two conns", 2, load{1.2e6, 0.55}, true, true},
-		{"three conns", 3, load{1.2e6, 0.55}, false, false},
-		{"faster, but dearer", 1, load{1.2e6, 0.62}, true, false},
-		{"no faster", 1, load{1.03e6, 0.5}, true, false},
-		{"no work", 1, load{0, 0.5}, true, false},
+		{"faster for less", 1, load{1.2e6, 0.55, 0}, true, true},
+		{"two conns", 2, load{1.2e6, 0.55, 0}, true, true},
+		{"three conns", 3, load{1.2e6, 0.55, 0}, false, false},
+		{"faster, but dearer", 1, load{1.2e6, 0.62, 0}, true, false},
+		{"no faster", 1, load{1.03e6, 0.5, 0}, true, false},
+		{"no work", 1, load{0, 0.5, 0}, true, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			b, c := newBox(Auto)
 			cpu, pauses, asked := 0.0, 0, make(chan struct{})
-			b.compare = &comparison{clock: c.Now, spent: func() int64 { return int64(cpu) },
+			b.compare = &comparison{clock: c.Now, spent: func() int64 { return int64(cpu) }, waits: func() waits { return waits{} },
 				pause: func(d time.Duration, _ <-chan struct{}) bool {
 					<-asked
 					pauses++
