@@ -20,6 +20,9 @@ var Gears = []string{"auto", "ring", "poll"}
 
 var gears = map[string]quoit.Gear{"": quoit.GearAuto, "auto": quoit.GearAuto, "ring": quoit.GearRing, "poll": quoit.GearPoll}
 
+// direct is the option for Config.DirectWrites.
+const direct = "direct"
+
 // maxRings is quoit's limit.
 const maxRings = 256
 
@@ -53,6 +56,7 @@ type variant struct {
 	gear     string // "" is auto, and may be given otherwise
 	rings    int    // 0 is quoit's default
 	busy     time.Duration
+	direct   bool
 	steering string // "" is one listening socket, whose conns the rings share out
 }
 
@@ -104,8 +108,13 @@ func (v *variant) add(option string) error {
 			return fmt.Errorf("%q comes after busy%v", option, v.busy)
 		}
 		v.busy = d
+	case option == direct:
+		if v.direct {
+			return fmt.Errorf("%q comes twice", option)
+		}
+		v.direct = true
 	default:
-		return fmt.Errorf("%q is none of %s, 1ring, 2rings and so on, busy30us and so on, %s", option,
+		return fmt.Errorf("%q is none of %s, 1ring, 2rings and so on, busy30us and so on, direct, %s", option,
 			strings.Join(Gears, ", "), strings.Join(steeringNames(), ", "))
 	}
 	return nil
@@ -137,7 +146,7 @@ func (v variant) steer() (quoit.Steering, error) {
 }
 
 func (v variant) engine() (*quoit.Engine, error) {
-	e, err := quoit.New(&quoit.Config{Gear: gears[v.gear], Rings: v.rings, BusyPoll: v.busy})
+	e, err := quoit.New(&quoit.Config{Gear: gears[v.gear], Rings: v.rings, BusyPoll: v.busy, DirectWrites: v.direct})
 	if err != nil {
 		return nil, err
 	}
@@ -181,6 +190,7 @@ func Help() string {
 	line(strings.Join(Gears, ", "), "gear, see -gear")
 	line("1ring, 2rings, ...", "number of rings; without, quoit's default")
 	line("busy30us and so on", "Config.BusyPoll")
+	line(direct, "Config.DirectWrites, as in ring+direct")
 	b.WriteString("One socket accepts, and each conn goes to the ring with the fewest. With a number\n" +
 		"of rings, these have a listening socket for each ring and steer to them:\n")
 	for _, s := range steerings {

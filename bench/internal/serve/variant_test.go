@@ -16,6 +16,7 @@ func TestCheck(t *testing.T) {
 		{"quoit", "2rings+least", ""}, {"quoit", "classic-cpu+auto+3rings", ""},
 		{"quoit", "poll+busy30us", ""}, {"quoit", "busy", `"busy" has no time`}, {"quoit", "busy-1us", `has no time`},
 		{"quoit", "busy1us+busy2us", `"busy2us" comes after busy1µs`},
+		{"quoit", "ring+direct", ""}, {"quoit", "direct+2rings", ""}, {"quoit", "direct+ring+direct", `"direct" comes twice`},
 		{"net", "2rings", "net has no variants"},
 		{"quoit", "0rings", `"0rings" is not 1ring, or 2rings to 256rings`},
 		{"quoit", "257rings", `"257rings" is not`}, {"quoit", "1rings", `"1rings" is not`}, {"quoit", "2ring", `"2ring" is not`},
@@ -49,7 +50,7 @@ func TestWithGear(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range append(append([]string{"1ring", "busy"}, Gears...), steeringNames()...) {
+	for _, name := range append(append([]string{"1ring", "busy", "direct"}, Gears...), steeringNames()...) {
 		if !strings.Contains(Help(), name) {
 			t.Errorf("%q is missing in\n%s", name, Help())
 		}
@@ -70,6 +71,14 @@ func TestListen(t *testing.T) {
 		s.Variant = "bogus"
 		if _, _, err := listen(s); err == nil {
 			t.Errorf("%s serves a variant that it does not have", transport)
+		}
+	}
+}
+
+func TestDirect(t *testing.T) {
+	for variant, want := range map[string]bool{"": false, "ring": false, "direct": true, "ring+direct+2rings": true} {
+		if v, err := parseVariant(variant); err != nil || v.direct != want {
+			t.Errorf("%q: %t, %v", variant, v.direct, err)
 		}
 	}
 }
