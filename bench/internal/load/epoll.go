@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/bench/internal/hist"
+	"github.com/quoit-go/quoit/bench/internal/workload"
 )
 
 // script is what one conn says, and how it checks what it hears.
@@ -59,6 +60,8 @@ type generator struct {
 	credit int
 
 	bursts bursts
+
+	even *evenness
 }
 
 const (
@@ -70,6 +73,9 @@ const (
 func runEpoll(spec Spec) (*Result, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	if spec.Workload.Load == workload.LoadFlush {
+		defer promote()()
+	}
 	ap, err := netip.ParseAddrPort(spec.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
@@ -89,6 +95,9 @@ func runEpoll(spec Spec) (*Result, error) {
 		ep:     ep,
 		buf:    make([]byte, recvBytes),
 	}
+	if spec.Even {
+		g.even = new(evenness)
+	}
 	defer g.closeAll()
 	if g.conns, err = g.cast(); err != nil {
 		return nil, err
@@ -107,9 +116,10 @@ func runEpoll(spec Spec) (*Result, error) {
 			starved++
 		}
 	}
+	even := g.even.end(g.now())
 	r, err := g.finish(&g.lat, g.units, starved)
 	if err == nil {
-		r.Behind = behind
+		r.Behind, r.Even = behind, even
 	}
 	return r, err
 }
@@ -234,6 +244,7 @@ func (g *generator) loop() error {
 			if err := g.begin(); err != nil {
 				return err
 			}
+			g.even.begin(len(g.conns), g.began)
 		case g.measuring && now >= g.began+g.spec.Length:
 			return nil
 		}
@@ -293,12 +304,24 @@ func (g *generator) count(c *conn, units int, now time.Duration) {
 	if g.measuring {
 		g.units += uint64(units)
 		c.units += uint64(units)
-		if !c.quiet {
-			g.lat.RecordN(now-g.conns[c.starter].since, units)
-		}
+		g.record(c, units, now)
+		g.even.answered(c.starter, units, now)
 	}
 	if c.perUnit {
 		c.since = now
+	}
+}
+
+// record takes down the latencies of units completed on c now.
+func (g *generator) record(c *conn, units int, now time.Duration) {
+	switch f, ok := c.script.(*flush); {
+	case c.quiet:
+	case ok:
+		for _, d := range f.delays {
+			g.lat.Record(d)
+		}
+	default:
+		g.lat.RecordN(now-g.conns[c.starter].since, units)
 	}
 }
 

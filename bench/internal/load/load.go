@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/quoit-go/quoit/bench/internal/counters"
 	"github.com/quoit-go/quoit/bench/internal/hist"
 	"github.com/quoit-go/quoit/bench/internal/proc"
 	"github.com/quoit-go/quoit/bench/internal/serve"
@@ -22,9 +23,12 @@ import (
 type Spec struct {
 	Workload workload.Workload `json:"workload"`
 	Addr     string            `json:"addr"`
-	PID      int               `json:"pid"`             // of the server
-	Rings    string            `json:"rings,omitempty"` // for serve.WatchRings
-	Seed     uint64            `json:"seed"`            // of what is drawn by lot
+	PID      int               `json:"pid"`              // of the server
+	Rings    string            `json:"rings,omitempty"`  // for serve.WatchRings
+	Stats    string            `json:"stats,omitempty"`  // for serve.WatchStats
+	Events   []string          `json:"events,omitempty"` // of package counters, to count in the server
+	Even     bool              `json:"even,omitempty"`   // take down how evenly the conns of an echo or plain HTTP load are served
+	Seed     uint64            `json:"seed"`             // of what is drawn by lot
 	Warmup   time.Duration     `json:"warmup_ns"`
 	Length   time.Duration     `json:"length_ns"` // of what is measured
 }
@@ -40,7 +44,12 @@ type Result struct {
 	Starved int           `json:"starved"` // conns without any answer in the measured time
 	Behind  int           `json:"behind"`  // of a skewed load: turns that came and were not answered by the end
 	Rings   []serve.Ring  `json:"rings,omitempty"`
-	Err     string        `json:"err,omitempty"`
+
+	Stats  *serve.EngineStats `json:"stats,omitempty"`  // nil: not asked for, or no engine
+	Counts map[string]uint64  `json:"counts,omitempty"` // of Spec.Events, those that the machine has
+	Even   *Evenness          `json:"even,omitempty"`
+
+	Err string `json:"err,omitempty"`
 }
 
 // Main is the child process: a Spec on in, a Result on out.
@@ -77,18 +86,40 @@ type window struct {
 	began        time.Duration
 	server, self proc.Sample // when it began
 	rings        *serve.RingWatch
+	stats        *serve.StatsWatch
+	counters     *counters.Set
+	counted      map[string]uint64 // when it began
 }
 
 // newWindow starts the course of a run, which the caller must close.
 func newWindow(spec Spec) (*window, error) {
-	rings, err := serve.WatchRings(spec.Rings)
-	if err != nil {
+	w := &window{spec: spec, start: time.Now()}
+	if err := w.open(); err != nil {
+		w.close()
 		return nil, fmt.Errorf("load: %w", err)
 	}
-	return &window{spec: spec, start: time.Now(), rings: rings}, nil
+	return w, nil
 }
 
-func (w *window) close() { w.rings.Close() }
+func (w *window) open() (err error) {
+	if w.rings, err = serve.WatchRings(w.spec.Rings); err != nil {
+		return err
+	}
+	if w.stats, err = serve.WatchStats(w.spec.Stats); err != nil {
+		return err
+	}
+	// Before the load, for it takes a while.
+	if len(w.spec.Events) > 0 {
+		w.counters, err = counters.Open(w.spec.PID, w.spec.Events)
+	}
+	return err
+}
+
+func (w *window) close() {
+	w.rings.Close()
+	w.stats.Close()
+	w.counters.Close()
+}
 
 // now is the time since the run's start.
 func (w *window) now() time.Duration { return time.Since(w.start) }
@@ -105,12 +136,22 @@ func (w *window) begin() error {
 	if err := w.rings.Begin(); err != nil {
 		return fmt.Errorf("load: %w", err)
 	}
+	if err := w.stats.Begin(); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	if w.counted, err = w.counters.Read(); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
 	w.measuring, w.began = true, w.now()
 	return nil
 }
 
 func (w *window) finish(lat *hist.Hist, units uint64, starved int) (*Result, error) {
 	elapsed := w.now() - w.began
+	counted, err := w.counters.Read()
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
 	server, err := proc.Read(w.spec.PID)
 	if err != nil {
 		return nil, err
@@ -120,6 +161,10 @@ func (w *window) finish(lat *hist.Hist, units uint64, starved int) (*Result, err
 		return nil, err
 	}
 	rings, err := w.rings.End()
+	if err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	stats, err := w.stats.End()
 	if err != nil {
 		return nil, fmt.Errorf("load: %w", err)
 	}
@@ -134,5 +179,7 @@ func (w *window) finish(lat *hist.Hist, units uint64, starved int) (*Result, err
 		LoadCPU: self.Since(w.self).CPU,
 		Starved: starved,
 		Rings:   rings,
+		Stats:   stats,
+		Counts:  counters.Since(counted, w.counted),
 	}, nil
 }

@@ -27,8 +27,12 @@ func (g *generator) cast() ([]*conn, error) {
 		b := &broadcast{subscribers: w.Conns, msg: make([]byte, w.Size)}
 		add(&trigger{broadcast: b}).quiet = true
 	}
-	for range w.Busy {
-		add(newHTTP(w.Path, workload.Hello, 1)).quiet = true
+	for i := range w.Busy {
+		if w.Load == workload.LoadFlush {
+			add(newFlush(g.spec.Seed, w.Conns+i, 1)).quiet = true
+		} else {
+			add(newHTTP(w.Path, workload.Hello, 1)).quiet = true
+		}
 	}
 	busy := busyConns(w.Conns, g.spec.Seed)
 	for i := range w.Conns {
@@ -56,6 +60,8 @@ func (g *generator) cast() ([]*conn, error) {
 			g.arrive(add(newHTTP(w.Path, workload.Hello, 1)), w.Load == workload.LoadBurstLater)
 		case workload.LoadEcho:
 			add(newEcho(i, w.Size))
+		case workload.LoadFlush:
+			add(newFlush(g.spec.Seed, i, w.Computing))
 		case workload.LoadTunnel:
 			add(&tunnel{echo: newEcho(i, w.Size), path: w.Path})
 		case workload.LoadDownload:

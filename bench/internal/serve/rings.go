@@ -1,12 +1,7 @@
 package serve
 
 import (
-	"bufio"
-	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"time"
 
 	"github.com/quoit-go/quoit"
 )
@@ -27,57 +22,24 @@ func rings(e *quoit.Engine) []Ring {
 	return out
 }
 
-// tellRings answers each byte that comes to the address it returns with the
-// state of the engine's rings, a line of JSON, until the process ends.
-func tellRings(e *quoit.Engine) (addr string, err error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	go acceptEach(func(c net.Conn) {
-		defer c.Close()
-		enc := json.NewEncoder(c)
-		for {
-			var ask [1]byte
-			if _, err := io.ReadFull(c, ask[:]); err != nil {
-				return
-			}
-			if err := enc.Encode(rings(e)); err != nil {
-				return
-			}
-		}
-	})(ln)
-	return ln.Addr().String(), nil
-}
-
 // RingWatch asks a server for its rings. A nil one asks nobody.
-type RingWatch struct {
-	c net.Conn
-	r *bufio.Reader
-}
+type RingWatch struct{ *watch }
 
 // WatchRings takes Ready.Rings.
 func WatchRings(addr string) (*RingWatch, error) {
-	if addr == "" {
-		return nil, nil
-	}
-	c, err := net.Dial("tcp", addr)
-	if err != nil {
+	w, err := watchAt(addr)
+	if w == nil {
 		return nil, err
 	}
-	return &RingWatch{c, bufio.NewReader(c)}, nil
+	return &RingWatch{w}, nil
 }
-
-// ringPatience is for a server that is busy.
-const ringPatience = 20 * time.Second
 
 // Begin asks without waiting for the answer: the generator must not pause.
 func (w *RingWatch) Begin() error {
 	if w == nil {
 		return nil
 	}
-	_, err := w.c.Write([]byte{'?'})
-	return err
+	return w.begin()
 }
 
 // End returns what the rings did since Begin.
@@ -85,18 +47,9 @@ func (w *RingWatch) End() ([]Ring, error) {
 	if w == nil {
 		return nil, nil
 	}
-	if err := w.c.SetDeadline(time.Now().Add(ringPatience)); err != nil {
-		return nil, err
-	}
-	if err := w.Begin(); err != nil {
-		return nil, err
-	}
 	var before, after []Ring
-	dec := json.NewDecoder(w.r)
-	for _, to := range []*[]Ring{&before, &after} {
-		if err := dec.Decode(to); err != nil {
-			return nil, fmt.Errorf("asking for the rings: %w", err)
-		}
+	if err := w.end(&before, &after); err != nil {
+		return nil, fmt.Errorf("asking for the rings: %w", err)
 	}
 	if len(before) != len(after) {
 		return nil, fmt.Errorf("there were %d rings and are %d", len(before), len(after))
@@ -110,6 +63,6 @@ func (w *RingWatch) End() ([]Ring, error) {
 
 func (w *RingWatch) Close() {
 	if w != nil {
-		w.c.Close()
+		w.close()
 	}
 }

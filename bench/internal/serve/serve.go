@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/pprof"
+	"time"
 
 	"github.com/quoit-go/quoit/bench/internal/workload"
 )
@@ -24,6 +25,7 @@ type Spec struct {
 	Timeouts  bool   `json:"timeouts"`
 	Backend   string `json:"backend,omitempty"` // address of the server behind this one
 	Profile   string `json:"profile,omitempty"` // file for a CPU profile
+	Stats     bool   `json:"stats,omitempty"`   // there will be a WatchStats
 }
 
 // Ready is the child's first line of output.
@@ -33,6 +35,7 @@ type Ready struct {
 	Fallback   string `json:"fallback,omitempty"` // why net serves in quoit's place
 	GOMAXPROCS int    `json:"gomaxprocs"`
 	Rings      string `json:"rings,omitempty"` // address for WatchRings, if there are several
+	Stats      string `json:"stats,omitempty"` // address for WatchStats, if that was asked for and an engine serves
 }
 
 // server runs until its listener is closed.
@@ -46,6 +49,9 @@ func (s Spec) server(st stack) (server, error) {
 		return acceptEach(echo), nil
 	case workload.ServeAnswer:
 		return acceptEach(answer), nil
+	case workload.ServeFlush:
+		workload.ComputeFor(time.Millisecond) // finds out how fast it is before anyone measures
+		return acceptEach(flush), nil
 	case workload.ServeBroadcast:
 		h := &hub{}
 		return acceptEach(h.serve), nil

@@ -59,7 +59,10 @@ func (s Spec) listen(st stack) (net.Listener, Ready, error) {
 		ready.Fallback = fmt.Sprint(stats.Reason)
 	}
 	if len(stats.Rings) > 1 {
-		ready.Rings, err = tellRings(st.engine)
+		ready.Rings, err = tell(func() any { return rings(st.engine) })
+	}
+	if s.Stats && err == nil {
+		ready.Stats, err = tell(func() any { return st.engine.Stats() })
 	}
 	return ln, ready, err
 }

@@ -10,9 +10,9 @@ type family struct {
 }
 
 var (
-	manyConns = []int{1, 8, 16, 32, 64, 256, 1024}
-	skewConns = []int{256, 1024}
-
+	manyConns  = []int{1, 8, 16, 32, 64, 256, 1024}
+	skewConns  = []int{256, 1024}
+	flushConns = []int{1, 64}
 	proxyConns = []int{1, 8, 64, 512}
 )
 
@@ -59,6 +59,10 @@ var families = []family{
 		[]int{256}, nil, 0},
 	{Workload{Family: "burst-later", About: "the same; latencies are the longest that each of the 256 has after the first", Server: ServeHTTP, Load: LoadBurstLater, Path: "/", Busy: 64},
 		[]int{256}, nil, 0},
+	{Workload{Family: "flush-compute", About: "handlers write twice, compute 1 to 50 ms and write once more, beside 4 others; latencies are from Write to arrival", Server: ServeFlush, Load: LoadFlush, Computing: 1, Busy: 4},
+		flushConns, nil, 0},
+	{Workload{Family: "flush-mixed", About: "the same, where they compute after one request in 8", Server: ServeFlush, Load: LoadFlush, Computing: 8, Busy: 4},
+		flushConns, nil, 0},
 	{Workload{Family: "proxy-64B", About: "64 bytes back and forth through a TCP proxy", Server: ServeProxy, Load: LoadEcho, Size: 64, Backend: ServeEcho},
 		proxyConns, nil, 0},
 	{Workload{Family: "proxy-4KB", About: "4 KB back and forth through a TCP proxy", Server: ServeProxy, Load: LoadEcho, Size: 4 << 10, Backend: ServeEcho},

@@ -23,6 +23,7 @@ const (
 	ServeAnswer    = "answer"  // AnswerBytes for each AskBytes
 	ServeTunnel    = "tunnel"  // a proxy of HTTP, in front of a backend
 	ServeUpgrade   = "upgrade" // echo, after an upgrade from HTTP
+	ServeFlush     = "flush"   // answers in pieces, and computes between them
 )
 
 // Load kinds.
@@ -37,6 +38,7 @@ const (
 	LoadEcho       = "echo"
 	LoadTunnel     = "tunnel" // echo, after an upgrade from HTTP
 	LoadDownload   = "download"
+	LoadFlush      = "flush" // latencies are those from Write to arrival
 	LoadUpload     = "upload"
 	LoadAnswer     = "answer"
 	LoadBroadcast  = "broadcast"
@@ -59,6 +61,10 @@ type Workload struct {
 	Idle   int    `json:"idle"`           // further conns that stay idle
 	Busy   int    `json:"busy,omitempty"` // further conns, which ask all the time
 
+	// Computing says for LoadFlush that one request in so many has the handler
+	// compute after its first Writes.
+	Computing int `json:"computing,omitempty"`
+
 	Timeouts bool `json:"timeouts"` // the server's read, write and idle timeouts are set
 
 	// Backend is the kind of a second server, to which the measured one
@@ -74,7 +80,7 @@ func (w Workload) Unit() string {
 	switch w.Load {
 	case LoadDownload, LoadUpload, LoadAnswer:
 		return "MiB"
-	case LoadEcho, LoadTunnel, LoadBroadcast, LoadGRPCStream:
+	case LoadEcho, LoadTunnel, LoadBroadcast, LoadGRPCStream, LoadFlush:
 		return "message"
 	}
 	return "request"
