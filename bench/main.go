@@ -52,6 +52,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		}
 		return exitOK
 	}
+	if len(args) > 0 {
+		if s := studyNamed(args[0]); s != nil {
+			return runStudy(ctx, s, args[1:], stdout, stderr)
+		}
+	}
 	o, err := parse(args, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

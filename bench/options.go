@@ -56,6 +56,7 @@ const (
 )
 
 const header = `usage: bench [flags]
+       bench fairness|delay|cost [flags]
 
 Compares servers on quoit with the same servers on package net: short runs in
 turns, A B B A, over several rounds. What counts is the median of the ratios
@@ -78,7 +79,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.Usage = func() {
 		fmt.Fprint(stderr, header)
 		fs.PrintDefaults()
-		fmt.Fprint(stderr, servers)
+		fmt.Fprint(stderr, servers, studiesHelp())
 	}
 	fs.BoolVar(&sel.quick, "quick", false, "a representative subset, in under 3 minutes")
 	fs.StringVar(&sel.run, "run", "", "only workloads whose name matches the `regexp`, such as '^http/'")
