@@ -12,7 +12,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all test test-caddy test-shipped test-others test-gears test-rings test-kernels test-transparent test-long fuzz lint cross dist soak
+.PHONY: all bench-full test test-caddy test-shipped test-others test-gears test-rings test-kernels test-transparent test-long fuzz lint cross dist soak
 
 all: lint cross test
 
@@ -144,6 +144,16 @@ dist:
 		echo "== static, $$out"; \
 		CGO_ENABLED=0 GOOS=linux GOARCH=$$a go build -C $${p#*=} -trimpath -o $$out . || exit 1; \
 	done; done
+
+# Every workload in 35 minutes: for bench/RESULTS.md and its picture. VERSUS=quoit:ring
+# is another such run, of the other gear.
+VERSUS ?= quoit
+BENCHOUT ?= dist
+bench-full:
+	mkdir -p $(BENCHOUT)
+	go run ./cmd/quoit bench -rounds 8 -length 400ms -settle 1s -steady 0.03 -limit 35m -versus $(VERSUS) \
+		-json $(BENCHOUT)/bench.json -html $(BENCHOUT)/bench.html \
+		-markdown $(BENCHOUT)/bench.md -readme $(BENCHOUT)/readme.md -chart $(BENCHOUT)/ratios.svg
 
 # Each fuzz target for so long, one after the other. What it finds is kept in
 # testdata/fuzz beside it, and is a test from then on.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 	"strings"
@@ -78,6 +79,10 @@ rounds:
 			if ctx.Err() != nil || b.limit > 0 && spent+j.took > b.limit {
 				break rounds
 			}
+			if b.isSteady(j, round) {
+				left--
+				continue
+			}
 			b.progress.show(j.Label(), round+1, b.rounds, b.remaining(spent, left))
 			b.round(ctx, j, round)
 			left--
@@ -100,6 +105,22 @@ rounds:
 		return nil, errors.New("nothing to run: " + strings.Join(b.skipped, "; "))
 	}
 	return rep, nil
+}
+
+// isSteady reports whether j needs no more rounds: the medians of requests/s and of CPU
+// per request are known to b.steady, by the notches of a box plot. Only the spread
+// decides, not what came out.
+func (b *bench) isSteady(j *job, round int) bool {
+	if b.steady == 0 || 2*round < b.rounds || len(j.Pairs) < 2 {
+		return false
+	}
+	for _, key := range []string{"rate", "cpu"} {
+		r := j.Ratio(key)
+		if 1.57*(r.Q3-r.Q1)/math.Sqrt(float64(r.N)) > b.steady*r.Median {
+			return false
+		}
+	}
+	return true
 }
 
 // commandLine quotes what a shell would split or lose.

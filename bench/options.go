@@ -36,7 +36,8 @@ type options struct {
 	settle    time.Duration
 	length    time.Duration
 	limit     time.Duration
-	from      string // reports are made from this file, without a run
+	steady    float64 // see bench.steady; 0: every case has all rounds
+	from      string  // reports are made from this file, without a run
 	match     *regexp.Regexp
 	reports
 	profile string
@@ -61,7 +62,7 @@ const header = `usage: bench [flags]
 Compares servers on quoit with the same servers on package net: short runs in
 turns, A B B A, over several rounds. What counts is the median of the ratios
 of neighbouring runs, and its quartiles. Without flags every workload runs,
-an hour and a quarter; -quick takes under 3 minutes. -list says what they are.
+an hour and 20 minutes; -quick takes under 3 minutes. -list says what they are.
 
 `
 
@@ -94,6 +95,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.DurationVar(&o.warmup, "warmup", -1, "time before it (default a fifth of it)")
 	fs.DurationVar(&o.settle, "settle", -1, "time before a server's first run besides, in which a quoit finds its gear (default 1.2s, quick 1s)")
 	fs.DurationVar(&o.limit, "limit", 0, "limit for the whole run; what is measured by then is reported (default none, quick "+quickLimit.String()+")")
+	fs.Float64Var(&o.steady, "steady", 0, "from half of the rounds on, give no more to a row whose medians of requests/s and CPU are known to this `share`, such as 0.03; 0: all have all")
 	fs.StringVar(&o.from, "from", "", "make the reports from this `file`, written by -json before, and run nothing; -run selects")
 	fs.StringVar(&o.json, "json", "bench.json", "`file` for the results as JSON; empty: none; not with -from unless given")
 	fs.StringVar(&o.html, "html", "bench.html", "`file` for the results as a page; empty: none")
@@ -213,6 +215,8 @@ func (o *options) times(quick bool) error {
 		return fmt.Errorf("-warmup=%v: want 0 to 10m", o.warmup)
 	case o.settle < 0 || o.settle > 10*time.Minute:
 		return fmt.Errorf("-settle=%v: want 0 to 10m", o.settle)
+	case !(o.steady >= 0 && o.steady < 1):
+		return fmt.Errorf("-steady=%v: want 0 to 1", o.steady)
 	case o.limit < 0:
 		return fmt.Errorf("-limit=%v is negative", o.limit)
 	}

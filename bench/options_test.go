@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/quoit-go/quoit/bench/internal/proc"
+	"github.com/quoit-go/quoit/bench/internal/report"
 )
 
 func itoa(n int) string { return strconv.Itoa(n) }
@@ -205,5 +206,32 @@ func TestPinSplitHalves(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(slices.Concat(p.server, p.load), cpus) {
 		t.Errorf("%v and %v of %v: %v", p.server, p.load, cpus, err)
+	}
+}
+
+// Spread alone decides, and only from half of the rounds on.
+func TestIsSteady(t *testing.T) {
+	j := &job{Case: new(report.Case)}
+	pair := func(rate float64) {
+		run := func(x float64) report.Run {
+			return report.Run{Metrics: map[string]float64{"rate": x, "cpu": x}}
+		}
+		j.Pairs = append(j.Pairs, report.Pair{run(1), run(rate)})
+	}
+	for range 8 {
+		pair(1.3)
+	}
+	b := &bench{options: options{rounds: 8, steady: 0.03}}
+	if b.isSteady(j, 3) || !b.isSteady(j, 4) {
+		t.Error("steady too early, or never")
+	}
+	for i := range 32 {
+		pair(0.5 + float64(i)/4)
+	}
+	if b.isSteady(j, 7) {
+		t.Error("steady with such a spread")
+	}
+	if b.steady = 0; b.isSteady(j, 7) {
+		t.Error("steady without being asked")
 	}
 }

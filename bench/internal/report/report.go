@@ -162,6 +162,9 @@ func (c *Case) Compare(m Metric) Comparison {
 	}
 }
 
+// Ratio summarizes the ratios of the metric with that key.
+func (c *Case) Ratio(key string) paired.Summary { return c.Compare(metric(key)).Ratio }
+
 // Rates returns the ratios of the requests/s of each pair.
 func (c *Case) Rates() []float64 { return paired.Ratios(c.values(metric("rate"))) }
 
