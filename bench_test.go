@@ -76,6 +76,63 @@ func BenchmarkRoundTrip(b *testing.B) {
 	}
 }
 
+// A server with an idle timeout: it moves its deadline before each Read, which waits.
+func BenchmarkRoundTripDeadline(b *testing.B) {
+	for _, conns := range []int{1, 64} {
+		for _, s := range benchListens {
+			b.Run(fmt.Sprintf("server=%s/conns=%d", s.name, conns), func(b *testing.B) {
+				ln, err := s.listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer ln.Close()
+				var clients []net.Conn
+				for range conns {
+					client, err := net.Dial("tcp", ln.Addr().String())
+					if err != nil {
+						b.Fatal(err)
+					}
+					defer client.Close()
+					clients = append(clients, client)
+					server, err := ln.Accept()
+					if err != nil {
+						b.Fatal(err)
+					}
+					go echoWithin(server, time.Minute)
+				}
+				msg := make([]byte, 64)
+				b.ReportAllocs()
+				for b.Loop() {
+					for _, c := range clients {
+						if _, err := c.Write(msg); err != nil {
+							b.Fatal(err)
+						}
+					}
+					for _, c := range clients {
+						if _, err := io.ReadFull(c, msg); err != nil {
+							b.Fatal(err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+// echoWithin answers until the conn has been idle for d.
+func echoWithin(c net.Conn, d time.Duration) {
+	defer c.Close()
+	for buf := make([]byte, 64); c.SetReadDeadline(time.Now().Add(d)) == nil; {
+		n, err := c.Read(buf)
+		if err != nil {
+			return
+		}
+		if _, err := c.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
 // Mostly data is there before it is asked for.
 func BenchmarkReadQueued(b *testing.B) {
 	benchEach(b, "", func(b *testing.B, server, client net.Conn) {

@@ -153,6 +153,19 @@ func (t *transport) breakRings() (err error) {
 	return err
 }
 
+// hold has the threads of all rings do nothing until release is called, for tests.
+func (t *transport) hold() (release func()) {
+	var all []func()
+	for i := range t.rings {
+		all = append(all, forced.HoldRing(t.at(i)))
+	}
+	return func() {
+		for _, release := range all {
+			release()
+		}
+	}
+}
+
 // forListener returns the ring for a new listener: the next one.
 func (t *transport) forListener() *engine.Engine {
 	for range t.rings {

@@ -56,6 +56,7 @@ func (*transport) size() int         { return 0 }
 func (*transport) close() error      { return nil }
 func (*transport) shift(bool)        {}
 func (*transport) breakRings() error { return errors.ErrUnsupported }
+func (*transport) hold() func()      { return func() {} }
 
 // Attach implements [Steering]. It is not called where there are no rings.
 func (plainSteering) Attach(_, _ []int) error { return errors.ErrUnsupported }

@@ -12,8 +12,8 @@ import (
 
 // The clocks of a testing/synctest bubble are fake and its goroutines and
 // channels closed to the outside, while sockets go on in real time outside.
-// What the engine's thread shares with callers must therefore be made
-// outside, and timed by the real clock.
+// What callers share with the engine's thread and with timers must therefore be
+// made outside, and timed by the real clock.
 
 // inBubble tells a bubble's clock by its readings, which have no monotonic part.
 // A variable for the simulation, which lives in one.
@@ -61,6 +61,19 @@ func serveOutside() {
 			}
 		}
 	}
+}
+
+// setTimer has f called after d of the real clock, on a goroutine that is in no
+// bubble: by t, or, if that is nil, by a new timer, which it returns.
+func setTimer(k kernel, t timer, d time.Duration, f func()) timer {
+	outside(func() {
+		if t == nil {
+			t = k.AfterFunc(d, f)
+		} else {
+			t.Reset(d)
+		}
+	})
+	return t
 }
 
 // newToken makes the channel on which a caller parks.

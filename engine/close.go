@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // Shutdown shuts one direction down: unix.SHUT_RD or unix.SHUT_WR. What Write has
@@ -100,10 +98,9 @@ func (c *Conn) Close() error {
 	}
 	c.refs.close() // nobody else may use the descriptor meanwhile
 	go func() {
-		t := &clock.Timer{Fire: func(int64) { c.e.postHolding(&c.node, wantCancelSend) }}
-		c.e.arm(t, c.e.k.Now()+int64(closeTime)) // of the engine's: a bubble's clock may stand still
+		t := setTimer(c.e.k, nil, closeTime, func() { c.e.post(&c.node, wantCancelSend) })
 		c.flush(true)
-		c.e.timers.Drop(t)
+		t.Stop()
 		_ = c.endClose()
 	}()
 	return nil
@@ -112,8 +109,6 @@ func (c *Conn) Close() error {
 // endClose is Close after flush.
 func (c *Conn) endClose() error {
 	p := c.planClose()
-	c.e.timers.Drop(&c.r.timer)
-	c.e.timers.Drop(&c.w.timer)
 	c.refs.close()
 	if p.reset && c.tcp {
 		_ = c.e.k.ResetOnClose(c.fd) // as the kernel does for what it drops itself
@@ -147,8 +142,8 @@ func (c *Conn) beginClose() bool {
 		return false
 	}
 	c.closed = true
-	c.r.wake(net.ErrClosed)
-	c.w.wake(net.ErrClosed)
+	c.r.end(net.ErrClosed)
+	c.w.end(net.ErrClosed)
 	return true
 }
 

@@ -66,6 +66,12 @@
 // between two turns; or the caller splices (move). Other calls end a relay by
 // wanting the lock that it holds: see callLock.
 //
+// # Deadlines
+//
+// A deadline is a word (half.limit). Who has to wait past one arms a timer of Go's,
+// which ends the wait: on the ring by the token, in the netpoller by a deadline
+// there. The engine's thread has no part in it.
+//
 // # Close
 //
 // A descriptor has references, see fdRef: the engine holds one while a request
@@ -80,13 +86,13 @@
 //
 // When the ring fails its conns go on: who waits for it looks again and waits in the
 // netpoller, what Write had accepted is sent, and what the ring had of it is lost
-// (loop.die, Conn.leaveRing). The thread stays, for deadlines (loop.outlive).
+// (loop.die, Conn.leaveRing). The thread ends.
 //
 // # Locks
 //
 // Conn.rmu serializes readers, Conn.wmu writers, and a relay holds that of either
 // conn, never waiting for one; Conn.mu guards the state that callers and the engine
-// share and is held for nanoseconds. Order: rmu or wmu, Conn.mu, timers.mu.
+// share and is held for nanoseconds. Order: rmu or wmu, Conn.mu.
 // Listener.amu and Listener.mu are alike. Engine.mu guards the lists of open conns and
 // listeners and is taken alone. The engine's thread takes mu only, never a lock that
 // is held across a system call.

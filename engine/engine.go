@@ -17,9 +17,7 @@ import (
 	"golang.org/x/sys/cpu"
 	"golang.org/x/sys/unix"
 
-	"github.com/quoit-go/quoit/engine/internal/clock"
 	"github.com/quoit-go/quoit/engine/internal/gear"
-	"github.com/quoit-go/quoit/internal/forced"
 )
 
 // Comparisons is gear.Comparisons.
@@ -59,10 +57,9 @@ type Engine struct {
 	readied, ran, awaited atomic.Uint64
 	restEnd               atomic.Int64
 
-	_      cpu.CacheLinePad
-	gear   gear.Box
-	timers clock.Timers
-	busy   atomic.Bool // somebody is in busyRead
+	_    cpu.CacheLinePad
+	gear gear.Box
+	busy atomic.Bool // somebody is in busyRead
 
 	mu        sync.Mutex
 	closed    bool
@@ -138,7 +135,10 @@ func (e *Engine) setup() (*loop, error) {
 
 // post asks the engine for w on behalf of n.
 func (e *Engine) post(n *node, w want) {
-	e.postHolding(n, w)
+	e.enqueue(n, w)
+	if e.asleep.Load() {
+		e.rouse()
+	}
 	if e.dead.Load() != nil {
 		e.answerPosted()
 	}
@@ -153,15 +153,6 @@ func (e *Engine) postQuietly(n *node, w want) {
 	}
 	if e.dead.Load() != nil {
 		e.answerPosted()
-	}
-}
-
-// postHolding is post for who holds the lock that n's leaveRing takes. Without a
-// ring the next post answers it.
-func (e *Engine) postHolding(n *node, w want) {
-	e.enqueue(n, w)
-	if e.asleep.Load() {
-		e.rouse()
 	}
 }
 
@@ -200,13 +191,6 @@ func (e *Engine) answer(n *node) {
 			n.h.leaveRing()
 		}
 		n = next
-	}
-}
-
-// arm sets a timer for a waiter that parks until when.
-func (e *Engine) arm(t *clock.Timer, when int64) {
-	if e.timers.Arm(t, when) && e.asleep.Load() {
-		e.rouse()
 	}
 }
 
@@ -301,21 +285,3 @@ func (e *Engine) Stats() Snapshot {
 
 // Hot reports whether the engine is in GearRing.
 func (e *Engine) Hot() bool { return e.gear.Hot() }
-
-// breakRing has the ring's next enter fail, by another file in place of it.
-func breakRing(e *Engine) error {
-	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(null)
-	if err := unix.Dup3(null, e.k.(*osKernel).fd, unix.O_CLOEXEC); err != nil {
-		return err
-	}
-	return e.k.Wake()
-}
-
-func init() { // for tests in other directories
-	forced.ShiftRing = func(e any, hot bool) { e.(*Engine).gear.Shift(hot) }
-	forced.BreakRing = func(e any) error { return breakRing(e.(*Engine)) }
-}

@@ -7,8 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-
-	"github.com/quoit-go/quoit/engine/internal/clock"
+	"time"
 )
 
 // half is one direction of a socket: the reading or the writing half of a
@@ -19,8 +18,9 @@ type half struct {
 	host host
 	mu   *sync.Mutex
 
-	limit atomic.Int64 // deadline in engine time; 0 none. Written under mu
-	timer clock.Timer
+	limit atomic.Int64  // deadline in engine time; 0 none. Written under mu
+	timer timer         // has the limit looked at; made by the first wait with one
+	due   int64         // when timer fires, in engine time; 0: it does not
 	ch    chan struct{} // one token a wait, but for waitPoll; made by the first
 
 	write   bool
@@ -131,18 +131,34 @@ func (h *half) setDeadline(d int64) {
 	}
 }
 
-// armTimer has the deadline looked at when it is due. Called with mu held.
-func (h *half) armTimer(d int64) {
-	if h.timer.Fire == nil {
-		h.timer.Fire = h.timeout
+// end is the end of the last wait, with err, and of the timer. Called with mu held.
+func (h *half) end(err error) {
+	h.wake(err)
+	if h.timer != nil {
+		h.timer.Stop()
 	}
-	h.host.engine().arm(&h.timer, d)
+}
+
+// armTimer has the deadline looked at when it is due, or earlier. Called with mu
+// held.
+//
+// A timer is left as it is when the wait ends, or the deadline moves on, and looks
+// again when it fires: a conn whose deadline moves with every request costs one
+// timer per timeout, not per request.
+func (h *half) armTimer(d int64) {
+	if h.due != 0 && h.due <= d {
+		return
+	}
+	h.due = d
+	k := h.host.engine().k
+	h.timer = setTimer(k, h.timer, time.Duration(d-k.Now()), h.timeout)
 }
 
 // timeout is the timer's end. The deadline may have moved since it was set.
-func (h *half) timeout(int64) {
+func (h *half) timeout() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.due = 0
 	if h.waiting {
 		h.setDeadline(h.limit.Load())
 	}

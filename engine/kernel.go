@@ -29,12 +29,9 @@ type kernel interface {
 	TaskrunPending() bool
 	Close() error // once more does nothing
 
-	// WakeFD is readable after Wake. Wake may be called by any thread. AwaitWake
-	// does without the ring: it returns after Wake, or timeout, negative for never,
-	// or for no reason.
+	// WakeFD is readable after Wake. Wake may be called by any thread.
 	WakeFD() int32
 	Wake() error
-	AwaitWake(timeout time.Duration)
 	CloseWake()
 
 	// Poller puts a nonblocking socket into Go's netpoller and hands it its
@@ -58,6 +55,15 @@ type kernel interface {
 
 	// Now is a clock that never jumps, in nanoseconds, above 1.
 	Now() int64
+
+	// AfterFunc is time.AfterFunc, for a caller in no bubble.
+	AfterFunc(d time.Duration, f func()) timer
+}
+
+// timer is a time.Timer with a function. Reset may be called in no bubble only.
+type timer interface {
+	Reset(d time.Duration) bool
+	Stop() bool
 }
 
 // osKernel is the real one.
@@ -84,18 +90,6 @@ func (k *osKernel) Wake() error {
 	return err
 }
 
-func (k *osKernel) AwaitWake(timeout time.Duration) {
-	fds := []unix.PollFd{{Fd: int32(k.wake), Events: unix.POLLIN}}
-	var ts *unix.Timespec
-	if timeout >= 0 {
-		t := unix.NsecToTimespec(int64(timeout))
-		ts = &t
-	}
-	if n, _ := unix.Ppoll(fds, ts, nil); n > 0 {
-		_, _ = unix.Read(k.wake, make([]byte, 8))
-	}
-}
-
 func (k *osKernel) CloseWake() { _ = unix.Close(k.wake) }
 
 func (*osKernel) Read(fd int, p []byte) (int, error)  { return sock.Recv(fd, p) }
@@ -116,3 +110,6 @@ func (*osKernel) CloseFD(fd int) error    { return unix.Close(fd) }
 func (*osKernel) Pipe() (pipe, error)     { return newPipe() }
 func (*osKernel) Poller(fd int) *poller   { return newPoller(fd) }
 func (*osKernel) Now() int64              { return clock.Now() }
+func (*osKernel) AfterFunc(d time.Duration, f func()) timer {
+	return time.AfterFunc(d, f)
+}

@@ -17,8 +17,7 @@ import (
 // Listener accepts on a listening stream socket, or on a group of them, see
 // sockets. Accept calls accept4(2) and waits in Go's netpoller, in both gears:
 // what nobody has asked for stays in the socket, for whoever else may have it.
-// The ring accepts nothing. All that a Listener has of its engine are the
-// deadlines, and its end.
+// The ring accepts nothing. All that a Listener has of its engine is its end.
 type Listener struct {
 	e    *Engine
 	tcp  bool
@@ -190,7 +189,6 @@ func (l *Listener) Close() error {
 	if !l.beginClose() {
 		return net.ErrClosed
 	}
-	l.e.timers.Drop(&l.a.timer)
 	_ = l.poll.Close() // waits until no Accept is in it
 	l.e.mu.Lock()
 	delete(l.e.listeners, l)
@@ -207,7 +205,7 @@ func (l *Listener) beginClose() bool {
 		return false
 	}
 	l.closed = true
-	l.a.wake(net.ErrClosed)
+	l.a.end(net.ErrClosed)
 	return true
 }
 

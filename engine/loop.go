@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"runtime"
 	"runtime/debug"
 	"runtime/trace"
@@ -56,13 +55,10 @@ func (l *loop) run() {
 	for !l.wakes.empty() {
 		l.wakeNext()
 	}
-	if err != nil {
-		if died := l.e.cfg.Died; died != nil {
-			go died(err)
-		}
-		l.outlive()
-	}
 	l.release()
+	if died := l.e.cfg.Died; err != nil && died != nil {
+		go died(err)
+	}
 }
 
 // guard runs f and turns a panic, or the fatal errors that turn raises, into
@@ -108,7 +104,6 @@ func (l *loop) turn() {
 	}
 	l.relay()
 	l.wakeNext()
-	l.expire()
 	l.e.gear.Turned()
 	if l.readied {
 		l.readied = false
@@ -295,22 +290,6 @@ func (l *loop) relay() {
 	t.taken, t.parked = t.taken[:left], 0
 }
 
-// expire fires what is due, until the engine has woken as many as it may.
-func (l *loop) expire() {
-	if l.e.timers.Next() == math.MaxInt64 {
-		return
-	}
-	now := l.k.Now()
-	for n := 0; !l.isFull(n); n++ {
-		t := l.e.timers.Due(now)
-		if t == nil {
-			return
-		}
-		t.Fire(now)
-		l.readied = true
-	}
-}
-
 // enter submits, and waits for a completion unless there is something to do.
 func (l *loop) enter() {
 	e := l.e
@@ -328,25 +307,14 @@ func (l *loop) enter() {
 	// A caller first posts, then looks at asleep; the engine the other way
 	// round. One of them sees the other.
 	e.asleep.Store(true)
-	timeout := l.untilTimer()
 	if e.posted.Load() != nil {
 		e.asleep.Store(false)
 		return
 	}
 	l.e.stats.Enters.Add(1)
-	_, err := l.k.SubmitAndWait(1, timeout)
+	_, err := l.k.SubmitAndWait(1, -1)
 	e.asleep.Store(false)
 	l.check(err)
-}
-
-// untilTimer is how long the first timer is off, negative if there is none. It is the
-// engine's alarm from then on.
-func (l *loop) untilTimer() time.Duration {
-	when := l.e.timers.Next()
-	if when == math.MaxInt64 {
-		return -1
-	}
-	return max(0, time.Duration(when-l.k.Now()))
 }
 
 // yield lets those run who wait in Go's other queue: who was in the netpoller,
@@ -366,7 +334,7 @@ func (l *loop) spin() bool {
 	if l.k.SQPending() > 0 {
 		l.submit()
 	}
-	until := min(l.k.Now()+int64(l.e.cfg.BusyPoll), l.e.timers.Next())
+	until := l.k.Now() + int64(l.e.cfg.BusyPoll)
 	for l.e.posted.Load() == nil && l.k.CQReady() == 0 && !l.k.TaskrunPending() {
 		if l.k.Now() >= until {
 			return false
@@ -391,7 +359,7 @@ func (l *loop) check(err error) {
 	if err == nil {
 		return
 	}
-	for _, passing := range []unix.Errno{unix.ETIME, unix.EINTR, unix.EAGAIN, unix.EBUSY} {
+	for _, passing := range []unix.Errno{unix.EINTR, unix.EAGAIN, unix.EBUSY} {
 		if errors.Is(err, passing) {
 			return
 		}
@@ -484,24 +452,6 @@ func (l *loop) die(err error) {
 		n.h.leaveRing()
 	}
 	l.k.Close()
-}
-
-// outlive is the life of the thread without a ring: until Engine.Close it fires the
-// timers of conns and listeners that wait in the netpoller.
-func (l *loop) outlive() {
-	e := l.e
-	for !e.closing.Load() {
-		now := l.k.Now()
-		for t := e.timers.Due(now); t != nil; t = e.timers.Due(now) {
-			t.Fire(now)
-		}
-		e.asleep.Store(true) // as in enter
-		timeout := l.untilTimer()
-		if !e.closing.Load() {
-			l.k.AwaitWake(timeout)
-		}
-		e.asleep.Store(false)
-	}
 }
 
 // release gives what is left to the kernel.

@@ -5,6 +5,7 @@ package engine
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,37 @@ func (c *simClock) sleep(d time.Duration) {
 	done := make(chan struct{})
 	c.after(d, func() { close(done) })
 	<-done
+}
+
+// simTimer goes off late, as others may, and its function may be late for a Stop.
+type simTimer struct {
+	k   *simKernel
+	f   func()
+	set atomic.Int64 // how often, or stopped
+}
+
+func (k *simKernel) AfterFunc(d time.Duration, f func()) timer {
+	t := &simTimer{k: k, f: f}
+	t.Reset(d)
+	return t
+}
+
+func (t *simTimer) Reset(d time.Duration) bool {
+	n := t.set.Add(1)
+	t.k.mu.Lock()
+	d += t.k.delay()
+	t.k.mu.Unlock()
+	t.k.clock.after(d, func() {
+		if t.set.Load() == n {
+			go t.f()
+		}
+	})
+	return true
+}
+
+func (t *simTimer) Stop() bool {
+	t.set.Add(1)
+	return true
 }
 
 func (c *simClock) run() {

@@ -179,7 +179,7 @@ func (k *simKernel) SubmitAndGet() (int, error) {
 	return n, err
 }
 
-func (k *simKernel) SubmitAndWait(_ uint32, timeout time.Duration) (int, error) {
+func (k *simKernel) SubmitAndWait(uint32, time.Duration) (int, error) {
 	k.mayPanic(2)
 	if !k.loop.wakes.empty() {
 		k.fail("waits with somebody left to wake")
@@ -202,19 +202,13 @@ func (k *simKernel) SubmitAndWait(_ uint32, timeout time.Duration) (int, error) 
 		if ready {
 			return n, nil
 		}
-		gone := time.Since(start)
-		switch {
-		case timeout >= 0 && gone >= timeout:
-			err = unix.ETIME
-		case cut >= 0 && gone >= cut:
+		switch gone := time.Since(start); {
+		case cut < 0:
+			k.await(wait)
+		case gone >= cut:
 			err = unix.EINTR
 		default:
-			for _, d := range []time.Duration{timeout, cut} {
-				if d >= 0 {
-					wait = min(wait, d-gone)
-				}
-			}
-			k.await(wait)
+			k.await(min(wait, cut-gone))
 		}
 	}
 	if n > 0 {

@@ -119,22 +119,6 @@ func (k *simKernel) Wake() error {
 	return nil
 }
 
-func (k *simKernel) AwaitWake(timeout time.Duration) {
-	k.nap()
-	for start, wait := time.Now(), simNever; ; k.await(wait) {
-		k.mu.Lock()
-		woken := k.woken
-		k.woken = false
-		k.mu.Unlock()
-		if timeout >= 0 {
-			wait = timeout - time.Since(start)
-		}
-		if woken || wait <= 0 {
-			return
-		}
-	}
-}
-
 func (k *simKernel) CloseWake() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

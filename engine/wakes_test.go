@@ -6,8 +6,6 @@ import (
 	"slices"
 	"testing"
 	"time"
-
-	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
 // parkedConns are conns whose Reads are parked on the ring, which has told of
@@ -71,34 +69,5 @@ func TestWakesBounded(t *testing.T) {
 	at := slices.Index(order, -1)
 	if at < 45 || at > 58 {
 		t.Errorf("who came 51st was the %dth to be woken", at+1)
-	}
-}
-
-// Timers are callers' as well.
-func TestExpireBounded(t *testing.T) {
-	now := &stillClock{now: int64(time.Hour)}
-	e := &Engine{k: now}
-	l := &loop{e: e, k: now, wakes: wakes{most: 8}}
-	fired := 0
-	timers := make([]clock.Timer, 50)
-	for i := range timers {
-		timers[i].Fire = func(int64) {
-			fired++
-			e.readied.Add(1)
-		}
-		e.timers.Arm(&timers[i], int64(time.Minute))
-	}
-	for turns := 1; fired < len(timers); turns++ {
-		before := fired
-		l.expire()
-		if n := fired - before; n == 0 || n > 8 {
-			t.Fatalf("%d timers fired in turn %d", n, turns)
-		}
-		if e.timers.Next() != int64(time.Minute) && fired < len(timers) {
-			t.Fatal("the engine would sleep with timers left")
-		}
-		for e.ran.Load() < e.readied.Load() {
-			e.hasRun()
-		}
 	}
 }

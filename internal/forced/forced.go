@@ -28,4 +28,10 @@ var (
 	// other than Linux.
 	Break     func(engine any) error
 	BreakRing func(ring any) error
+
+	// Hold has the threads of all of an engine's rings do nothing from its return
+	// until release is called, once. HoldRing is that for one ring, nil on systems
+	// other than Linux.
+	Hold     func(engine any) (release func())
+	HoldRing func(ring any) (release func())
 )

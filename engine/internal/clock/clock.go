@@ -1,7 +1,6 @@
 //go:build linux
 
-// Package clock has the time of an engine, deadlines in it, and timers. It knows no
-// engine.
+// Package clock has the time of an engine, and deadlines in it. It knows no engine.
 //
 // Engine time is CLOCK_MONOTONIC in nanoseconds, also in a testing/synctest bubble,
 // whose own clock is fake while sockets go on in real time. A moment is an int64: 0

@@ -88,6 +88,10 @@ func Shift(e *quoit.Engine, hot bool) { forced.Shift(e, hot) }
 // Break has all rings of e fail, which must be on io_uring.
 func Break(e *quoit.Engine) error { return forced.Break(e) }
 
+// Hold has the threads of e's rings do nothing until release is called, once. e must
+// be on io_uring.
+func Hold(e *quoit.Engine) (release func()) { return forced.Hold(e) }
+
 // Quoit is the default engine.
 var Quoit = testenv.Transport{Name: "quoit", Listen: Listen, Dial: quoit.DialContext}
 
