@@ -57,7 +57,7 @@
 //     there is none, or the socket is in blocking mode already, Fd of the result leaves
 //     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
 //   - Descriptors: a listener has two, and so has each ring.
-//   - Threads: each ring has an operating system thread from first use on.
+//   - Threads: each ring has an operating system thread while there are conns.
 //   - Memory: a conn takes some 0.7 KB of heap more.
 //   - Copies: io.Copy between two Conns waits in a channel receive, as stack dumps and
 //     profiles show, and the thread of a ring forwards small messages for it. Urgent

@@ -146,11 +146,11 @@ func (t *transport) shift(hot bool) {
 }
 
 // breakRings has all rings fail, for tests.
-func (t *transport) breakRings() (err error) {
+func (t *transport) breakRings() error {
 	for i := range t.rings {
-		err = errors.Join(err, forced.BreakRing(t.at(i)))
+		forced.BreakRing(t.at(i))
 	}
-	return err
+	return nil
 }
 
 // hold has the threads of all rings do nothing until release is called, for tests.

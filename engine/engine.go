@@ -5,17 +5,15 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
-	"os"
 	"runtime"
 	"runtime/pprof"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/cpu"
-	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
@@ -23,22 +21,15 @@ import (
 // Comparisons is gear.Comparisons.
 func Comparisons() (n uint64, ringCost float64) { return gear.Comparisons() }
 
-// AffinityError says that an engine's thread cannot run on its Options.CPU.
-type AffinityError struct {
-	CPU int
-	Err error
-}
-
-func (e *AffinityError) Error() string { return fmt.Sprintf("engine: CPU %d: %v", e.CPU, e.Err) }
-func (e *AffinityError) Unwrap() error { return e.Err }
-
 // ErrClosed is returned for a new conn or listener on a closed engine.
 var ErrClosed = errors.New("engine: closed")
 
-// Engine is one ring with its thread. Its conns outlive the ring: see loop.die.
+// Engine is one ring with its thread, as long as there are conns: see retired. Its
+// conns outlive the ring: see loop.die.
 type Engine struct {
 	cfg     Options
 	k       kernel
+	loop    *loop // of the thread, or of the next one
 	stopped chan struct{}
 	rested  chan struct{}
 	dead    atomic.Pointer[error] // why there is no ring: what it died of, or ErrClosed
@@ -47,7 +38,8 @@ type Engine struct {
 
 	_       cpu.CacheLinePad     // what callers and the engine write all the time
 	posted  atomic.Pointer[node] // stack of nodes with wants
-	asleep  atomic.Bool          // the thread waits, or is about to
+	asleep  atomic.Bool          // the thread waits, or is about to, or has retired
+	retired atomic.Bool          // there is no thread, and no ring; of whom asleep is
 	rousing atomic.Int32         // callers that may be writing to the eventfd
 
 	// Callers that were woken, and those of them that have run since. While
@@ -66,6 +58,13 @@ type Engine struct {
 	conns     list
 	load      atomic.Int64 // conns.n
 	listeners map[member]struct{}
+
+	// See beginLinger.
+	idle    atomic.Bool   // there has been no conn for lingerTime, and is none
+	stays   time.Duration // lingerTime, but for tests
+	linger  timer         // finds that out; made by the first who needs it
+	lingers bool          // linger runs
+	needed  bool          // there was a conn meanwhile
 
 	_      cpu.CacheLinePad // what the engine counts, and now and then a caller
 	stats  Counters[atomic.Uint64]
@@ -93,44 +92,41 @@ func New(cfg Options) (*Engine, error) {
 	if err := <-ready; err != nil {
 		return nil, err
 	}
+	e.Reload() // which has the thread end if nobody comes
 	return e, nil
 }
 
-// setupAndRun runs on the engine's thread, for a ring belongs to the thread
-// that sets it up.
+// setupAndRun runs on a thread of its own, for a ring belongs to the thread that sets
+// it up. ready, of the first one, is told whether there is one.
 func (e *Engine) setupAndRun(ready chan<- error) {
 	runtime.LockOSThread() // for life; the thread ends with the goroutine
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("quoit", "ring")))
-	l, err := e.setup()
-	if err != nil {
-		ready <- err
-		return
+	switch {
+	case ready != nil:
+		err := e.setup()
+		if ready <- err; err == nil {
+			e.loop.run(nil)
+		}
+	case e.closing.Load():
+		e.loop.stopping = true
+		e.loop.run(nil)
+	default:
+		e.loop.run(e.k.Open())
 	}
-	ready <- nil
-	l.run()
 }
 
-func (e *Engine) setup() (*loop, error) {
-	if n := e.cfg.CPU; n >= 0 {
-		var set unix.CPUSet
-		set.Set(n)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			return nil, &AffinityError{n, os.NewSyscallError("sched_setaffinity", err)}
-		}
-	}
-	r, err := setupRing(e.cfg)
+func (e *Engine) setup() error {
+	k, err := newOSKernel(e.cfg)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	k, err := newOSKernel(r)
-	if err != nil {
-		r.Close()
-		return nil, err
+	if err := k.Open(); err != nil {
+		k.CloseWake()
+		return err
 	}
-	k.fd = r.FD()
-	l := e.attach(k)
+	e.attach(k)
 	e.gear.Join(e.stopped, e.cfg.Compared) // a comparison may shift it from here on
-	return l, nil
+	return nil
 }
 
 // post asks the engine for w on behalf of n.
@@ -169,11 +165,16 @@ func (e *Engine) enqueue(n *node, w want) {
 	}
 }
 
-// rouse wakes a sleeping engine, once.
+// rouse wakes a sleeping engine, once, or begins another thread.
 func (e *Engine) rouse() {
 	e.rousing.Add(1)
 	if e.asleep.CompareAndSwap(true, false) {
-		_ = e.k.Wake() // an eventfd whose reader is awake in time cannot fail
+		if e.retired.Load() {
+			e.retired.Store(false)
+			outside(func() { go e.setupAndRun(nil) })
+		} else {
+			_ = e.k.Wake() // an eventfd whose reader is awake in time cannot fail
+		}
 	}
 	e.rousing.Add(-1)
 }
@@ -216,6 +217,9 @@ func (e *Engine) Close() error {
 		return ErrClosed
 	}
 	e.closed = true
+	if e.linger != nil {
+		e.linger.Stop()
+	}
 	conns := e.conns.all()
 	e.mu.Unlock()
 	e.CloseListeners()
@@ -231,8 +235,46 @@ func (e *Engine) Close() error {
 // loaded takes note of a change of the open conns. Called with mu held.
 func (e *Engine) loaded() {
 	e.load.Store(int64(e.conns.n))
+	if e.conns.n > 0 {
+		e.needed = true
+		e.idle.Store(false)
+	} else {
+		e.beginLinger()
+	}
 	if e.cfg.Loaded != nil {
 		e.cfg.Loaded(e.conns.n)
+	}
+}
+
+// lingerTime is how long the thread stays without a conn. Who looks for goroutines
+// left behind mostly waits for longer.
+const lingerTime = 100 * time.Millisecond
+
+// beginLinger has the thread retire if no conn comes. Called with mu held.
+func (e *Engine) beginLinger() {
+	switch {
+	case e.closed || e.lingers:
+	case e.retired.Load():
+		e.idle.Store(true) // for a thread that begins for something else
+	default:
+		e.lingers, e.needed = true, false
+		e.linger = setTimer(e.k, e.linger, e.stays, e.endLinger)
+	}
+}
+
+func (e *Engine) endLinger() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.lingers = false
+	switch {
+	case e.closed || e.conns.n > 0:
+	case e.needed:
+		e.beginLinger()
+	default:
+		e.idle.Store(true)
+		if e.asleep.Load() && !e.retired.Load() {
+			e.rouse()
+		}
 	}
 }
 

@@ -3,8 +3,6 @@
 package engine
 
 import (
-	"sync"
-
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/ring"
@@ -13,43 +11,47 @@ import (
 
 func init() { // for tests in other directories
 	forced.ShiftRing = func(e any, hot bool) { e.(*Engine).gear.Shift(hot) }
-	forced.BreakRing = func(e any) error { return breakRing(e.(*Engine)) }
+	forced.BreakRing = func(e any) { breakRing(e.(*Engine)) }
 	forced.HoldRing = func(e any) (release func()) { return holdRing(e.(*Engine)) }
 }
 
-// breakRing has the ring's next enter fail, by another file in place of it.
-func breakRing(e *Engine) error {
-	null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(null)
-	if err := unix.Dup3(null, e.k.(*osKernel).fd, unix.O_CLOEXEC); err != nil {
-		return err
-	}
-	e.rouse() // if it does not sleep, it enters soon
-	return nil
+// breakRing has the ring fail, by another file in place of it.
+func breakRing(e *Engine) {
+	e.post(&node{h: errand(func(l *loop) {
+		if l == nil {
+			return
+		}
+		null, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			err = unix.Dup3(null, l.k.(*osKernel).FD(), unix.O_CLOEXEC)
+			unix.Close(null)
+		}
+		if err != nil {
+			panic(err)
+		}
+		l.submit()
+	})}, wantWatch)
 }
 
 // holdRing has the thread do nothing from its return until release.
 func holdRing(e *Engine) (release func()) {
-	h := &holder{holds: make(chan struct{}), release: make(chan struct{})}
-	e.post(&node{h: h}, wantWatch)
-	<-h.holds
-	return func() { close(h.release) }
+	holds, end := make(chan struct{}), make(chan struct{})
+	e.post(&node{h: errand(func(l *loop) {
+		close(holds)
+		if l != nil {
+			<-end
+		}
+	})}, wantWatch)
+	<-holds
+	return func() { close(end) }
 }
 
-// holder is a handler whose only request takes the thread until release is closed.
-type holder struct {
-	once           sync.Once
-	holds, release chan struct{}
-}
+// errand is a handler that the thread calls once, or anybody, without a loop, when
+// there is no ring.
+type errand func(l *loop)
 
-func (h *holder) serve(*loop, want) {
-	h.leaveRing()
-	<-h.release
-}
-func (h *holder) leaveRing()                    { h.once.Do(func() { close(h.holds) }) }
-func (*holder) complete(*loop, kind, *ring.CQE) {}
-func (*holder) settle(*loop)                    {}
-func (*holder) Close() error                    { return nil }
+func (f errand) serve(l *loop, _ want)         { f(l) }
+func (f errand) leaveRing()                    { f(nil) }
+func (errand) complete(*loop, kind, *ring.CQE) {}
+func (errand) settle(*loop)                    {}
+func (errand) Close() error                    { return nil }

@@ -18,7 +18,9 @@ import (
 // kernel is all that the engine asks of the operating system, so that a test
 // can take its place, completions and time included.
 type kernel interface {
-	// The ring. Engine thread only; see package ring.
+	// The ring. Engine thread only; see package ring. Open sets one up, at first and
+	// after Close.
+	Open() error
 	NextSQE() *ring.SQE
 	SQPending() uint32
 	SubmitAndGet() (int, error)
@@ -69,16 +71,31 @@ type timer interface {
 // osKernel is the real one.
 type osKernel struct {
 	*ring.Ring
-	fd   int // the ring's, for tests
+	cfg  Options
 	wake int // eventfd
 }
 
-func newOSKernel(r *ring.Ring) (*osKernel, error) {
+func newOSKernel(cfg Options) (*osKernel, error) {
 	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	return &osKernel{Ring: r, wake: fd}, nil
+	return &osKernel{cfg: cfg, wake: fd}, nil
+}
+
+func (k *osKernel) Open() error {
+	if n := k.cfg.CPU; n >= 0 {
+		var set unix.CPUSet
+		set.Set(n)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return &AffinityError{n, os.NewSyscallError("sched_setaffinity", err)}
+		}
+	}
+	r, err := setupRing(k.cfg)
+	if err == nil {
+		k.Ring = r
+	}
+	return err
 }
 
 func (k *osKernel) WakeFD() int32 { return int32(k.wake) }

@@ -12,7 +12,7 @@ import (
 // Wake adds 1 to the eventfd, in the byte order of the machine: a large addend
 // would make a later Wake block or fail.
 func TestWake(t *testing.T) {
-	k, err := newOSKernel(nil)
+	k, err := newOSKernel(Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

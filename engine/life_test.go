@@ -21,7 +21,7 @@ func TestThreadEndsWithRing(t *testing.T) {
 	read := func() error { _, err := c.Read(make([]byte, 1)); return err }
 	try(t, c.SetDeadlines(time.Now().Add(50*time.Millisecond), true, true))
 	parked := testenv.Go(read)
-	try(t, breakRing(e))
+	breakRing(e)
 	testenv.Wait(t, testenv.Go(func() error { <-e.stopped; return nil }), "the thread's end")
 	if err := testenv.Recv(t, parked, "a Read from before"); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("a Read from before: %v", err)
@@ -35,5 +35,45 @@ func TestThreadEndsWithRing(t *testing.T) {
 	try(t, read())
 	if err := e.Death(); err == nil || e.Alive() {
 		t.Errorf("death of %v, alive: %v", err, e.Alive())
+	}
+}
+
+// retired waits until e has no thread.
+func retired(t *testing.T, e *Engine) {
+	t.Helper()
+	testenv.Poll(t, "the thread has retired", e.retired.Load)
+}
+
+// A thread that cannot begin again, for want of a ring, is the ring's death.
+func TestThreadCannotReturn(t *testing.T) {
+	e := smallEngine(t, gear.Ring, 0)
+	retired(t, e)
+	e.k.(*osKernel).cfg.CPU = 1000
+	client, c := servedPair(t, e)
+	read := testenv.Go(func() error { _, err := c.Read(make([]byte, 1)); return err })
+	testenv.Poll(t, "the death", func() bool { return e.Death() != nil })
+	must(t)(unix.Write(client, []byte("x")))
+	testenv.Wait(t, read, "Read")
+	if _, ok := errors.AsType[*AffinityError](e.Death()); !ok || e.Alive() {
+		t.Errorf("death of %v, alive: %v", e.Death(), e.Alive())
+	}
+}
+
+// Close does without a thread that has retired, and may come just then.
+func TestThreadRetiresAndClose(t *testing.T) {
+	for i := range 60 {
+		e := smallEngine(t, gear.Ring, 0)
+		testenv.Pace(lingerTime - time.Millisecond + time.Duration(i)*50*time.Microsecond)
+		testenv.Wait(t, testenv.Go(e.Close), "Close")
+		if err := e.Death(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	e := smallEngine(t, gear.Ring, 0)
+	retired(t, e)
+	e.k.(*osKernel).cfg.CPU = 1000
+	try(t, e.Close())
+	if err := e.Death(); err != nil {
+		t.Error(err)
 	}
 }

@@ -37,19 +37,20 @@ type loop struct {
 	handled  uint64 // completions in this turn
 }
 
-// run is the life of the engine's thread.
-func (l *loop) run() {
+// run is the life of a thread: until it retires, which a later one follows, the
+// engine is closed, or the ring fails.
+//
+// There is a ring, or err is why there is none, or the engine is closed.
+func (l *loop) run(err error) {
+	if err == nil && !l.stopping {
+		err = l.work()
+		if err == nil && !l.stopping {
+			l.retire()
+			return
+		}
+	}
 	defer close(l.e.stopped)
-	err := l.guard(func() {
-		for !l.done() {
-			l.turn()
-		}
-	})
 	if err != nil {
-		l.failed = true
-		if _, ok := errors.AsType[*PanicError](err); !ok {
-			_ = l.guard(l.reap) // what has completed need not be lost
-		}
 		l.die(err)
 	}
 	for !l.wakes.empty() {
@@ -58,6 +59,43 @@ func (l *loop) run() {
 	l.release()
 	if died := l.e.cfg.Died; err != nil && died != nil {
 		go died(err)
+	}
+}
+
+// work turns until the thread is to end, or returns what the ring died of.
+func (l *loop) work() error {
+	err := l.guard(func() {
+		for l.armWake(); !l.done() && !l.isIdle(); {
+			l.turn()
+		}
+	})
+	if err != nil {
+		l.failed = true
+		if _, ok := errors.AsType[*PanicError](err); !ok {
+			_ = l.guard(l.reap) // what has completed need not be lost
+		}
+	}
+	return err
+}
+
+// isIdle reports whether nobody has needed the thread for a while.
+func (l *loop) isIdle() bool {
+	e := l.e
+	return e.idle.Load() && e.Load() == 0 && e.posted.Load() == nil && l.wakes.empty() && l.slots.used() <= 1
+}
+
+// retire ends the ring and the thread, for whose need comes next to begin others
+// (Engine.rouse): from there on the loop is theirs.
+func (l *loop) retire() {
+	e := l.e
+	l.slots.vacate(&l.wake)
+	l.wake.flying = 0 // ended with the ring
+	l.todo, l.backlog, l.relays.space = nil, nil, nil
+	l.k.Close()
+	e.retired.Store(true)
+	e.asleep.Store(true) // as in enter
+	if e.posted.Load() != nil {
+		e.rouse()
 	}
 }
 
@@ -294,7 +332,7 @@ func (l *loop) relay() {
 func (l *loop) enter() {
 	e := l.e
 	e.gear.Judge()
-	if !l.wakes.empty() || len(l.relays.taken) > 0 || e.posted.Load() != nil || l.completed() || l.done() {
+	if !l.wakes.empty() || len(l.relays.taken) > 0 || e.posted.Load() != nil || l.completed() || l.done() || l.isIdle() {
 		if l.k.SQPending() > 0 || l.k.TaskrunPending() || l.k.CQOverflowed() {
 			l.submit()
 		}
@@ -307,7 +345,7 @@ func (l *loop) enter() {
 	// A caller first posts, then looks at asleep; the engine the other way
 	// round. One of them sees the other.
 	e.asleep.Store(true)
-	if e.posted.Load() != nil {
+	if e.posted.Load() != nil || l.isIdle() {
 		e.asleep.Store(false)
 		return
 	}
@@ -472,8 +510,8 @@ func (e *Engine) attach(k kernel) *loop {
 	e.k = k
 	e.listeners = map[member]struct{}{}
 	e.rested = make(chan struct{}, 1)
+	e.stays = lingerTime
 	e.gear.Init(e.cfg.Gear, k)
-	l := &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}
-	l.armWake()
-	return l
+	e.loop = &loop{e: e, k: k, wakes: wakes{most: mostFor(e.cfg.Share, runtime.GOMAXPROCS(0))}}
+	return e.loop
 }

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -11,6 +12,15 @@ import (
 
 	"github.com/quoit-go/quoit/engine/ring"
 )
+
+// AffinityError says that an engine's thread cannot run on its Options.CPU.
+type AffinityError struct {
+	CPU int
+	Err error
+}
+
+func (e *AffinityError) Error() string { return fmt.Sprintf("engine: CPU %d: %v", e.CPU, e.Err) }
+func (e *AffinityError) Unwrap() error { return e.Err }
 
 const (
 	// minEntries is the smallest queue that the engine shrinks to by itself.

@@ -167,6 +167,22 @@ func (k *simKernel) Close() error {
 	return nil
 }
 
+// Open is of a later thread's: a simKernel begins with a ring.
+func (k *simKernel) Open() error {
+	k.nap()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.done {
+		k.fail("another ring beside the first one")
+	}
+	if k.hit("thread begins again"); k.plan.ends >= endFatal && k.dying() {
+		return unix.EBADF
+	}
+	k.done = false
+	k.cq, k.overflow, k.sqHead, k.sqTail = nil, nil, 0, 0
+	return nil
+}
+
 func (k *simKernel) SubmitAndGet() (int, error) {
 	k.mayPanic(2)
 	k.yield()

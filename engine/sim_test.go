@@ -87,7 +87,7 @@ var simStates = []string{
 	"batch in the ring", "batch by hand", "batch reset", "send is stuck", "flush waits", "drain waits",
 	"Write accepted", "Close left a send stuck",
 	"accept", "duplicated",
-	"deadline without a ring",
+	"deadline without a ring", "thread begins again",
 	"receive armed on a cold engine", "shifted up", "shifted down", "wakes left",
 }
 
@@ -184,6 +184,7 @@ type simPlan struct {
 	ends                 simEnd
 	place                int // of the panic
 	active               time.Duration
+	stays                time.Duration // the thread, without a conn
 }
 
 // simRoom is what SendRoom says.
@@ -224,6 +225,7 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 	p.forwards = pick(0, 0, 30, 80)
 	p.tunnel = p.forwards > 0 && rnd.IntN(2) == 0
 	p.bulk = p.tunnel && rnd.IntN(6) == 0
+	p.stays = []time.Duration{0, 100 * time.Microsecond, 2 * time.Millisecond, lingerTime}[rnd.IntN(4)]
 	switch p.room {
 	case roomHonest:
 		p.sndBuf = pick(45_000, 60_000, 100_000)
@@ -278,6 +280,8 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 		k.dies = log.base.Add(plan.active / 2)
 	}
 	k.loop = e.attach(k)
+	e.stays = plan.stays
+	e.Reload()
 	var calls uint8
 	for range gear.TrialCalls - 1 {
 		e.gear.Count(&calls) // the first conn to count makes a trial
@@ -287,7 +291,7 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 }
 
 func (r *simRun) run() {
-	r.start("engine", func(*rand.Rand) { r.l.run() })
+	r.start("engine", func(*rand.Rand) { r.l.run(nil) })
 	r.start("listener", r.listen)
 	for range r.plan.adopted {
 		r.start("adopted", r.adopt)
@@ -458,7 +462,7 @@ func (r *simRun) checkRest() {
 		}
 	}
 	r.checkUnsent()
-	if n := r.k.SQPending(); n > 0 && !r.k.dead {
+	if n := r.k.SQPending(); n > 0 && !r.k.dead && !r.k.done {
 		r.fail("%d requests were never submitted", n)
 	}
 }

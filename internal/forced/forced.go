@@ -25,9 +25,9 @@ var (
 
 	// Break has what an engine is served by fail as if the kernel had refused it: all
 	// rings of an engine on io_uring. BreakRing is that for one ring, nil on systems
-	// other than Linux.
+	// other than Linux. They do not wait for it.
 	Break     func(engine any) error
-	BreakRing func(ring any) error
+	BreakRing func(ring any)
 
 	// Hold has the threads of all of an engine's rings do nothing from its return
 	// until release is called, once. HoldRing is that for one ring, nil on systems
