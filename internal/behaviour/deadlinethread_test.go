@@ -149,9 +149,10 @@ func TestBehaviourDeadlineBesideBlocking(t *testing.T) {
 		p := s.dialPlain(blocking)
 		waits.result("it")
 		s.must(p.Close())
-		s.must(blocking.SetDeadline(soon()))
+		s.must(blocking.SetDeadline(distant()))
 		stuck := s.start(func() string { return s.doAccept(blocking) })
 		stuck.blocked("an Accept with a deadline")
+		s.must(blocking.SetDeadline(soon()))
 		all := s.threeStalls()
 		for _, st := range all {
 			s.must(st.set(soon()))
