@@ -4,11 +4,13 @@ package engine
 
 import (
 	"runtime/debug"
-	"sync"
+
+	"github.com/quoit-go/quoit/engine/internal/lent"
 )
 
 // batch is memory of accepted Writes of one conn, which one send takes.
 type batch struct {
+	mark   lent.Mark
 	b      []byte // what is left to send
 	writes uint64
 	since  int64             // when the first was accepted, in engine time
@@ -21,12 +23,22 @@ const batchBytes = 16 << 10 // of one conn, at once
 // Most batches are small, and there can be one a conn: their memory should
 // stay in the cache.
 var (
-	batchPool = sync.Pool{New: func() any { return new(batch) }}
-	largePool = sync.Pool{New: func() any { return new([batchBytes]byte) }}
+	batchPool = lent.Pool[batch]{
+		Name:  batchName,
+		New:   func() *batch { return new(batch) },
+		Bytes: func(b *batch) []byte { return b.small[:] },
+	}
+	largePool = lent.Pool[[batchBytes]byte]{
+		Name:  "a batch's memory",
+		New:   func() *[batchBytes]byte { return new([batchBytes]byte) },
+		Bytes: func(b *[batchBytes]byte) []byte { return b[:] },
+	}
 )
 
+const batchName = "a batch"
+
 func newBatch(now int64) *batch {
-	b := batchPool.Get().(*batch)
+	b := batchPool.Get()
 	b.b, b.writes, b.since = b.small[:0], 0, now
 	return b
 }
@@ -36,6 +48,7 @@ func newBatch(now int64) *batch {
 // would say EFAULT, while here the processor faults, which must not end the
 // process.
 func (b *batch) add(p []byte) (ok bool) {
+	b.mark.Use(batchName)
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
@@ -45,7 +58,7 @@ func (b *batch) add(p []byte) (ok bool) {
 		}
 	}()
 	if b.large == nil && len(b.b)+len(p) > len(b.small) {
-		b.large = largePool.Get().(*[batchBytes]byte)
+		b.large = largePool.Get()
 		b.b = append(b.large[:0], b.b...)
 	}
 	b.b = append(b.b, p...)
@@ -53,7 +66,18 @@ func (b *batch) add(p []byte) (ok bool) {
 	return true
 }
 
+// unsent returns what is left to send. It is b's until free.
+func (b *batch) unsent() []byte {
+	b.mark.Use(batchName)
+	return b.b
+}
+
+// advance notes that n bytes were sent.
+func (b *batch) advance(n int) { b.b = b.unsent()[n:] }
+
+// free gives b's memory back. Nobody may use b after that, nor the kernel its bytes.
 func (b *batch) free() {
+	b.mark.End(batchName)
 	if b.large != nil {
 		largePool.Put(b.large)
 		b.large = nil

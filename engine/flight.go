@@ -31,7 +31,7 @@ func (c *Conn) submitSend(l *loop) {
 	}
 	l.e.stats.Batches.Add(1)
 	s, ud := l.start(&c.node, kindSend)
-	s.PrepSend(int32(c.fd), c.flight.b, flags, ud)
+	s.PrepSend(int32(c.fd), c.flight.unsent(), flags, ud)
 }
 
 // sent takes the completion of a send. Engine thread, with mu held.
@@ -40,12 +40,12 @@ func (c *Conn) sent(l *loop, cqe *ring.CQE) {
 	switch errno := unix.Errno(-min(cqe.Res, 0)); {
 	case errno != 0 && errno != unix.EINTR && errno != unix.EAGAIN:
 		c.loseFlight(errno)
-	case int(n) == len(c.flight.b):
+	case int(n) == len(c.flight.unsent()):
 		c.land()
 	case c.state == givenUp || l.stopping:
 		c.loseFlight(unix.ECANCELED)
 	default:
-		c.flight.b = c.flight.b[n:]
+		c.flight.advance(int(n))
 		c.state = left
 	}
 	if !c.flushed() && !l.failed {

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/quoit-go/quoit/engine/internal/lent"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -88,8 +89,8 @@ func (l *loop) isIdle() bool {
 // (Engine.rouse): from there on the loop is theirs.
 func (l *loop) retire() {
 	e := l.e
+	l.wake.flying = 0 // it ends with the ring
 	l.slots.vacate(&l.wake)
-	l.wake.flying = 0 // ended with the ring
 	l.todo, l.backlog, l.relays.space = nil, nil, nil
 	l.k.Close()
 	e.retired.Store(true)
@@ -251,10 +252,11 @@ func (l *loop) completed() bool { return len(l.backlog) > 0 || l.k.CQReady() > 0
 
 func (l *loop) complete(cqe *ring.CQE) {
 	n := l.slots.find(cqe.UserData)
+	k := kind(cqe.UserData.Kind())
 	if n == nil {
+		lent.Assert(k&cancelOf != 0, "the completion of a request whose slot was given back")
 		return
 	}
-	k := kind(cqe.UserData.Kind())
 	if k&cancelOf != 0 {
 		// Only failed cancels report. A target that was between two states
 		// is not found, and has not ended either: ask again.
@@ -308,8 +310,10 @@ func (l *loop) relay() {
 	t := &l.relays
 	if len(t.taken) > 0 && t.space == nil {
 		t.space = make([]byte, relaySpace)
+		lent.Poison(t.space)
 	}
 	for end := len(t.taken); t.parked < end; {
+		lent.Check("a relay's memory", t.space)
 		n, used := t.parked, 0
 		for ; n < end && len(t.space)-used >= relayStep; n++ {
 			used += t.taken[n].forward(l, t.space[used:])
@@ -318,6 +322,7 @@ func (l *loop) relay() {
 			l.submit()
 			l.reap()
 		}
+		lent.Poison(t.space[:used])
 		l.e.stats.BytesForwarded.Add(uint64(used))
 		for ; t.parked < n; t.parked++ { // for die, which may come in the middle of it
 			t.taken[t.parked].park(l)

@@ -5,6 +5,7 @@ package engine
 import (
 	"sync/atomic"
 
+	"github.com/quoit-go/quoit/engine/internal/lent"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -111,6 +112,7 @@ func (s *slots) vacate(n *node) {
 	if n.slot == 0 {
 		return
 	}
+	lent.Assert(n.flying == 0, "a slot is given back whose requests are in flight")
 	i := n.slot - 1
 	n.slot = 0
 	s.all[i].n = nil

@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/lent"
 )
 
 // spliceBytes is the most that one splice(2) moves, and the room that a pipe is
@@ -31,9 +33,12 @@ var pipes sync.Pool // of *pooledPipe
 
 // pooledPipe is closed by the collector when the pool has dropped it.
 type pooledPipe struct {
+	mark lent.Mark
 	osPipe
 	cleanup runtime.Cleanup
 }
+
+const pipeName = "a pipe"
 
 // newPipe returns an empty pipe of the pool's, or a new one.
 func newPipe() (pipe, error) {
@@ -53,9 +58,29 @@ func newPipe() (pipe, error) {
 func (p osPipe) Fill(from int, n int64) (int64, error) { return splice(from, p.w, n) }
 func (p osPipe) Drain(to int, n int64) (int64, error)  { return splice(p.r, to, n) }
 
-func (p *pooledPipe) Put() { pipes.Put(p) }
+func (p *pooledPipe) Fill(from int, n int64) (int64, error) {
+	p.mark.Use(pipeName)
+	return p.osPipe.Fill(from, n)
+}
+
+func (p *pooledPipe) Drain(to int, n int64) (int64, error) {
+	p.mark.Use(pipeName)
+	return p.osPipe.Drain(to, n)
+}
+
+func (p *pooledPipe) Put() {
+	p.mark.Use(pipeName)
+	if lent.Checked { // none is lent twice
+		left, err := unix.IoctlGetInt(p.r, unix.TIOCINQ)
+		lent.Assert(left == 0 && err == nil, "a pipe with bytes in it is given back")
+		p.Discard()
+		return
+	}
+	pipes.Put(p)
+}
 
 func (p *pooledPipe) Discard() {
+	p.mark.End(pipeName)
 	p.cleanup.Stop()
 	p.close()
 }

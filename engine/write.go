@@ -102,7 +102,7 @@ func (c *Conn) take(p []byte) (ok, first bool, err error) {
 	}
 	// Without an armed poll nobody would hear of a reset meanwhile. What others
 	// write to the socket must not overtake p.
-	if !c.poll.isArmed() || c.shared || c.damage != intact || c.state.waits() || c.out != nil && len(c.out.b)+len(p) > batchBytes {
+	if !c.poll.isArmed() || c.shared || c.damage != intact || c.state.waits() || c.out != nil && len(c.out.unsent())+len(p) > batchBytes {
 		return false, false, nil
 	}
 	b := c.out
@@ -279,10 +279,10 @@ func (c *Conn) drainStep() (b *batch, parked bool, err error) {
 // sendByHand sends a flight that takeOut returned, from the caller's thread.
 func (c *Conn) sendByHand(b *batch) {
 	var err error
-	for len(b.b) > 0 && (err == nil || err == unix.EINTR) {
+	for len(b.unsent()) > 0 && (err == nil || err == unix.EINTR) {
 		var n int
-		n, err = c.e.k.Write(c.fd, b.b)
-		b.b = b.b[max(n, 0):]
+		n, err = c.e.k.Write(c.fd, b.unsent())
+		b.advance(max(n, 0))
 	}
 	if c.landByHand(err) {
 		c.e.post(&c.node, wantSend)
@@ -296,7 +296,7 @@ func (c *Conn) landByHand(err error) bool {
 	defer c.mu.Unlock()
 	errno, _ := err.(unix.Errno)
 	switch {
-	case len(c.flight.b) == 0:
+	case len(c.flight.unsent()) == 0:
 		c.land()
 	case errno == unix.EAGAIN:
 		c.state = left

@@ -13,7 +13,8 @@ const poisonByte = 0xDB
 // SetPoison makes misuse visible, for tests: Return overwrites the buffer
 // with 0xDB, and a second Return, a Take or Bytes of a buffer in the wrong
 // state, or a write to one after its Return panics. Call it while nothing is
-// out. Only the owner may call it, before other goroutines use the group.
+// out. Only the owner may call it, before other goroutines use the group. With the
+// build tag quoitcheck it is on from New.
 func (g *Group) SetPoison(on bool) {
 	if n := g.Out(); n != 0 {
 		panic(fmt.Sprintf("pbuf: SetPoison with %d buffers out", n))

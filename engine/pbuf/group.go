@@ -12,6 +12,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/quoit-go/quoit/engine/internal/lent"
 )
 
 // Registrar is the part of an io_uring that a Group needs. *ring.Ring is one.
@@ -111,6 +113,7 @@ func New(r Registrar, bgid uint16, entries, bufBytes int) (*Group, error) {
 		}
 	}
 	g.publish()
+	g.SetPoison(lent.Checked)
 	return g, nil
 }
 

@@ -30,11 +30,12 @@ const (
 // A package that is not listed here may not exist: decide its place first.
 var importRules = map[string][]string{
 	".":                     {module + "/engine", module + "/internal/sock", module + "/internal/forced", module + "/internal/environ", module + "/internal/takeover"}, // engine in Linux-only files
-	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/ring", module + "/internal/sock", module + "/internal/forced", module + "/internal/takeover", "golang.org/x/sys"},
+	"engine":                {module + "/engine/internal/clock", module + "/engine/internal/gear", module + "/engine/internal/lent", module + "/engine/ring", module + "/internal/sock", module + "/internal/forced", module + "/internal/takeover", "golang.org/x/sys"},
 	"engine/internal/clock": {"golang.org/x/sys"},
+	"engine/internal/lent":  {},
 	"engine/internal/gear":  {module + "/engine/internal/clock", "golang.org/x/sys"},
 	"engine/ring":           {"golang.org/x/sys"},
-	"engine/pbuf":           {module + "/engine/ring", "golang.org/x/sys"},
+	"engine/pbuf":           {module + "/engine/internal/lent", module + "/engine/ring", "golang.org/x/sys"},
 	"engine/steering":       {module + "/internal/sock", ebpf, "golang.org/x/sys"},
 	"debug":                 {module},
 	"debug/vars":            {module},
