@@ -78,7 +78,17 @@ type attacked struct {
 }
 
 func startAttacked(t *testing.T, server string) *attacked {
-	cmd, stderr := pfChild(t, "attacked", server)
+	a := startQuestioned(t, "attacked", server)
+	for range 8 {
+		a.healthy = append(a.healthy, a.open("e"))
+	}
+	return a
+}
+
+// startQuestioned starts a child that prints its address, and a number for each line
+// that it reads.
+func startQuestioned(t *testing.T, args ...string) *attacked {
+	cmd, stderr := pfChild(t, args...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -99,9 +109,6 @@ func startAttacked(t *testing.T, server string) *attacked {
 	a := &attacked{T: t, stdin: stdin, out: bufio.NewReader(stdout)}
 	if _, err := fmt.Fscanln(a.out, &a.addr); err != nil {
 		t.Fatal(err, stderr)
-	}
-	for range 8 {
-		a.healthy = append(a.healthy, a.open("e"))
 	}
 	return a
 }

@@ -178,6 +178,7 @@ func init() {
 		"exit-server":      pfChildExitServer,
 		"files":            pfChildFiles,
 		"generation":       pfChildGeneration,
+		"held":             pfChildHeld,
 		"lifetime":         pfChildLifetime,
 		"limits":           pfChildLimits,
 		"lossy":            pfChildLossy,
