@@ -22,7 +22,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
+
+func TestMain(m *testing.M) { os.Exit(enginetest.Main(m)) }
 
 // patience bounds what should take milliseconds, on a busy machine.
 const patience = 30 * time.Second

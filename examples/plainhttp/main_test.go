@@ -4,8 +4,13 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m.Run)) }
 
 func TestHello(t *testing.T) {
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(hello))

@@ -1,0 +1,12 @@
+//go:build linux
+
+package clock
+
+import (
+	"os"
+	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m.Run)) }

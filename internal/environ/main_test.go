@@ -1,0 +1,10 @@
+package environ
+
+import (
+	"os"
+	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+)
+
+func TestMain(m *testing.M) { os.Exit(testenv.Main(m.Run)) }
