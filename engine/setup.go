@@ -95,9 +95,23 @@ func usable(r *ring.Ring) error {
 	return err
 }
 
+// newRing sets up a ring that is restricted if that is possible. Who refuses only that,
+// such as a security module, does not keep the ring from being made.
 func newRing(entries int, flags ring.SetupFlags) (*ring.Ring, error) {
-	cq := min(uint32(entries)*cqPerSQ, 65536)
-	return ring.New(&ring.Params{Entries: uint32(entries), CQEntries: cq, Flags: flags})
+	p := ring.Params{Entries: uint32(entries), CQEntries: min(uint32(entries)*cqPerSQ, 65536), Flags: flags}
+	if mayRestrict() {
+		p.Flags |= ring.SetupRDisabled
+		r, err := ring.New(&p)
+		if err != nil {
+			return nil, err
+		}
+		if restrict(r) == nil {
+			return r, nil
+		}
+		r.Close()
+		p.Flags = flags
+	}
+	return ring.New(&p)
 }
 
 // Found is what Probe found out.
@@ -149,6 +163,9 @@ func release() string {
 
 // NoSQArray reports whether the ring does without an index array.
 func (s Found) NoSQArray() bool { return s.Ring&ring.SetupNoSQArray != 0 }
+
+// Restricted reports whether the ring takes none but the engine's requests.
+func (s Found) Restricted() bool { return s.Ring&ring.SetupRDisabled != 0 }
 
 // NoIowait reports whether waiting can be kept out of the iowait statistics.
 func (s Found) NoIowait() bool { return s.Features&ring.FeatNoIowait != 0 }
