@@ -66,7 +66,11 @@ func find(st *quoit.Stats, maxFiles uint64, support quoit.Support) (out []Findin
 		say(LevelNote, "A completion queue was full %d times, and the kernel kept what was over. Config.Entries makes it larger.", st.Overflows)
 	}
 	for _, f := range support.Features {
-		if !f.Have {
+		switch {
+		case f.Have:
+		case f.MinKernel == "": // it is not the kernel that lacks it
+			say(LevelNote, "There are no %s here: %s.", f.Name, f.Without)
+		default:
 			say(LevelNote, "The kernel (%s) lacks %s, which came with Linux %s: %s.", support.Kernel, f.Name, f.MinKernel, f.Use)
 		}
 	}

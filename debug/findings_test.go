@@ -42,6 +42,7 @@ func TestFindings(t *testing.T) {
 		{"held", stats(quoit.Stats{Rings: []quoit.RingStats{{}, {Held: true}}}), have, LevelNote, "Ring 1 "},
 		{"overflow", stats(quoit.Stats{Overflows: 3}), have, LevelNote, "3 times"},
 		{"feature", stats(quoit.Stats{}), quoit.Support{Kernel: "6.1", Features: []quoit.Feature{{Name: "NO_X", MinKernel: "6.6", Use: "saves X"}}}, LevelNote, "lacks NO_X, which came with Linux 6.6: saves X."},
+		{"no kernel's feature", stats(quoit.Stats{}), quoit.Support{Features: []quoit.Feature{{Name: "large rings", Without: "more calls"}}}, LevelNote, "no large rings here: more calls."},
 		{"few files", Snapshot{MaxFiles: 256, Stats: quoit.Stats{Transport: "io_uring"}}, have, LevelNote, "256 descriptors"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
