@@ -45,6 +45,7 @@ type kernel interface {
 	Read(fd int, p []byte) (int, error)
 	Write(fd int, p []byte) (int, error)
 	WriteBuffers(fd int, v [][]byte) (int, error) // 0 only if there is nothing to write
+	SendFile(fd, file, n int) (int, error)        // at the file's offset; 0 at its end
 	Accept(fd int) (int, syscall.Sockaddr, error)
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
@@ -113,6 +114,9 @@ func (*osKernel) Read(fd int, p []byte) (int, error)  { return sock.Recv(fd, p) 
 func (*osKernel) Write(fd int, p []byte) (int, error) { return sock.Send(fd, p) }
 func (*osKernel) WriteBuffers(fd int, v [][]byte) (int, error) {
 	return sock.SendBuffers(fd, v)
+}
+func (*osKernel) SendFile(fd, file, n int) (int, error) {
+	return unix.Sendfile(fd, file, nil, n)
 }
 func (*osKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
 	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/quoit-go/quoit/internal/sock"
 )
 
@@ -160,15 +162,15 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 			if !toEOF {
 				chunk = int(min(remain, maxSendfile))
 			}
-			n, err := syscall.Sendfile(int(fd), src, nil, chunk)
+			n, err := c.e.k.SendFile(int(fd), src, chunk)
 			if n > 0 {
 				c.meter.MovedOut(int64(n))
 				sent += int64(n)
 				remain -= int64(n)
 			}
 			switch {
-			case err == syscall.EINTR:
-			case err == syscall.EAGAIN:
+			case err == unix.EINTR:
+			case err == unix.EAGAIN:
 				return false
 			case err != nil || n == 0:
 				serr = err
@@ -180,7 +182,7 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 	if werr != nil {
 		return sent, true, werr
 	}
-	if sent == 0 && (serr == syscall.EINVAL || serr == syscall.ENOSYS || serr == syscall.EOPNOTSUPP || serr == syscall.EIO) {
+	if sent == 0 && (serr == unix.EINVAL || serr == unix.ENOSYS || serr == unix.EOPNOTSUPP || serr == unix.EIO) {
 		return 0, false, nil
 	}
 	if serr != nil {

@@ -23,9 +23,10 @@ type simForward struct {
 	uses     int  // of dst
 	noPipes  int  // how often there had been none
 
-	undisturbed bool  // only the relay itself has cause to end
-	calls       int64 // of users of src and dst, so far
-	relays      int   // sends
+	undisturbed bool   // only the relay itself has cause to end
+	calls       int64  // of users of src and dst, so far
+	relays      int    // sends
+	changes     uint64 // of the gear of dst's engine, at the last of them
 
 	piped    bool          // held is in a pipe
 	gated    bool          // has the gate of dst, and wants its wmu
@@ -59,7 +60,7 @@ func (k *simKernel) pass(f *simForward, s *simSock, p []byte) {
 
 // sendRelayed is a send of what the engine's thread has taken from another conn. It
 // is done at once. Called with mu held, on the engine's goroutine.
-func (k *simKernel) sendRelayed(r *simReq) {
+func (k *simRing) sendRelayed(r *simReq) {
 	n := k.loop.slots.find(r.sqe.UserData)
 	r.sock = k.files[int(r.sqe.Fd)]
 	if n == nil || r.sock == nil {
@@ -84,6 +85,7 @@ func (k *simKernel) sendRelayed(r *simReq) {
 		k.fail("relayed send to socket %d, of whose room %d are spoken for", r.sock.id, f.dst.c.credit)
 	}
 	k.hit("relayed")
+	k.noteAcross(f)
 	if f.relays++; f.relays == 4 {
 		k.hit("relayed by one call")
 	}
@@ -183,6 +185,9 @@ func (p *simPipe) Drain(to int, n int64) (int64, error) {
 		b[i] = p.f.src.s.in(p.f.from + p.f.sent + i)
 	}
 	k.hit("spliced")
+	if p.f.src.c.e != p.f.dst.c.e {
+		k.hit("spliced to another engine")
+	}
 	k.mu.Unlock()
 	for {
 		put, err := k.writeFrom(to, b, p.f)
@@ -300,7 +305,7 @@ func (f *simForward) begin(op *simOp, remain int64) {
 func (f *simForward) checkWoken() {
 	k, src, dst := f.src.r.k, f.src, f.dst
 	switch {
-	case !f.undisturbed || f.calls != src.calls.Load()+dst.calls.Load() || k.dead || src.r.engineClosing():
+	case !f.undisturbed || f.calls != src.calls.Load()+dst.calls.Load() || k.ringOf(src.c).dead || src.r.engineClosing():
 	case src.s.ended() || src.s.soErr != 0 || src.s.passing || dst.s.rst || dst.s.passing || src.s.pollRefused:
 	default:
 		k.fail("the relay from %v to %v was woken for nothing", src, dst)

@@ -15,7 +15,7 @@ import (
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
-// simKernel plays the kernel: the ring here, the sockets in
+// simKernel plays the kernel: the rings here, the sockets in
 // sim_socket_test.go. Everything that a real one decides (when a request goes
 // on, how far, in which order, what comes in between) its rand decides. Time
 // is that of the bubble it lives in.
@@ -26,16 +26,36 @@ type simKernel struct {
 	*simLog
 	plan  *simPlan
 	clock *simClock
-	bell  chan struct{} // rung when a request may be able to go on
+	rings []*simRing
 
-	mu   sync.Mutex
+	mu   sync.Mutex // guards the rings, too
 	rnd  *rand.Rand
-	loop *loop     // its slots are looked at on its own goroutine only
-	calm bool      // no more mischief
-	dies time.Time // when the ring fails, if it does
-	dead bool      // it has, and what was in flight is frozen
-	done bool      // Close was called
-	deaf bool      // CloseWake was
+	calm bool // no more mischief
+
+	files  map[int]*simSock
+	polled map[int]*simPoller // who owns the descriptor
+	nextFD int
+	socks  []*simSock
+
+	sources map[int]*simSource // of sendfile(2)
+
+	pipes, noPipes int // in use; and how often one was refused
+
+	calls int // since the clock last moved
+	moved time.Time
+}
+
+// simRing is the kernel of one engine: its ring and its eventfd. The sockets it shares
+// with the others.
+type simRing struct {
+	*simKernel
+	id   int
+	bell chan struct{} // rung when a request may be able to go on
+	loop *loop         // its slots are looked at on its own goroutine only
+	dies time.Time     // when the ring fails, if it does
+	dead bool          // it has, and what was in flight is frozen
+	done bool          // Close was called
+	deaf bool          // CloseWake was
 
 	sqes           []ring.SQE
 	sqHead, sqTail int
@@ -43,16 +63,7 @@ type simKernel struct {
 	reqs           []*simReq
 	woken          bool // the eventfd was written to since its poll reported
 	written        bool // ever
-
-	files  map[int]*simSock
-	polled map[int]*simPoller // who owns the descriptor
-	nextFD int
-	socks  []*simSock
-
-	pipes, noPipes int // in use; and how often one was refused
-
-	calls int // since the clock last moved
-	moved time.Time
+	looked         int  // how often CQReady was called, and nothing else
 }
 
 // simReq is a request in flight.
@@ -80,16 +91,26 @@ const (
 func newSimKernel(log *simLog, plan *simPlan) *simKernel {
 	return &simKernel{
 		simLog: log, plan: plan, clock: newSimClock(),
-		bell:   make(chan struct{}, 1),
-		rnd:    rand.New(rand.NewPCG(log.seed, 1)),
-		sqes:   make([]ring.SQE, plan.sqEntries),
-		files:  map[int]*simSock{},
-		polled: map[int]*simPoller{},
-		nextFD: simFirstFD,
+		rnd:     rand.New(rand.NewPCG(log.seed, 1)),
+		files:   map[int]*simSock{},
+		polled:  map[int]*simPoller{},
+		sources: map[int]*simSource{},
+		nextFD:  simFirstFD,
 	}
 }
 
-func (k *simKernel) NextSQE() *ring.SQE {
+// addRing makes a kernel for another engine.
+func (k *simKernel) addRing() *simRing {
+	r := &simRing{
+		simKernel: k, id: len(k.rings),
+		bell: make(chan struct{}, 1),
+		sqes: make([]ring.SQE, k.plan.sqEntries),
+	}
+	k.rings = append(k.rings, r)
+	return r
+}
+
+func (k *simRing) NextSQE() *ring.SQE {
 	k.mayPanic(0)
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -106,7 +127,7 @@ func (k *simKernel) NextSQE() *ring.SQE {
 	return s
 }
 
-func (k *simKernel) SQPending() uint32 {
+func (k *simRing) SQPending() uint32 {
 	if !k.loop.wakes.empty() {
 		k.hit("wakes left")
 	}
@@ -116,7 +137,8 @@ func (k *simKernel) SQPending() uint32 {
 }
 
 // CQReady naps: an engine that is awake for a while is one to batch for.
-func (k *simKernel) CQReady() uint32 {
+func (k *simRing) CQReady() uint32 {
+	k.look()
 	k.nap()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -129,28 +151,29 @@ func (k *simKernel) CQReady() uint32 {
 	return uint32(len(k.cq))
 }
 
-func (k *simKernel) CQOverflowed() bool {
+func (k *simRing) CQOverflowed() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.overflow) > 0
 }
 
-func (k *simKernel) TaskrunPending() bool {
+func (k *simRing) TaskrunPending() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return len(k.due()) > 0
 }
 
-func (k *simKernel) PeekCQEs(dst []ring.CQE) int {
+func (k *simRing) PeekCQEs(dst []ring.CQE) int {
 	k.mayPanic(1)
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.lookedFor("the thread found something by looking")
 	n := copy(dst, k.cq)
 	k.cq = slices.Delete(k.cq, 0, n)
 	return n
 }
 
-func (k *simKernel) Close() error {
+func (k *simRing) Close() error {
 	k.yield()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -168,7 +191,7 @@ func (k *simKernel) Close() error {
 }
 
 // Open is of a later thread's: a simKernel begins with a ring.
-func (k *simKernel) Open() error {
+func (k *simRing) Open() error {
 	k.nap()
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -183,7 +206,7 @@ func (k *simKernel) Open() error {
 	return nil
 }
 
-func (k *simKernel) SubmitAndGet() (int, error) {
+func (k *simRing) SubmitAndGet() (int, error) {
 	k.mayPanic(2)
 	k.yield()
 	k.mu.Lock()
@@ -195,7 +218,7 @@ func (k *simKernel) SubmitAndGet() (int, error) {
 	return n, err
 }
 
-func (k *simKernel) SubmitAndWait(uint32, time.Duration) (int, error) {
+func (k *simRing) SubmitAndWait(uint32, time.Duration) (int, error) {
 	k.mayPanic(2)
 	if !k.loop.wakes.empty() {
 		k.fail("waits with somebody left to wake")
@@ -203,6 +226,7 @@ func (k *simKernel) SubmitAndWait(uint32, time.Duration) (int, error) {
 	k.nap()
 	start := time.Now()
 	k.mu.Lock()
+	k.lookedFor("the thread looked in vain")
 	n, err := k.submit()
 	cut := time.Duration(-1) // a signal
 	if k.chaos(10) {
@@ -234,7 +258,7 @@ func (k *simKernel) SubmitAndWait(uint32, time.Duration) (int, error) {
 }
 
 // await blocks until the bell rings, which it does when d has passed.
-func (k *simKernel) await(d time.Duration) {
+func (k *simRing) await(d time.Duration) {
 	if d < simNever {
 		k.clock.after(d, k.ring)
 	}
@@ -242,7 +266,7 @@ func (k *simKernel) await(d time.Duration) {
 }
 
 // submit takes entries in. Called with mu held.
-func (k *simKernel) submit() (n int, err error) {
+func (k *simRing) submit() (n int, err error) {
 	if k.done {
 		k.fail("enter on a closed ring")
 	}
@@ -274,7 +298,7 @@ func (k *simKernel) submit() (n int, err error) {
 }
 
 // issue starts a request. Called with mu held, on the engine's goroutine.
-func (k *simKernel) issue(s ring.SQE) {
+func (k *simRing) issue(s ring.SQE) {
 	r := &simReq{sqe: s, kind: kind(s.UserData.Kind())}
 	if s.Opcode == ring.OpAsyncCancel {
 		k.cancel(r)
@@ -307,7 +331,7 @@ func (k *simKernel) issue(s ring.SQE) {
 func (r *simReq) impatient() bool { return r.sqe.OpFlags&unix.MSG_DONTWAIT != 0 }
 
 // bind finds what a request is about, and that it is what the engine thinks.
-func (k *simKernel) bind(r *simReq) bool {
+func (k *simRing) bind(r *simReq) bool {
 	s := &r.sqe
 	sock := k.files[int(s.Fd)]
 	n := k.loop.slots.find(s.UserData)
@@ -335,7 +359,7 @@ func (k *simKernel) bind(r *simReq) bool {
 }
 
 // bindSend looks at the batch, which has to stay as it is meanwhile.
-func (k *simKernel) bindSend(r *simReq, c *Conn) bool {
+func (k *simRing) bindSend(r *simReq, c *Conn) bool {
 	k.hit("batch in the ring")
 	if !r.impatient() {
 		k.hit("send is stuck")
@@ -357,7 +381,7 @@ func (k *simKernel) bindSend(r *simReq, c *Conn) bool {
 }
 
 // cancel carries out a cancellation at once; its target ends later.
-func (k *simKernel) cancel(r *simReq) {
+func (k *simRing) cancel(r *simReq) {
 	target := ring.UserData(r.sqe.Addr)
 	i := slices.IndexFunc(k.reqs, func(o *simReq) bool { return o.sqe.UserData == target })
 	k.add("cancel ud %x: request %d", uint64(target), i)
@@ -377,7 +401,7 @@ func (k *simKernel) cancel(r *simReq) {
 }
 
 // post completes r, for good unless more.
-func (k *simKernel) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
+func (k *simRing) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
 	full := len(k.cq) >= k.plan.cqEntries || len(k.overflow) > 0
 	if more && full {
 		k.hit("multishot ended by a full queue")
@@ -402,7 +426,7 @@ func (k *simKernel) post(r *simReq, res int, flags ring.CQEFlags, more bool) {
 }
 
 // work lets requests go on whose time has come, in any order.
-func (k *simKernel) work() {
+func (k *simRing) work() {
 	for range 64 {
 		due := k.due()
 		if len(due) == 0 || k.chaos(10) {
@@ -413,7 +437,7 @@ func (k *simKernel) work() {
 }
 
 // due lists the requests that go on with the next enter.
-func (k *simKernel) due() []*simReq {
+func (k *simRing) due() []*simReq {
 	var due []*simReq
 	now := time.Now()
 	for _, r := range k.reqs {
@@ -432,7 +456,7 @@ func (k *simKernel) due() []*simReq {
 }
 
 // untilDue is how long it takes until something is due.
-func (k *simKernel) untilDue() time.Duration {
+func (k *simRing) untilDue() time.Duration {
 	d := simNever
 	for _, r := range k.reqs {
 		if !r.at.IsZero() {
@@ -443,12 +467,12 @@ func (k *simKernel) untilDue() time.Duration {
 }
 
 // able reports whether r can go on.
-func (k *simKernel) able(r *simReq) bool {
+func (k *simRing) able(r *simReq) bool {
 	return r.cancelled || k.hasCause(r)
 }
 
 // hasCause is able for what r waits for.
-func (k *simKernel) hasCause(r *simReq) bool {
+func (k *simRing) hasCause(r *simReq) bool {
 	switch r.kind {
 	case kindWake:
 		return k.woken
@@ -460,7 +484,7 @@ func (k *simKernel) hasCause(r *simReq) bool {
 }
 
 // proceed takes r a step further.
-func (k *simKernel) proceed(r *simReq) {
+func (k *simRing) proceed(r *simReq) {
 	if r.cancelled && (!k.hasCause(r) || k.percent(60)) {
 		k.hit("cancelled " + r.sqe.Opcode.String())
 		if r.kind == kindSend {
@@ -484,7 +508,7 @@ func (k *simKernel) proceed(r *simReq) {
 }
 
 // tell is one completion of a poll, for all that came since the last.
-func (k *simKernel) tell(r *simReq) {
+func (k *simRing) tell(r *simReq) {
 	if k.chaos(2) {
 		k.hit("poll refused")
 		r.sock.pollRefused = true
@@ -504,7 +528,7 @@ func (k *simKernel) tell(r *simReq) {
 }
 
 // send is what was cut off a batch.
-func (k *simKernel) send(r *simReq) {
+func (k *simRing) send(r *simReq) {
 	s := r.sock
 	if c := s.conn; c.flight != r.flight || len(c.flight.b) != len(r.buf) {
 		k.fail("the batch of socket %d was touched in flight", s.id)

@@ -6,17 +6,33 @@ import (
 	"runtime"
 	"slices"
 	"time"
-
-	"github.com/quoit-go/quoit/engine/ring"
 )
 
 // What a simKernel decides by itself, and what time is.
 
+// ring has all engines look whether something can go on.
 func (k *simKernel) ring() {
+	for _, r := range k.rings {
+		r.ringOwn()
+	}
+}
+
+func (k *simRing) ringOwn() {
 	select {
 	case k.bell <- struct{}{}:
 	default:
 	}
+}
+
+// ringOf returns that of the engine of c.
+func (k *simKernel) ringOf(c *Conn) *simRing {
+	i := slices.IndexFunc(k.rings, func(r *simRing) bool { return r.loop.e == c.e })
+	return k.rings[i]
+}
+
+// isDead reports whether a ring has died. Called with mu held.
+func (k *simKernel) isDead() bool {
+	return slices.ContainsFunc(k.rings, func(r *simRing) bool { return r.dead })
 }
 
 // percent and chaos draw; chaos only while there is mischief. Called with mu
@@ -74,7 +90,7 @@ func (k *simKernel) nap() {
 	k.mu.Lock()
 	var d time.Duration
 	if k.chaos(k.plan.naps) {
-		if d = k.plan.upTo(k.rnd, 100*time.Microsecond); k.dead {
+		if d = k.plan.upTo(k.rnd, 100*time.Microsecond); k.isDead() {
 			d *= 20 // others meet a half-dead engine
 		}
 	}
@@ -104,9 +120,9 @@ func (k *simKernel) Now() int64 {
 	return int64(time.Since(k.base)) + 2
 }
 
-func (k *simKernel) WakeFD() int32 { return simWakeFD }
+func (k *simRing) WakeFD() int32 { return simWakeFD }
 
-func (k *simKernel) Wake() error {
+func (k *simRing) Wake() error {
 	k.yield()
 	k.mu.Lock()
 	if k.deaf {
@@ -119,53 +135,11 @@ func (k *simKernel) Wake() error {
 	return nil
 }
 
-func (k *simKernel) CloseWake() {
+func (k *simRing) CloseWake() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.done || k.deaf {
 		k.fail("close of the eventfd, with the ring closed %v, after another %v", k.done, k.deaf)
 	}
 	k.deaf = true
-}
-
-// mayPanic is one of three places where the engine may panic.
-func (k *simKernel) mayPanic(place int) {
-	k.mu.Lock()
-	die := k.plan.ends == endPanic && k.plan.place == place && k.dying()
-	k.mu.Unlock()
-	if die {
-		panic(simPanic{})
-	}
-}
-
-// sentAll reports whether a batch was sent whole, of which the engine can still learn
-// when the ring fails. Called with mu and that of the conn held.
-func (k *simKernel) sentAll(c *Conn) bool {
-	return k.plan.ends == endFatal && c.state == inRing && slices.ContainsFunc(k.cq, func(e ring.CQE) bool {
-		return e.UserData == k.loop.slots.userData(&c.node, kindSend) && int(e.Res) == len(c.flight.b)
-	})
-}
-
-// dying ends the ring when its time has come. Called with mu held, on the engine's
-// goroutine.
-func (k *simKernel) dying() bool {
-	if k.dead || k.dies.IsZero() || time.Now().Before(k.dies) || k.percent(50) {
-		return false
-	}
-	k.add("the ring dies")
-	k.dead = true
-	for _, s := range k.socks {
-		if c := s.conn; c != nil && c.mu.TryLock() {
-			s.ringLost = c.state != landed && !k.sentAll(c)
-			c.mu.Unlock()
-		} else {
-			s.ringLost = true // the engine is about to send for it, maybe
-		}
-	}
-	for _, r := range k.loop.relays.taken {
-		if r := r.(*relay); len(r.part) > 0 {
-			k.files[r.dst.fd].ringLost = true
-		}
-	}
-	return true
 }

@@ -272,7 +272,7 @@ func (u *simConn) judge(op *simOp, h *simDeadlines, what string, err error) bool
 		if u.r.hit(op.name + " deadline"); !may {
 			u.r.fail("%s of %v: no deadline had passed", op.name, u)
 		}
-		if u.r.hasDied() {
+		if u.r.hasDied(u.c) {
 			u.r.hit("deadline without a ring")
 		}
 		return true

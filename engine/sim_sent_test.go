@@ -190,41 +190,20 @@ func (r *simRun) checkUnsent() {
 		}
 		r.k.mu.Unlock()
 	}
-	for _, q := range r.k.reqs {
-		if q.sock != nil && q.kind != kindSend && r.k.coldSince(q.sock) && !q.sock.forwarded && !r.k.dead {
-			r.fail("%v of socket %d is armed on a cold engine, though it has completed", q.sqe.Opcode, q.sock.id)
+	for _, ring := range r.k.rings {
+		for _, q := range ring.reqs {
+			if q.sock != nil && q.kind != kindSend && ring.coldSince(q.sock) && !q.sock.forwarded && !ring.dead {
+				r.fail("%v of socket %d is armed on a cold engine, though it has completed", q.sqe.Opcode, q.sock.id)
+			}
 		}
 	}
 }
 
 // coldSince reports whether the engine has been cold since before s's poll
 // completed.
-func (k *simKernel) coldSince(s *simSock) bool {
+func (k *simRing) coldSince(s *simSock) bool {
 	g := &k.loop.e.gear
 	return !g.Hot() && s.lastDone > g.Since()
-}
-
-// flip shifts gears.
-func (r *simRun) flip(rnd *rand.Rand) {
-	for range 5 + rnd.IntN(30) {
-		r.pause(rnd)
-		hot := rnd.IntN(3) > 0
-		if r.e.Hot() != hot {
-			r.hit(map[bool]string{true: "shifted up", false: "shifted down"}[hot])
-		}
-		r.e.gear.Shift(hot)
-		r.mu.Lock()
-		conns := r.conns
-		r.mu.Unlock()
-		for _, u := range conns {
-			u.c.mu.Lock()
-			if u.c.poll.isArmed() && !hot {
-				r.hit("receive armed on a cold engine")
-			}
-			u.c.mu.Unlock()
-		}
-		r.add("shift, hot %v", hot)
-	}
 }
 
 // rawControl looks at what is in the kernel before anything else is done to

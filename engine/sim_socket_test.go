@@ -61,6 +61,7 @@ type simSock struct {
 
 	// Callers in read(2) and write(2), and pollers.
 	readers, writers int
+	sending          bool // a SendFile is under way
 	pollers          []*simPoller
 
 	shutRd, shutWr bool
@@ -141,15 +142,9 @@ func (k *simKernel) file(fd int, call string) *simSock {
 // flies reports whether a request of one of the kinds is in flight on s, or
 // of any if none is given.
 func (k *simKernel) flies(s *simSock, kinds ...kind) bool {
-	for _, r := range k.reqs {
-		if r.sock != s || k.dead {
-			continue
-		}
-		if len(kinds) == 0 {
-			return true
-		}
-		for _, want := range kinds {
-			if r.kind == want {
+	for _, ring := range k.rings {
+		for _, r := range ring.reqs {
+			if r.sock == s && !ring.dead && (len(kinds) == 0 || slices.Contains(kinds, r.kind)) {
 				return true
 			}
 		}
@@ -164,6 +159,9 @@ func (k *simKernel) Read(fd int, p []byte) (int, error) {
 	n, err := k.read(s, p)
 	if err == unix.EAGAIN && k.late(s) {
 		k.clock.sleep(time.Millisecond) // the engine hears of it first, most likely
+	}
+	if err == unix.EAGAIN {
+		k.mayLook(s)
 	}
 	k.nap()
 	return n, err
@@ -265,7 +263,7 @@ func (k *simKernel) write(fd int, s *simSock, p []byte, f *simForward) (int, err
 	if c := s.conn; c != nil && c.state == byHand { // by this very caller
 		k.hit("batch by hand")
 		n, err := k.putBatch(s, p)
-		s.ringLost = s.ringLost || k.dead && n < len(p) // there is nobody to send the rest
+		s.ringLost = s.ringLost || k.ringOf(c).dead && n < len(p) // there is nobody to send the rest
 		return n, err
 	}
 	return k.put(s, p, f)

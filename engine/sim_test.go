@@ -5,6 +5,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -53,11 +54,13 @@ func TestSim(t *testing.T) {
 		n = simEnv(t, "QUOIT_SIM")
 	}
 	hits := map[string]int{}
+	done := 0
 	for seed := first; seed < first+uint64(n) && !t.Failed(); seed++ {
 		// One processor makes odd seeds repeatable; with more, goroutines meet
 		// where no call of the kernel's lets them, too.
 		runtime.GOMAXPROCS([]int{2, 1, 4, 1}[seed%4])
 		simulate(t, seed, hits)
+		done++
 	}
 	for least, states := range map[int][]string{1000: simStates, 5000: simRare, 20000: simScarce} {
 		for _, what := range states {
@@ -66,9 +69,10 @@ func TestSim(t *testing.T) {
 			}
 		}
 	}
-	for what, n := range hits {
-		t.Logf("%6d %s", n, what)
+	for _, what := range slices.Sorted(maps.Keys(hits)) {
+		t.Logf("%6d %s", hits[what], what)
 	}
+	t.Logf("%d schedules", done)
 }
 
 // simStates are what a thousand schedules must meet for the test to be worth
@@ -89,6 +93,12 @@ var simStates = []string{
 	"accept", "duplicated",
 	"deadline without a ring", "thread begins again",
 	"receive armed on a cold engine", "shifted up", "shifted down", "wakes left",
+	"SendFile sent", "SendFile waits", "partial SendFile", "SendFile left to the caller", "sendfile deadline",
+	"SendFile drains",
+	"the thread found something by looking", "the thread looked in vain", "a Read found something by looking",
+	"died, and another ring has not", "relayed to another engine",
+	"relayed to an engine in the other gear", "spliced to another engine",
+	"died forwarding to another engine", "died forwarded to by another engine",
 }
 
 // simRare are for five thousand, simScarce for twenty: a state has to come up ten times
@@ -97,8 +107,12 @@ var (
 	simRare = []string{
 		"gave up a stuck send", "relayed without a wake-up", "write told what the ring lost",
 		"forward told what the ring lost", "FIN put off",
+		"died while the thread looked", "died beside SendFile", "a shift of the other engine beside a relay",
 	}
-	simScarce = []string{"Close told a reset", "read told what the ring lost", "duplicated beside a stuck send"}
+	simScarce = []string{
+		"Close told a reset", "read told what the ring lost", "duplicated beside a stuck send",
+		"died while a Read looked",
+	}
 )
 
 func simEnv(t *testing.T, name string) int {
@@ -168,8 +182,10 @@ func (g *simLog) failure() string {
 type simPlan struct {
 	piece, sndBuf        int // bytes: what peers send at once; the socket's
 	room                 simRoom
-	gear                 Mode
-	flips                bool // others shift
+	rings                int    // engines
+	gears                []Mode // theirs
+	flips                bool   // others shift
+	busyPoll             time.Duration
 	busy                 bool // the engine seldom sleeps
 	chatty               bool // conns do little else than read and write
 	sqEntries, cqEntries int
@@ -183,6 +199,7 @@ type simPlan struct {
 	adopted, incoming    int // conns
 	ends                 simEnd
 	place                int // of the panic
+	dying                int // bit per ring that fails
 	active               time.Duration
 	stays                time.Duration // the thread, without a conn
 }
@@ -215,13 +232,20 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 		grain:   []time.Duration{1, 50 * time.Microsecond, time.Millisecond}[rnd.IntN(3)],
 		adopted: rnd.IntN(5), incoming: rnd.IntN(8),
 		ends:   []simEnd{endQuiet, endQuiet, endQuiet, endHurry, endHurry, endFatal, endPanic}[rnd.IntN(7)],
-		place:  rnd.IntN(3),
+		place:  rnd.IntN(4),
 		active: time.Duration(5+rnd.IntN(40)) * time.Millisecond,
 		room:   []simRoom{roomSmall, roomHonest, roomHonest, roomLie, roomLie}[rnd.IntN(5)],
-		gear:   []Mode{gear.Ring, gear.Ring, gear.Poll, gear.Auto, gear.Auto, gear.Auto}[rnd.IntN(6)],
+		rings:  pick(1, 1, 2, 3),
+	}
+	for range p.rings {
+		p.gears = append(p.gears, []Mode{gear.Ring, gear.Ring, gear.Poll, gear.Auto, gear.Auto, gear.Auto}[rnd.IntN(6)])
 	}
 	p.busy, p.chatty, p.woken = rnd.IntN(2) == 0, rnd.IntN(2) == 0, pick(1, 2, mostWoken)
-	p.flips = p.gear == gear.Auto && rnd.IntN(6) > 0
+	p.flips = slices.Contains(p.gears, gear.Auto) && rnd.IntN(6) > 0
+	if rnd.IntN(3) == 0 {
+		p.busyPoll = p.upTo(rnd, 300*time.Microsecond) + time.Microsecond
+	}
+	p.dying = 1 + rnd.IntN(1<<p.rings-1)
 	p.forwards = pick(0, 0, 30, 80)
 	p.tunnel = p.forwards > 0 && rnd.IntN(2) == 0
 	p.bulk = p.tunnel && rnd.IntN(6) == 0
@@ -238,10 +262,9 @@ func newSimPlan(rnd *rand.Rand) *simPlan {
 // simRun is one schedule.
 type simRun struct {
 	*simLog
-	k    *simKernel
-	e    *Engine
-	l    *loop
-	plan *simPlan
+	k       *simKernel
+	engines []*Engine
+	plan    *simPlan
 
 	mu      sync.Mutex
 	seq     int64
@@ -273,25 +296,19 @@ func newSimRun(t *testing.T, log *simLog) *simRun {
 	rnd := rand.New(rand.NewPCG(log.seed, 0))
 	plan := newSimPlan(rnd)
 	log.add("%+v", *plan)
-	e := &Engine{stopped: make(chan struct{}), cfg: Options{Entries: plan.sqEntries, Gear: plan.gear}}
 	k := newSimKernel(log, plan)
 	k.moved = log.base
-	if plan.ends >= endFatal {
-		k.dies = log.base.Add(plan.active / 2)
+	r := &simRun{simLog: log, k: k, plan: plan, ops: map[*simOp]bool{}}
+	for i := range plan.rings {
+		r.engines = append(r.engines, newSimEngine(k, i))
 	}
-	k.loop = e.attach(k)
-	e.stays = plan.stays
-	e.Reload()
-	var calls uint8
-	for range gear.TrialCalls - 1 {
-		e.gear.Count(&calls) // the first conn to count makes a trial
-	}
-	k.loop.wakes.most = uint64(plan.woken)
-	return &simRun{simLog: log, k: k, e: e, l: k.loop, plan: plan, ops: map[*simOp]bool{}}
+	return r
 }
 
 func (r *simRun) run() {
-	r.start("engine", func(*rand.Rand) { r.l.run(nil) })
+	for _, ring := range r.k.rings {
+		r.start("engine", func(*rand.Rand) { ring.loop.run(nil) })
+	}
 	r.start("listener", r.listen)
 	for range r.plan.adopted {
 		r.start("adopted", r.adopt)
@@ -411,48 +428,6 @@ func (r *simRun) engineClosing() bool {
 	return r.closing.is()
 }
 
-// hasDied reports whether the ring has.
-func (r *simRun) hasDied() bool {
-	r.k.mu.Lock()
-	defer r.k.mu.Unlock()
-	return r.k.dead
-}
-
-func isDeath(err error) bool {
-	p, ok := errors.AsType[*PanicError](err)
-	return errors.Is(err, unix.EBADF) || ok && p.Value == simPanic{}
-}
-
-// close closes the engine, and some conns with it.
-func (r *simRun) close(rnd *rand.Rand) {
-	now := r.moment()
-	r.mu.Lock()
-	r.closing = now
-	conns := slices.Clone(r.conns)
-	r.mu.Unlock()
-	for _, u := range conns {
-		u.foretell()
-		if rnd.IntN(2) == 0 {
-			r.start("late closer", func(*rand.Rand) { u.close() })
-		}
-	}
-	r.k.nap()
-	op := r.begin("engine close", nil, nil)
-	err := r.e.Close()
-	r.end(op, 0, err)
-	if err != nil {
-		r.fail("Engine.Close: %v", err)
-	}
-	if err := r.e.Close(); err != ErrClosed {
-		r.fail("second Engine.Close: %v", err)
-	}
-	r.k.mu.Lock()
-	if !r.k.done {
-		r.fail("Engine.Close returned before the ring was closed")
-	}
-	r.k.mu.Unlock()
-}
-
 // checkRest looks for calls that sleep though they could go on, when nothing
 // moves any more.
 func (r *simRun) checkRest() {
@@ -462,8 +437,10 @@ func (r *simRun) checkRest() {
 		}
 	}
 	r.checkUnsent()
-	if n := r.k.SQPending(); n > 0 && !r.k.dead && !r.k.done {
-		r.fail("%d requests were never submitted", n)
+	for _, ring := range r.k.rings {
+		if n := ring.SQPending(); n > 0 && !ring.dead && !ring.done {
+			r.fail("%d requests were never submitted", n)
+		}
 	}
 }
 
@@ -484,24 +461,8 @@ func (r *simRun) checkEnd() {
 	for fd, s := range r.k.files {
 		r.fail("fd %d of socket %d was never closed", fd, s.id)
 	}
-	if err := r.e.dead.Load(); err == nil {
-		r.fail("a closed engine is not dead")
-	} else if *err != ErrClosed && !(r.k.dead && isDeath(*err)) {
-		var stack string
-		if p, ok := errors.AsType[*PanicError](*err); ok {
-			stack = string(p.Stack)
-		}
-		r.fail("the engine died: %v\n%s", *err, stack)
-	} else if *err != ErrClosed {
-		r.hit("engine died")
-	}
-	for i := range r.l.slots.all {
-		if n := r.l.slots.all[i].n; n != nil && n != &r.l.wake && !r.k.dead {
-			r.fail("slot %d is still taken, by %T", i, n.h)
-		}
-	}
-	if n := r.e.conns.n + len(r.e.listeners); n > 0 {
-		r.fail("%d conns and listeners are still listed", n)
+	for _, ring := range r.k.rings {
+		ring.checkEnd()
 	}
 	for _, s := range r.k.socks {
 		// A closing engine resets what comes out of Accept too late.
@@ -537,8 +498,8 @@ func (r *simRun) own(rnd *rand.Rand, fd int) {
 	r.k.mu.Lock()
 	s := r.k.files[fd]
 	r.k.mu.Unlock()
-	c := &Conn{e: r.e, descriptor: descriptor{fd: fd}, tcp: s.tcp}
-	if err := r.e.open(c); err != nil {
+	c := &Conn{e: r.pickEngine(rnd), descriptor: descriptor{fd: fd}, tcp: s.tcp}
+	if err := c.e.open(c); err != nil {
 		_ = c.closeFD()
 		if err != ErrClosed || !r.engineClosing() {
 			r.fail("open: %v", err)
@@ -555,7 +516,12 @@ func (r *simRun) listen(rnd *rand.Rand) {
 	s.listening = true
 	fd := r.k.install(s)
 	r.k.mu.Unlock()
-	l, err := r.e.NewListener(fd, r.plan.tcp, nil, func() error { return r.k.CloseFD(fd) })
+	place := func(int) *Engine {
+		r.k.mu.Lock()
+		defer r.k.mu.Unlock()
+		return r.pickEngine(r.k.rnd)
+	}
+	l, err := r.pickEngine(rnd).NewListener(fd, r.plan.tcp, place, func() error { return r.k.CloseFD(fd) })
 	if err != nil {
 		if !errors.Is(err, unix.EMFILE) && (err != ErrClosed || !r.engineClosing()) {
 			r.fail("NewListener: %v", err)

@@ -66,7 +66,9 @@ func (u *simConn) writer(rnd *rand.Rand) {
 			for n := rnd.IntN(15); n >= 0 && err == nil; n-- {
 				err = u.writeOnce(rnd)
 			}
-		case p < 90:
+		case p < 83:
+			err = u.sendFile(rnd)
+		case p < 92:
 			u.setDeadline(u.r.newDeadline(rnd, false), rnd.IntN(2) == 0, true)
 		default:
 			err = u.rawWrite()
@@ -118,7 +120,7 @@ func (u *simConn) meddle(rnd *rand.Rand) {
 		case p < 85:
 			u.close()
 		default:
-			u.r.e.Stats()
+			u.c.e.Stats()
 		}
 	}
 }
