@@ -36,22 +36,25 @@ func (c *Conn) submitSend(l *loop) {
 
 // sent takes the completion of a send. Engine thread, with mu held.
 func (c *Conn) sent(l *loop, cqe *ring.CQE) {
-	n := max(cqe.Res, 0)
+	n := taken(cqe.Res, c.flight.unsent())
 	switch errno := unix.Errno(-min(cqe.Res, 0)); {
 	case errno != 0 && errno != unix.EINTR && errno != unix.EAGAIN:
 		c.loseFlight(errno)
-	case int(n) == len(c.flight.unsent()):
+	case n == len(c.flight.unsent()):
 		c.land()
 	case c.state == givenUp || l.stopping:
 		c.loseFlight(unix.ECANCELED)
 	default:
-		c.flight.advance(int(n))
+		c.flight.advance(n)
 		c.state = left
 	}
 	if !c.flushed() && !l.failed {
 		c.submitSend(l)
 	}
 }
+
+// taken is how much of b a send with this result took.
+func taken(res int32, b []byte) int { return min(int(max(res, 0)), len(b)) }
 
 // cancelSend gives up what a closed conn has not sent. Engine thread.
 func (c *Conn) cancelSend(l *loop) {

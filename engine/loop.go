@@ -268,7 +268,7 @@ func (l *loop) complete(cqe *ring.CQE) {
 	if !n.isFlying(k) {
 		return
 	}
-	if !cqe.More() {
+	if !cqe.More() || !k.repeats() {
 		n.flying &^= 1 << k
 	}
 	if n == &l.wake {

@@ -24,6 +24,10 @@ const (
 	cancelOf kind = 0x80 // kindCancel of k is k|cancelOf
 )
 
+// repeats reports whether a request of the kind may complete more than once. Of the
+// others the first completion is the last, whatever its flags say.
+func (k kind) repeats() bool { return k == kindWake || k == kindPoll }
+
 // want is a request of a caller to the engine.
 type want uint32
 

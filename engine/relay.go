@@ -111,7 +111,7 @@ func (r *relay) submitSend(l *loop) {
 // sent takes the result of a send of part. What dst did not take is left to the
 // caller, who may wait for dst. Engine thread, taken.
 func (r *relay) sent(res int32) {
-	n := int(max(res, 0))
+	n := taken(res, r.part)
 	r.moved += int64(n)
 	if errno := unix.Errno(-min(res, 0)); errno != 0 && errno != unix.EAGAIN && errno != unix.EINTR {
 		r.fault = errno
