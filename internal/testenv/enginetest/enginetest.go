@@ -55,8 +55,19 @@ func Main(m *testing.M, lasting ...string) int {
 	return testenv.Main(func() int {
 		defer quoit.Default().Close()
 		defer startFlipping()()
-		return m.Run()
+		return max(m.Run(), oneGear())
 	}, lasting...)
+}
+
+// oneGear returns 1 if the default engine was to change its gear all the time, and no
+// Read of very many has waited on the ring.
+func oneGear() int {
+	st := quoit.Default().Stats()
+	if testGear != "flip" || st.GearChanges < 100 || st.DirectReads < 2000 || st.RingReads > 0 {
+		return 0
+	}
+	fmt.Fprintf(os.Stderr, "%d changes of the gear, and none of %d Reads has waited on the ring\n", st.GearChanges, st.DirectReads)
+	return 1
 }
 
 // startFlipping has the default engine change its gear every now and then,
@@ -66,19 +77,52 @@ func startFlipping() (stop func()) {
 	if testGear != "flip" || e.Stats().Transport != "io_uring" {
 		return func() {}
 	}
+	return Flip(e)
+}
+
+const (
+	flipTime = 2 * time.Millisecond  // at most until a change, where Reads come
+	idleTime = 20 * time.Millisecond // and at most where none come
+)
+
+// Flip changes the gear of e, which is in GearAuto and on io_uring, every now and then
+// until stop is called. A gear stays until a Read has ended in it, for a while: on one
+// processor the changes come faster than a Read that waits for the ring.
+func Flip(e *quoit.Engine) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
+	pause := func(d time.Duration) bool {
+		select {
+		case <-quit:
+			return false
+		case <-time.After(d):
+			return true
+		}
+	}
 	go func() {
 		defer close(done)
 		for hot := true; ; hot = !hot {
-			select {
-			case <-quit:
+			Shift(e, hot)
+			began, before := time.Now(), reads(e, hot)
+			if !pause(time.Duration(rand.Int64N(int64(flipTime)))) {
 				return
-			case <-time.After(time.Duration(rand.Int64N(int64(2 * time.Millisecond)))):
-				Shift(e, hot)
+			}
+			for reads(e, hot) == before && time.Since(began) < idleTime {
+				if !pause(flipTime / 4) {
+					return
+				}
 			}
 		}
 	}()
 	return func() { close(quit); <-done }
+}
+
+// reads counts the Reads of a gear.
+func reads(e *quoit.Engine, ring bool) uint64 {
+	if st := e.Stats(); ring {
+		return st.RingReads
+	} else {
+		return st.DirectReads
+	}
 }
 
 // Shift changes the gear of all of e's rings, where e is in GearAuto, until
