@@ -10,11 +10,9 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -25,52 +23,132 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
-// attackHeld is what a stalled conn may make the server's process hold, in bytes: what
-// docs/rings.md says, the handler's buffer of 4 KB, and stacks. What waits in its
-// socket is the kernel's, up to the window.
-const attackHeld = 32 << 10
+const (
+	// attackHeld is what a conn may make the server's process hold, in bytes: what
+	// docs/rings.md says, the handler's buffer of 4 KB, and stacks.
+	attackHeld = 32 << 10
+	// attackWindow is the size of both buffers of the server's sockets, in bytes, of
+	// which the kernel uses twice as much for what it keeps with the bytes.
+	attackWindow = 32 << 10
+	// attackQueued is what may be queued in the server's end of a conn, in bytes: both
+	// buffers, and a packet in each beyond that.
+	attackQueued = 2 * (2*attackWindow + 64<<10)
+	// attackFloor is a delay that a busy machine causes without any attack.
+	attackFloor = 100 * time.Millisecond
+)
 
-// Peers that never read, never stop, send byte by byte, reset at once or leave one
-// half open cost no memory beyond a bound for each, and stall nobody else.
+// Whatever peers do costs a bounded amount of memory for each of their conns, stalls
+// nobody else, no more than with package net, and leaves nothing behind.
 func TestAttack(t *testing.T) {
-	each := 100
-	if pfLong() {
-		each = 2000
-	}
-	for _, server := range pfServers {
-		t.Run(server, func(t *testing.T) {
-			if server != "net" {
-				enginetest.NeedRing(t)
+	for _, peer := range pfAttacks {
+		n := peer.few
+		if pfLong() {
+			n = peer.many
+		}
+		t.Run(peer.name, func(t *testing.T) {
+			var others attackCost
+			for _, server := range pfServers {
+				t.Run(server, func(t *testing.T) {
+					if server != "net" {
+						enginetest.NeedRing(t)
+					}
+					testenv.Watch(t, 4*testenv.Bound)
+					cost := startAttacked(t, server).suffer(peer, n)
+					cost.check(t, others)
+					if server == "net" {
+						others = cost
+					}
+				})
 			}
-			testenv.Watch(t, 4*testenv.Bound)
-			a := startAttacked(t, server)
-			idle := a.ask("memory")
-			calm := a.worst()
-			end := a.attack(each)
-			a.worst() // until those that stall do
-			attacked := a.worst()
-			held := a.ask("memory") - idle
-			end()
-			stalled := int64(5 * each)
-			t.Logf("%d stalled conns: %d bytes each; p99 %v alone, %v under attack", stalled, held/stalled, calm, attacked)
-			if held > stalled*attackHeld && !testenv.Race { // whose shadow is as large again
-				t.Errorf("%d conns hold %d bytes, which is %d each", stalled, held, held/stalled)
-			}
-			// The attackers have the same processors, and so has whatever else the
-			// machine does: hence the floor. Who waits for a stalled conn never returns.
-			if limit := 20 * max(calm, 100*time.Millisecond); attacked > limit {
-				t.Errorf("p99 of healthy conns: %v alone, %v under attack, over %v", calm, attacked, limit)
-			}
-			testenv.Poll(t, "the attackers' conns gone", func() bool { return a.ask("conns") <= 8 })
 		})
+	}
+}
+
+// attackCost is what an attack cost the server, and those of its peers that meant well.
+type attackCost struct {
+	conns  int64         // at once
+	calls  int64         // what the peers did besides, which is theirs to define
+	held   int64         // by the process, in bytes, beyond what it held before
+	queued int64         // by the kernel in the sockets, in bytes
+	used   time.Duration // of the processors, for the healthy conns too
+	calm   time.Duration // 99th percentile of round trips without the attack
+	p99    time.Duration // and with it
+}
+
+// suffer has so many peers attack the server, and wants everything to be gone in the end.
+func (a *attacked) suffer(peer attack, n int) attackCost {
+	var before, now struct{ conns, goroutines, descriptors int64 }
+	cost := attackCost{calm: a.worst()}
+	a.answer("left", &before.conns, &before.goroutines, &before.descriptors)
+	held, queued, used := a.cost()
+	peers := &attackers{attacked: a, stop: make(chan struct{})}
+	peer.begin(peers, n)
+	for range 2 { // as it comes, and when those that stall do
+		cost.p99 = max(cost.p99, a.worst())
+		nowHeld, nowQueued, nowUsed := a.cost()
+		a.answer("left", &now.conns, &now.goroutines, &now.descriptors)
+		cost.conns = max(cost.conns, now.conns-before.conns, int64(len(peers.conns)))
+		cost.held, cost.queued = max(cost.held, nowHeld-held), max(cost.queued, nowQueued-queued)
+		cost.used = time.Duration(nowUsed - used)
+		peers.settle()
+	}
+	peers.end()
+	cost.calls = peers.calls.Load()
+	if !testenv.Eventually(func() bool {
+		a.answer("left", &now.conns, &now.goroutines, &now.descriptors)
+		return now.conns <= before.conns && now.goroutines <= before.goroutines && now.descriptors <= before.descriptors
+	}) {
+		a.Errorf("left behind: %+v, before the attack %+v", now, before)
+	}
+	a.healthy = append(a.healthy, a.newcomer())
+	a.worst()
+	return cost
+}
+
+func (a *attacked) cost() (held, queued, used int64) {
+	a.answer("cost", &held, &queued, &used)
+	return held, queued, used
+}
+
+// check compares with what is allowed, and with what package net has under the same
+// attack, if that was asked.
+func (c attackCost) check(t *testing.T, others attackCost) {
+	t.Logf("%d conns, %d calls; %d bytes held, %d queued for each; %v of CPU time; p99 %v alone, %v under attack",
+		c.conns, c.calls, c.held/max(c.conns, 1), c.queued/max(c.conns, 1),
+		c.used.Round(time.Millisecond), c.calm.Round(time.Microsecond), c.p99.Round(time.Microsecond))
+	const small = 4 << 20                                        // what a runtime keeps of a load that is gone
+	if c.held > small+(c.conns+64)*attackHeld && !testenv.Race { // whose shadow is as large again
+		t.Errorf("%d conns hold %d bytes", c.conns, c.held)
+	}
+	if c.queued > small+c.conns*attackQueued {
+		t.Errorf("%d bytes are queued in the sockets of %d conns", c.queued, c.conns)
+	}
+	// The attackers have the same processors, and so has whatever else the machine
+	// does: hence the floor. Who waits for a stalled conn never returns.
+	if limit := 20 * max(c.calm, attackFloor); c.p99 > limit {
+		t.Errorf("p99 of healthy conns: %v alone, %v under attack, over %v", c.calm, c.p99, limit)
+	}
+	if others.conns == 0 {
+		return
+	}
+	if limit := 20 * max(others.p99, attackFloor); c.p99 > limit {
+		t.Errorf("p99 of healthy conns: %v, with package net %v", c.p99, others.p99)
+	}
+	if limit := 16<<20 + 2*others.queued; c.queued > limit {
+		t.Errorf("%d bytes are queued in the sockets, with package net %d", c.queued, others.queued)
+	}
+	if limit := 5 * max(others.used, 300*time.Millisecond); c.used > limit {
+		t.Errorf("%v of CPU time, with package net %v", c.used, others.used)
 	}
 }
 
 // attacked is a server in another process.
 type attacked struct {
 	*testing.T
-	addr    string
-	healthy []net.Conn
+	addr     string
+	healthy  []net.Conn
+	newcomer func() net.Conn                          // dials a healthy conn
+	trip     func(c net.Conn, br *bufio.Reader) error // a round trip on one
 
 	mu    sync.Mutex
 	stdin io.Writer
@@ -79,13 +157,22 @@ type attacked struct {
 
 func startAttacked(t *testing.T, server string) *attacked {
 	a := startQuestioned(t, "attacked", server)
+	a.newcomer = func() net.Conn { return a.open("e") }
 	for range 8 {
-		a.healthy = append(a.healthy, a.open("e"))
+		a.healthy = append(a.healthy, a.newcomer())
+	}
+	b := make([]byte, 100)
+	a.trip = func(c net.Conn, br *bufio.Reader) error {
+		if _, err := c.Write(b); err != nil {
+			return err
+		}
+		_, err := io.CopyN(io.Discard, br, int64(len(b)))
+		return err
 	}
 	return a
 }
 
-// startQuestioned starts a child that prints its address, and a number for each line
+// startQuestioned starts a child that prints its address, and numbers for each line
 // that it reads.
 func startQuestioned(t *testing.T, args ...string) *attacked {
 	cmd, stderr := pfChild(t, args...)
@@ -115,26 +202,45 @@ func startQuestioned(t *testing.T, args ...string) *attacked {
 
 // open dials, and says what the server is to do with the conn.
 func (a *attacked) open(kind string) *net.TCPConn {
-	c, err := net.DialTimeout("tcp", a.addr, testenv.Bound)
-	if err == nil {
-		_, err = io.WriteString(c, kind)
-	}
+	c, err := a.dial(kind, net.Dialer{})
 	if err != nil {
 		a.Fatal(err)
 	}
 	a.Cleanup(func() { c.Close() })
-	c.(*net.TCPConn).SetReadBuffer(32 << 10)
-	return c.(*net.TCPConn)
+	c.SetReadBuffer(32 << 10)
+	return c
 }
 
+func (a *attacked) dial(kind string, d net.Dialer) (*net.TCPConn, error) {
+	d.Timeout = testenv.Bound
+	c, err := d.Dial("tcp", a.addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = io.WriteString(c, kind); err != nil && !errors.Is(err, unix.ECONNRESET) && !errors.Is(err, unix.EPIPE) {
+		c.Close()
+		return nil, err
+	}
+	return c.(*net.TCPConn), nil
+}
+
+// ask wants one number for an answer.
 func (a *attacked) ask(what string) (n int64) {
+	a.answer(what, &n)
+	return n
+}
+
+func (a *attacked) answer(what string, answer ...*int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	fmt.Fprintln(a.stdin, what)
-	if _, err := fmt.Fscanln(a.out, &n); err != nil {
+	to := make([]any, len(answer))
+	for i, n := range answer {
+		to[i] = n
+	}
+	if _, err := fmt.Fscanln(a.out, to...); err != nil {
 		a.Fatal(what, err)
 	}
-	return n
 }
 
 // worst is the 99th percentile of round trips on the healthy conns.
@@ -143,15 +249,11 @@ func (a *attacked) worst() time.Duration {
 	var wg sync.WaitGroup
 	for i, c := range a.healthy {
 		wg.Go(func() {
-			b := make([]byte, 100)
+			br := bufio.NewReader(c)
 			for range 100 {
 				begin := time.Now()
 				c.SetDeadline(begin.Add(testenv.Bound))
-				_, err := c.Write(b)
-				if err == nil {
-					_, err = io.ReadFull(c, b)
-				}
-				if err != nil {
+				if err := a.trip(c, br); err != nil {
 					a.Errorf("a healthy conn: %v", err)
 					return
 				}
@@ -165,157 +267,6 @@ func (a *attacked) worst() time.Duration {
 		a.Fatal("no round trip")
 	}
 	return all[len(all)*99/100]
-}
-
-// attack begins with so many conns of each kind, which wait for the server or have it
-// wait until end.
-func (a *attacked) attack(each int) (end func()) {
-	var conns []*net.TCPConn
-	open := func(kind string) *net.TCPConn {
-		c := a.open(kind)
-		conns = append(conns, c)
-		return c
-	}
-	full := make([]byte, 4096)
-	for range each {
-		open("w")                             // never reads what the server sends
-		open("n").Write(full)                 // is never read from
-		open("e").CloseWrite()                // leaves the other half
-		open("l").Write([]byte("GET / HTTP")) // ends no line
-		open("e")                             // and keeps silent
-	}
-	stop := make(chan struct{})
-	var wg sync.WaitGroup
-	loop := func(f func() error) {
-		wg.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				if err := f(); err != nil {
-					return
-				}
-			}
-		})
-	}
-	for i := range 20 { // these go on: byte by byte, and in large pieces
-		slow := open("l")
-		slow.SetNoDelay(true)
-		loop(func() error { testenv.Pace(time.Millisecond); _, err := slow.Write([]byte("x")); return err })
-		if i < 2 {
-			flood := open("d")
-			loop(func() error { testenv.Pace(200 * time.Microsecond); _, err := flood.Write(full); return err })
-		}
-	}
-	loop(func() error { // and resets; without the pauses the processors were all that is measured
-		testenv.Pace(200 * time.Microsecond)
-		c, err := net.DialTimeout("tcp", a.addr, testenv.Bound)
-		if err != nil {
-			return err
-		}
-		io.WriteString(c, "w")
-		c.(*net.TCPConn).SetLinger(0)
-		return c.Close()
-	})
-	return func() {
-		close(stop)
-		for _, c := range conns {
-			c.Close()
-		}
-		wg.Wait()
-	}
-}
-
-// pfChildAttacked does what the first byte of a conn says.
-func pfChildAttacked(args []string) error {
-	tr, err := pfServe(args[0])
-	if err != nil {
-		return err
-	}
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
-	var conns atomic.Int64
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				panic(err)
-			}
-			conns.Add(1)
-			go func() {
-				defer conns.Add(-1)
-				defer c.Close()
-				attackedServe(c)
-			}()
-		}
-	}()
-	for s := bufio.NewScanner(os.Stdin); s.Scan(); {
-		if s.Text() == "conns" {
-			fmt.Println(conns.Load())
-			continue
-		}
-		debug.FreeOSMemory()
-		n, err := residentMemory()
-		if err != nil {
-			return err
-		}
-		fmt.Println(n)
-	}
-	return nil
-}
-
-func attackedServe(c net.Conn) {
-	b := make([]byte, 4096)
-	if _, err := io.ReadFull(c, b[:1]); err != nil {
-		return
-	}
-	switch b[0] {
-	case 'e': // echoes
-		io.CopyBuffer(struct{ io.Writer }{c}, struct{ io.Reader }{c}, b)
-	case 'w': // writes
-		c.(pfStream).SetWriteBuffer(32 << 10) // the kernel's memory is not what is measured
-		for {
-			if _, err := c.Write(b); err != nil {
-				return
-			}
-		}
-	case 'n': // neither; its end comes with a deadline
-		for {
-			c.SetWriteDeadline(time.Now().Add(testenv.Bound))
-			if _, err := c.Write([]byte("x")); err != nil {
-				return
-			}
-			testenv.Pace(50 * time.Millisecond)
-		}
-	case 'l': // reads a line
-		for {
-			n, err := c.Read(b)
-			if err != nil || strings.Contains(string(b[:n]), "\n") {
-				return
-			}
-		}
-	case 'd': // reads all there is
-		io.CopyBuffer(io.Discard, struct{ io.Reader }{c}, b)
-	}
-}
-
-// residentMemory is RssAnon, in bytes.
-func residentMemory() (n int64, err error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, err
-	}
-	_, rest, ok := strings.Cut(string(status), "RssAnon:")
-	if !ok {
-		return 0, errors.New("no RssAnon")
-	}
-	_, err = fmt.Sscan(rest, &n)
-	return n << 10, err
 }
 
 // A link that loses, delays and reorders changes nothing but the time.

@@ -185,6 +185,7 @@ func init() {
 		"nofile":           pfChildNofile,
 		"seccomp":          pfChildSeccomp,
 		"serve":            pfChildServe,
+		"slow-http":        pfChildSlowHTTP,
 		"transfers":        pfChildTransfers,
 	}
 	// Not on this goroutine: it is bound to its thread until init is over.
