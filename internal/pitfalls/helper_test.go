@@ -184,6 +184,8 @@ func init() {
 		"lossy":            pfChildLossy,
 		"nofile":           pfChildNofile,
 		"seccomp":          pfChildSeccomp,
+		"seccomp-kills":    pfChildSeccompKills,
+		"seccomp-later":    pfChildSeccompLater,
 		"serve":            pfChildServe,
 		"slow-http":        pfChildSlowHTTP,
 		"transfers":        pfChildTransfers,

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -339,4 +340,109 @@ func pfChildSeccomp(args []string) error {
 		return fmt.Errorf("a ring is left behind: %q", testenv.FDs())
 	}
 	return pfTraffic(quoit.Default())
+}
+
+// A filter may come while rings run, as a process narrows what it may do: io_uring_enter
+// is refused then, and conns go on without the ring, those that wait on it too.
+func TestPitfall26SeccompLater(t *testing.T) {
+	enginetest.NeedRing(t)
+	for _, errno := range []syscall.Errno{unix.EPERM, unix.ENOSYS} {
+		for _, server := range pfServers[1:] {
+			t.Run(unix.ErrnoName(errno)+"/"+server, func(t *testing.T) {
+				testenv.Watch(t, 2*testenv.Bound)
+				t.Log(pfRun(t, "seccomp-later", fmt.Sprint(int(errno)), server))
+			})
+		}
+	}
+}
+
+// pfChildSeccompLater has conns before the filter.
+func pfChildSeccompLater(args []string) error {
+	errno, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	tr, err := pfServe(args[1])
+	if err != nil {
+		return err
+	}
+	ln, err := tr.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	var clients, servers []net.Conn
+	for range 8 {
+		c, err := tr.Dial(context.Background(), "tcp", ln.Addr().String())
+		if err != nil {
+			return err
+		}
+		s, err := ln.Accept()
+		if err != nil {
+			return err
+		}
+		clients, servers = append(clients, c), append(servers, s)
+	}
+	var ended []<-chan error
+	for i, s := range servers { // parked in Read as the filter comes
+		ended = append(ended, testenv.Go(func() error { return pfExpect(s, uint64(i), 100_000) }))
+	}
+	talk := func(from, to int64) error {
+		for i, c := range clients {
+			r := testenv.StreamReader{Seed: uint64(i), Off: from}
+			if _, err := io.Copy(struct{ io.Writer }{c}, io.LimitReader(&r, to-from)); err != nil {
+				return fmt.Errorf("conn %d: %w", i, err)
+			}
+		}
+		return nil
+	}
+	if err := talk(0, 1000); err != nil {
+		return err
+	}
+	if err := testenv.Refuse(syscall.Errno(errno), unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER); err != nil {
+		return err
+	}
+	if err := talk(1000, 100_000); err != nil {
+		return err
+	}
+	for i, c := range clients {
+		if err := errors.Join(c.(pfStream).CloseWrite(), <-ended[i], c.Close(), servers[i].Close()); err != nil {
+			return fmt.Errorf("conn %d: %w", i, err)
+		}
+	}
+	return errors.Join(pfExchange(tr.Transport, ln), ln.Close())
+}
+
+// A filter may end the process for a call of io_uring's, which no trial can find out.
+// QUOIT=off makes none.
+func TestPitfall26SeccompKills(t *testing.T) {
+	for name, action := range map[string]uint32{"process": unix.SECCOMP_RET_KILL_PROCESS, "thread": unix.SECCOMP_RET_KILL_THREAD, "trap": unix.SECCOMP_RET_TRAP} {
+		t.Run(name, func(t *testing.T) {
+			testenv.Watch(t, 2*testenv.Bound)
+			cmd, stderr := pfChild(t, "seccomp-kills", fmt.Sprint(action))
+			cmd.Env = append(cmd.Env, "QUOIT=off")
+			if out, err := cmd.Output(); err != nil {
+				t.Errorf("%v, %s\n%s", err, out, stderr)
+			}
+		})
+	}
+}
+
+func pfChildSeccompKills(args []string) error {
+	action, err := strconv.ParseUint(args[0], 10, 32)
+	if err != nil {
+		return err
+	}
+	kill := uint32(action)
+	err = testenv.Filter(map[uint32]uint32{unix.SYS_IO_URING_SETUP: kill, unix.SYS_IO_URING_ENTER: kill, unix.SYS_IO_URING_REGISTER: kill}, unix.SECCOMP_RET_ALLOW)
+	if err != nil {
+		return err
+	}
+	e, err := quoit.New(nil)
+	if err != nil {
+		return err
+	}
+	if s := e.Stats(); s.Transport != "net" {
+		return fmt.Errorf("served by %s", s.Transport)
+	}
+	return errors.Join(pfTraffic(e), pfTraffic(quoit.Default()), e.Close())
 }
