@@ -15,7 +15,7 @@ func (r *Report) diagnose() []Finding {
 	}
 	for _, f := range r.Features {
 		if f.Name == "full-size rings" && !f.Have {
-			out = append(out, finding(smallerRings, r.Locked.Soft.size(), r.heldBy()))
+			out = append(out, finding(smallerRings, r.shortOf()))
 		}
 	}
 	if want := wantedRings(r.CPUs); r.Error == nil && r.Engine.Rings > 0 && r.Engine.Rings < want {
@@ -31,6 +31,21 @@ func (r *Report) diagnose() []Finding {
 		out = append(out, finding(environment, r.Forced))
 	}
 	return out
+}
+
+// ringsCount reports whether the kernel counts rings towards RLIMIT_MEMLOCK: since
+// Linux 6.14, and not those of a process that is exempt.
+func (r *Report) ringsCount() bool {
+	return !r.Locked.Exempt && r.Locked.Soft != unlimited && !r.olderThan(6, 14)
+}
+
+// shortOf names the limit that rings have been made smaller for: half of
+// RLIMIT_MEMLOCK, for everybody, or what memory there is.
+func (r *Report) shortOf() string {
+	if r.Locked.Soft == unlimited {
+		return fmt.Sprintf("the kernel has no memory for larger ones (control group: limit %s, used %s)", r.Memory.Limit.size(), r.Memory.Used.size())
+	}
+	return fmt.Sprintf("RLIMIT_MEMLOCK is %s; it is shared with %s", r.Locked.Soft.size(), r.heldBy())
 }
 
 // cannotSteer says why engine/steering loads no program, or nothing.
@@ -80,8 +95,10 @@ func (r *Report) obstacles() []Finding {
 		return []Finding{finding(fewDescriptors, r.Files.Soft)}
 	case setup.Answer == refused || enter.Answer == refused:
 		return r.refusals(setup, enter)
-	case r.Error.isAny(syscall.ENOMEM):
+	case r.Error.isAny(syscall.ENOMEM) && r.ringsCount():
 		return []Finding{finding(memoryLimit, r.Locked.Soft.size(), r.heldBy())}
+	case r.Error.isAny(syscall.ENOMEM):
+		return []Finding{finding(noMemory, r.Memory.Limit.size(), r.Memory.Used.size(), r.Locked.Soft.size())}
 	case r.Error.isAny(syscall.EMFILE, syscall.ENFILE):
 		return []Finding{finding(descriptorsUsed, r.Files.Open, r.Files.Soft)}
 	case r.Error.isAny(syscall.EPERM, syscall.EACCES):

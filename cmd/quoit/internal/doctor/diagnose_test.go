@@ -108,6 +108,14 @@ var diagnoses = []struct {
 		r.Locked.Hidden = 3
 	},
 		memoryLimit, "shared with a (pid 7) 20 KiB in 2 rings, b (pid 8) 2048 KiB, ", exitNet},
+	{"memory, exempt", machine(modeNone, "0", 0, 0, enomem), func(r *Report) {
+		r.Locked.Exempt, r.Memory = true, Memory{Limit: 64 << 20, Used: 63 << 20}
+	},
+		noMemory, "(control group: limit 64 MiB, used 63 MiB); RLIMIT_MEMLOCK, 64 KiB, does", exitNet},
+	{"memory without a limit", machine(modeNone, "0", 0, 0, enomem), func(r *Report) { r.Locked.Soft, r.Memory.Limit = unlimited, unlimited },
+		noMemory, "limit unlimited", exitNet},
+	{"memory before rings count", machine(modeNone, "0", 0, 0, enomem), func(r *Report) { r.Kernel = "6.12.118" },
+		noMemory, "MemoryMax=", exitNet},
 	{"descriptors", machine(modeNone, "0", 0, 0, syscall.EMFILE), nil,
 		descriptorsUsed, "7 are open here, and RLIMIT_NOFILE is 1024", exitNet},
 	{"few descriptors", machine(modeNone, "0", 0, 0, syscall.EMFILE), func(r *Report) { r.Files.Soft = 20 },
@@ -122,6 +130,10 @@ var diagnoses = []struct {
 		unexplained, "report", exitNet},
 	{"smaller", machine(modeNone, "0", 0, 0, 0), func(r *Report) { r.Features = []Feature{{Name: "full-size rings"}} },
 		smallerRings, "RLIMIT_MEMLOCK is 64 KiB", exitRing},
+	{"smaller for want of memory", machine(modeNone, "0", 0, 0, 0), func(r *Report) {
+		r.Features, r.Locked.Soft = []Feature{{Name: "full-size rings"}}, unlimited
+	},
+		smallerRings, "no memory for larger ones", exitRing},
 	{"fewer", machine(modeNone, "0", 0, 0, 0), func(r *Report) { r.CPUs, r.Engine.Rings = 192, 32 },
 		fewerRings, "room for 32 rings, and there would be 64", exitRing},
 	{"one gear fails", machine(modeNone, "0", 0, 0, 0), func(r *Report) { r.SelfTest[1].Error = &Failure{Text: "changed"} },

@@ -38,6 +38,7 @@ func TestRefused(t *testing.T) {
 		{"EPERM=io_uring_setup", exitNet, []string{servedNet, see(seccompRefuses), "refuses io_uring_setup by EPERM, as the"}},
 		{"EPERM=io_uring_enter", exitNet, []string{servedNet, see(seccompRefuses), "refuses io_uring_enter by EPERM, as the"}},
 		{"ENOSYS=io_uring_enter", exitNet, []string{servedNet, see(seccompRefuses), "refuses io_uring_enter by ENOSYS, as the"}},
+		{"ENOMEM=io_uring_setup", exitNet, []string{servedNet, see(noMemory), "RLIMIT_MEMLOCK, "}},
 		{"EACCES=io_uring_setup", exitNet, []string{servedNet, see(setupRefused), "by EACCES: by a seccomp filter, or a security module"}},
 		{"EPERM=io_uring_register", exitRing, []string{served, "io_uring_register: refused by EPERM\n"}},
 		{"kill=io_uring_register", exitRing, []string{served, "io_uring_register: killed\n"}},
@@ -189,6 +190,44 @@ func TestMemoryLimit(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The sysctl is against all, or those outside a group without CAP_SYS_ADMIN.
+func TestSysctl(t *testing.T) {
+	testenv.NeedKernel(t, "6.6")
+	if !testenv.Guest() {
+		t.Skip("it changes a setting of the machine; make test-kernels has it")
+	}
+	testenv.Setting(t, "kernel/io_uring_group", "64001")
+	for _, tt := range []struct {
+		disabled, words string
+		status          int
+		want            []string
+	}{
+		{"1", "set=HOME=/", exitRing, []string{served, "kernel.io_uring_disabled 1, kernel.io_uring_group 64001\n"}},
+		{"1", "uid=64001", exitRing, []string{served, "kernel.io_uring_disabled 1,"}},
+		{"1", "uid=64002", exitNet, []string{servedNet, see(sysctl1), "the group in kernel.io_uring_group, 64001, may"}},
+		{"2", "set=HOME=/", exitNet, []string{servedNet, see(sysctl2), "kernel.io_uring_disabled is 2"}},
+		{"2", "uid=64001", exitNet, []string{servedNet, see(sysctl2)}},
+	} {
+		t.Run(tt.disabled+"/"+tt.words, func(t *testing.T) {
+			testenv.Watch(t, 2*testenv.Bound)
+			testenv.Setting(t, "kernel/io_uring_disabled", tt.disabled)
+			out, status := run(t, tt.words)
+			checkReport(t, out, status, tt.status, tt.want...)
+		})
+	}
+}
+
+// A container's limit on memory is in the report, and leaves room for doctor.
+func TestMemoryGroup(t *testing.T) {
+	if testenv.Race {
+		t.Skip("the race detector's shadow takes that memory; make test RACE= has it")
+	}
+	testenv.Watch(t, 4*testenv.Bound)
+	_, want := run(t, "set=HOME=/")
+	out, status := run(t, "group="+testenv.NewGroup(t, 64<<20, 20).String())
+	checkReport(t, out, status, want, "control group: limit 64 MiB, used ")
 }
 
 // A user without privileges who can start no process learns that.

@@ -33,6 +33,7 @@ const (
 	noIOURing       = "no-io-uring"
 	kernelTooOld    = "kernel-too-old"
 	memoryLimit     = "memory-limit"
+	noMemory        = "no-memory"
 	fewDescriptors  = "few-descriptors"
 	descriptorsUsed = "descriptors-used"
 	unexplained     = "unexplained"
@@ -73,6 +74,9 @@ var findings = map[string]struct{ effect, cause, remedy string }{
 	memoryLimit: {effectNet, "no memory for the rings: RLIMIT_MEMLOCK is %s; it is shared with %s",
 		"raise it (ulimit -l, systemd LimitMEMLOCK=, docker --ulimit memlock=-1), grant CAP_IPC_LOCK," +
 			" or make Config.Entries smaller"},
+	noMemory: {effectNet, "the kernel has no memory for the rings (control group: limit %s, used %s); RLIMIT_MEMLOCK, %s, does not count here",
+		"give the control group more (docker --memory=, systemd MemoryMax=), end what takes the memory," +
+			" or make Config.Rings or Config.Entries smaller"},
 	fewDescriptors: {effectNet, "RLIMIT_NOFILE is %v: a ring takes part of 32 descriptors, so that some are left for conns",
 		"raise it (ulimit -n, systemd LimitNOFILE=, docker --ulimit nofile=)"},
 	descriptorsUsed: {effectNet, "no file descriptor for the ring: %v are open here, and RLIMIT_NOFILE is %v",
@@ -83,8 +87,8 @@ var findings = map[string]struct{ effect, cause, remedy string }{
 		"let doctor start a process of its own program: descriptors (RLIMIT_NOFILE, 16 are enough), RLIMIT_NPROC, and a filter that allows clone and execve"},
 	selfTestFailed: {effectNothing, "bytes sent through a listener did not come back: gear %s: %s",
 		"if the message names a limit or a filter, that; otherwise please report all of this. QUOIT=off has programs served by package net"},
-	smallerRings: {effectNote, "rings are smaller than usual: RLIMIT_MEMLOCK is %s; it is shared with %s",
-		"raise it (ulimit -l, systemd LimitMEMLOCK=, docker --ulimit memlock=-1), or grant CAP_IPC_LOCK"},
+	smallerRings: {effectNote, "rings are smaller than usual: %s",
+		"raise that limit (ulimit -l, systemd LimitMEMLOCK=, docker --ulimit memlock=-1; of the group: docker --memory=, systemd MemoryMax=)"},
 	fewerRings: {effectNote, "RLIMIT_NOFILE is %v: that leaves room for %d rings, and there would be %d",
 		"raise it to 32 for each ring, and one for each conn (ulimit -n, systemd LimitNOFILE=)"},
 	noSteering: {effectNote, "engine/steering cannot load its program: %s",

@@ -23,7 +23,7 @@ import (
 // restrict does what words say, in their order, and then executes this program
 // as the command that its arguments name. Words are "nofile=5", "memlock=0",
 // "uid=65534", "EPERM=CALL,CALL" and the like (see actions), "userns", "noproc",
-// "nosysctl", "set=QUOIT=off" and "filter=FILE".
+// "nosysctl", "set=QUOIT=off", "group=" with a testenv.Group, and "filter=FILE".
 func restrict(words string) error {
 	for word := range strings.FieldsSeq(words) {
 		what, arg, _ := strings.Cut(word, "=")
@@ -43,6 +43,7 @@ func restrict(words string) error {
 var actions = map[string]uint32{
 	"EPERM":  unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM),
 	"EACCES": unix.SECCOMP_RET_ERRNO | uint32(unix.EACCES),
+	"ENOMEM": unix.SECCOMP_RET_ERRNO | uint32(unix.ENOMEM),
 	"ENOSYS": unix.SECCOMP_RET_ERRNO | uint32(unix.ENOSYS),
 	"kill":   unix.SECCOMP_RET_KILL_PROCESS,
 	"thread": unix.SECCOMP_RET_KILL_THREAD,
@@ -68,6 +69,8 @@ func restrictBy(what, arg string) error {
 	case "set":
 		name, value, _ := strings.Cut(arg, "=")
 		return os.Setenv(name, value)
+	case "group":
+		return testenv.JoinGroup(arg)
 	case "userns": // command has made one
 		return nil
 	case "filter":
