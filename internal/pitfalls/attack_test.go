@@ -8,12 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
-	"os/exec"
 	"slices"
-	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -267,50 +263,4 @@ func (a *attacked) worst() time.Duration {
 		a.Fatal("no round trip")
 	}
 	return all[len(all)*99/100]
-}
-
-// A link that loses, delays and reorders changes nothing but the time.
-func TestAttackLossyLink(t *testing.T) {
-	if os.Getuid() != 0 {
-		t.Skip("only root can make a network namespace")
-	}
-	why, skipped := "", false
-	for _, server := range pfServers {
-		t.Run(server, func(t *testing.T) {
-			testenv.Watch(t, 2*testenv.Bound)
-			cmd, stderr := pfChild(t, "lossy", server)
-			cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-			out, err := cmd.Output()
-			if err != nil {
-				t.Errorf("%v\n%s", err, stderr)
-			}
-			if why, skipped = strings.CutPrefix(string(out), "no netem: "); skipped {
-				t.SkipNow()
-			}
-		})
-	}
-	if skipped {
-		t.Skip("no netem here: " + strings.TrimSpace(why))
-	}
-}
-
-// pfChildLossy has streams cross loopback, which loses.
-func pfChildLossy(args []string) error {
-	if err := pfLoopbackUp(); err != nil {
-		return err
-	}
-	out, err := exec.Command("tc", strings.Fields("qdisc add dev lo root netem delay 2ms 2ms loss 2% duplicate 1% reorder 10%")...).CombinedOutput()
-	if err != nil {
-		fmt.Printf("no netem: %v: %s", err, out)
-		return nil
-	}
-	tr, err := pfServe(args[0])
-	if err != nil {
-		return err
-	}
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	return pfExchange(tr.Transport, ln)
 }

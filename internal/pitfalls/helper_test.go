@@ -178,6 +178,7 @@ func init() {
 		"exit-server":      pfChildExitServer,
 		"files":            pfChildFiles,
 		"generation":       pfChildGeneration,
+		"group":            pfChildGroup,
 		"held":             pfChildHeld,
 		"lifetime":         pfChildLifetime,
 		"limits":           pfChildLimits,
@@ -188,6 +189,9 @@ func init() {
 		"seccomp-later":    pfChildSeccompLater,
 		"serve":            pfChildServe,
 		"slow-http":        pfChildSlowHTTP,
+		"sysctl":           pfChildSysctl,
+		"time-inside":      pfChildTimeInside,
+		"time-namespace":   pfChildTimeNamespace,
 		"transfers":        pfChildTransfers,
 	}
 	// Not on this goroutine: it is bound to its thread until init is over.

@@ -58,7 +58,7 @@ func pfChildLifetime(args []string) error {
 		return err
 	}
 	if os.Getuid() == 0 {
-		if err := pfLoopbackUp(); err != nil {
+		if err := pfUp("lo"); err != nil {
 			return err
 		}
 	}
@@ -203,19 +203,19 @@ func pfHoldings() (map[string]int, error) {
 	return n, nil
 }
 
-// pfLoopbackUp sets loopback up in a new network namespace.
-func pfLoopbackUp() error {
+// pfUp sets an interface up in a new network namespace, the thread's.
+func pfUp(name string) error {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
 	defer unix.Close(fd)
-	lo, err := unix.NewIfreq("lo")
+	req, err := unix.NewIfreq(name)
 	if err != nil {
 		return err
 	}
-	lo.SetUint16(unix.IFF_UP)
-	return os.NewSyscallError("ioctl", unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, lo))
+	req.SetUint16(unix.IFF_UP)
+	return os.NewSyscallError("ioctl", unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req))
 }
 
 // The collector runs at each of its chances while conns carry data: what the kernel

@@ -95,27 +95,38 @@ func pfTraffic(e *quoit.Engine) error {
 	return pfExchange(enginetest.On(e), ln)
 }
 
-// pfExchange has conns to ln send a stream each.
+// pfExchange has conns to ln carry a stream each way.
 func pfExchange(tr testenv.Transport, ln net.Listener) error {
 	var wg sync.WaitGroup
 	errs := make([]error, 20)
 	for i := range errs {
-		c, err := tr.Dial(context.Background(), "tcp", ln.Addr().String())
-		if err != nil {
-			return err
-		}
-		s, err := ln.Accept()
+		c, s, err := pfBothEnds(tr, ln)
 		if err != nil {
 			return err
 		}
 		wg.Go(func() {
 			const size = 100_000
-			sent := testenv.Go(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
-			errs[i] = errors.Join(pfExpect(s, 26, size), <-sent, c.Close(), s.Close())
+			send := func(c net.Conn) <-chan error {
+				return testenv.Go(func() error { return errors.Join(pfSend(c, 26, size), c.(pfStream).CloseWrite()) })
+			}
+			there, back := send(c), send(s)
+			got := testenv.Go(func() error { return pfExpect(c, 26, size) })
+			errs[i] = errors.Join(pfExpect(s, 26, size), <-got, <-there, <-back, c.Close(), s.Close())
 		})
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// pfBothEnds dials, and accepts it.
+func pfBothEnds(tr testenv.Transport, ln net.Listener) (c, s net.Conn, err error) {
+	if c, err = tr.Dial(context.Background(), "tcp", ln.Addr().String()); err != nil {
+		return nil, nil, err
+	}
+	if s, err = ln.Accept(); err != nil {
+		return nil, nil, errors.Join(err, c.Close())
+	}
+	return c, s, nil
 }
 
 // Go's poller and a ring have descriptors of their own. Where the limit leaves
@@ -315,6 +326,12 @@ func pfChildSeccomp(args []string) error {
 		_, err := quoit.New(&quoit.Config{Require: true})
 		return errors.Join(err, pfTraffic(quoit.Default()))
 	}
+	return pfRefused(errno)
+}
+
+// pfRefused wants package net to serve since io_uring_setup or io_uring_enter gives
+// errno, and everybody to say so.
+func pfRefused(errno syscall.Errno) error {
 	ln, err := quoit.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err
