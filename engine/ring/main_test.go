@@ -17,6 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	enterTimeNamespace()
 	skipExamples()
 	os.Exit(testenv.Main(m.Run))
 }

@@ -102,7 +102,7 @@ type WaitOptions struct {
 	Timeout time.Duration
 
 	// Deadline, if not nil, ends the wait at a time of the ring's clock, see
-	// RegisterClock. It excludes Timeout. Linux 6.12.
+	// RegisterClock, in the initial time namespace. It excludes Timeout. Linux 6.12.
 	Deadline *Timespec
 
 	// MinWait is how long the wait lasts at least unless N completions come.

@@ -190,7 +190,6 @@ func init() {
 		"serve":            pfChildServe,
 		"slow-http":        pfChildSlowHTTP,
 		"sysctl":           pfChildSysctl,
-		"time-inside":      pfChildTimeInside,
 		"time-namespace":   pfChildTimeNamespace,
 		"transfers":        pfChildTransfers,
 	}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -30,22 +28,25 @@ func TestPitfall26Sysctl(t *testing.T) {
 	if !testenv.Guest() {
 		t.Skip("it changes a setting of the machine; make test-kernels has it")
 	}
-	const nobody, group = 65534, 60001
+	const group = 60001
+	user := func(gid uint32, groups ...uint32) *syscall.Credential {
+		return &syscall.Credential{Uid: 65534, Gid: gid, Groups: groups}
+	}
 	testenv.Setting(t, "kernel/io_uring_group", strconv.Itoa(group))
 	for _, tt := range []struct {
-		disabled string
-		who      *syscall.Credential
-		serves   string
+		disabled, name string
+		who            *syscall.Credential
+		serves         string
 	}{
-		{"0", &syscall.Credential{Uid: nobody, Gid: nobody}, "io_uring"},
-		{"1", nil, "io_uring"},
-		{"1", &syscall.Credential{Uid: nobody, Gid: nobody}, "net"},
-		{"1", &syscall.Credential{Uid: nobody, Gid: group}, "io_uring"},
-		{"1", &syscall.Credential{Uid: nobody, Gid: nobody, Groups: []uint32{group}}, "io_uring"},
-		{"2", nil, "net"},
-		{"2", &syscall.Credential{Uid: nobody, Gid: group}, "net"},
+		{"0", "user", user(65534), "io_uring"},
+		{"1", "root", nil, "io_uring"},
+		{"1", "user", user(65534), "net"},
+		{"1", "user of the group", user(group), "io_uring"},
+		{"1", "user of that group too", user(65534, group), "io_uring"},
+		{"2", "root", nil, "net"},
+		{"2", "user of the group", user(group), "net"},
 	} {
-		t.Run(fmt.Sprintf("%s/%v", tt.disabled, tt.who), func(t *testing.T) {
+		t.Run(tt.disabled+"/"+tt.name, func(t *testing.T) {
 			testenv.Watch(t, 2*testenv.Bound)
 			testenv.Setting(t, "kernel/io_uring_disabled", tt.disabled)
 			cmd, stderr := pfChild(t, "sysctl", tt.serves)
@@ -101,51 +102,22 @@ func TestPitfall26TimeNamespace(t *testing.T) {
 			testenv.Watch(t, 4*testenv.Bound)
 			out := pfRun(t, "time-namespace", fmt.Sprint(offset))
 			if why, none := strings.CutPrefix(out, "none: "); none {
-				t.Skip("no time namespaces here: " + why)
+				testenv.Lacks(t, "no time namespaces here: %s", why)
 			}
 			t.Log(out)
 		})
 	}
 }
 
-// pfChildTimeNamespace runs the next child in a time namespace, whose clocks are
-// args[0] seconds ahead.
+// pfChildTimeNamespace has deadlines pass in each gear, and some that must not, where
+// the clocks are args[0] seconds ahead.
 func pfChildTimeNamespace(args []string) error {
-	runtime.LockOSThread() // the namespace is the thread's
-	if err := unix.Unshare(unix.CLONE_NEWTIME); err != nil {
+	offset, err := strconv.ParseInt(args[0], 10, 64)
+	if err != nil {
+		return err
+	}
+	if err := testenv.EnterTimeNamespace(offset); err != nil {
 		fmt.Printf("none: %v", err)
-		return nil
-	}
-	offsets := fmt.Sprintf("monotonic %s 0\nboottime %s 0\n", args[0], args[0])
-	if err := os.WriteFile(fmt.Sprintf("/proc/%d/timens_offsets", unix.Gettid()), []byte(offsets), 0); err != nil {
-		return err
-	}
-	before, err := pfMonotonic()
-	if err != nil {
-		return err
-	}
-	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=time-inside %s %d", pfChildEnv, args[0], before.Milliseconds()))
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
-}
-
-// pfChildTimeInside has deadlines pass in each gear, and some that must not.
-func pfChildTimeInside(args []string) error {
-	offset, err := time.ParseDuration(args[0] + "s")
-	if err != nil {
-		return err
-	}
-	before, err := time.ParseDuration(args[1] + "ms")
-	if err != nil {
-		return err
-	}
-	now, err := pfMonotonic()
-	if err != nil {
-		return err
-	}
-	if shift := now - before - offset; shift < 0 || shift > time.Duration(testenv.Bound) {
-		fmt.Printf("none: the kernel has executed programs outside them until Linux 6.3")
 		return nil
 	}
 	for _, server := range pfServers {
@@ -175,19 +147,12 @@ func pfDeadlines(tr testenv.Transport) error {
 			return err
 		}
 		var b [1]byte
-		began, err := pfMonotonic()
-		if err != nil {
-			return err
-		}
+		began := testenv.Clock(unix.CLOCK_MONOTONIC)
 		c.SetReadDeadline(time.Now().Add(soon))
 		if _, err := c.Read(b[:]); !errors.Is(err, os.ErrDeadlineExceeded) {
 			return fmt.Errorf("a Read with a deadline: %w", err)
 		}
-		ended, err := pfMonotonic()
-		if err != nil {
-			return err
-		}
-		if took := ended - began; took < soon || took > testenv.Bound/2 {
+		if took := testenv.Clock(unix.CLOCK_MONOTONIC) - began; took < soon || took > testenv.Bound/2 {
 			return fmt.Errorf("a deadline after %v came after %v", soon, took)
 		}
 		limited.SetDeadline(time.Now().Add(soon))
@@ -207,10 +172,4 @@ func pfDeadlines(tr testenv.Transport) error {
 	}
 	fmt.Printf("%s: deadlines are right\n", tr.Name)
 	return nil
-}
-
-func pfMonotonic() (time.Duration, error) {
-	var ts unix.Timespec
-	err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts)
-	return time.Duration(ts.Nano()), err
 }
