@@ -78,7 +78,11 @@ func TestRingsHandOver(t *testing.T) {
 	rgServe(t, ln)
 	addr := ln.Addr().String()
 
-	const long, short, burst = 1000, 200, 10000
+	const long, short = 1000, 200
+	burst := 10000
+	if testing.Short() {
+		burst = 2000
+	}
 	conns := make([]net.Conn, long)
 	for i := range conns {
 		conns[i] = rgTouch(t, addr)
