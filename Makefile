@@ -116,11 +116,10 @@ test-transparent:
 	cd programs && go test -v -count=1 -parallel 8 -timeout 0 "$$@" $(TESTFLAGS) .
 
 # Under older kernels in QEMU, and the newest one's verifier; internal/kernels
-# says what it takes. TESTFLAGS are the binaries', such as -test.run=TestNop.
-KERNELS ?= 6.1 6.12
-BINARIES ?= $(GEARED:./%=%) engine/ring engine/pbuf
+# says what it takes, and what else can be chosen: ARCH=arm64, GEARS="ring poll".
+# TESTFLAGS are those of the binaries, such as -test.run=TestNop.
 test-kernels:
-	KERNELS='$(KERNELS)' BINARIES='$(BINARIES)' TESTFLAGS='$(TESTFLAGS)' internal/kernels/run.sh
+	internal/kernels/run.sh
 
 lint:
 	@command -v staticcheck >/dev/null || { \

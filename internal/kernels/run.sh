@@ -2,26 +2,31 @@
 # Runs the project's test binaries under other kernels than this machine's.
 # What it reads from the environment:
 #
+#	ARCH      amd64 or arm64
 #	KERNELS   kernels: 6.1 is the newest 6.1 that Debian has, newest that of all
 #	BINARIES  directories of the packages whose tests run under these
+#	GEARS     gears in which those of them run that take any
 #	VERIFIER  kernels whose verifier is shown the program of engine/steering
 #	TESTFLAGS flags for the tests of BINARIES, such as -test.run=TestNop
 #	OUTPUT    directory that keeps the whole output; without it, it is printed
 #	          where a test fails
 #
 # Each kernel boots in QEMU with an initramfs that has the binaries, the
-# sources, busybox, and nothing else. It takes Debian or the like on amd64 with
-# go and apt, and root to install QEMU and busybox if they are missing. Kernels
-# stay in the user's cache; the machine's package sources are left alone.
+# sources, busybox, two modules, and nothing else. It takes Debian or the like on
+# amd64 with go and apt, and root to install QEMU if it is missing. Kernels and
+# busybox stay in the user's cache; the machine's package sources are left alone.
 set -eu
 
+ARCH=${ARCH-amd64}
 KERNELS=${KERNELS-6.1 6.12}
-BINARIES=${BINARIES-. internal/behaviour internal/nethttp internal/pitfalls engine/ring engine/pbuf}
+BINARIES=${BINARIES-. internal/behaviour internal/nethttp internal/pitfalls cmd/quoit/internal/doctor engine engine/ring engine/pbuf}
+GEARS=${GEARS-ring}
 VERIFIER=${VERIFIER-newest}
 TESTFLAGS=${TESTFLAGS-}
 OUTPUT=${OUTPUT-}
 
 limit=3600 # seconds that a machine may take
+modules="sch_netem veth"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
@@ -42,11 +47,27 @@ as_root() {
 	if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
 
+# choose_machine is what differs between architectures.
+choose_machine() {
+	case $ARCH in
+	amd64)
+		qemu=qemu-system-x86_64 package=qemu-system-x86
+		serial=ttyS0 machine=
+		;;
+	arm64)
+		qemu=qemu-system-aarch64 package=qemu-system-arm
+		serial=ttyAMA0 machine="-machine virt"
+		;;
+	*) fail "ARCH is $ARCH, want amd64 or arm64" ;;
+	esac
+}
+
 install_missing() {
 	missing=
 	[ -e "$keyring" ] || missing="$missing debian-archive-keyring"
-	command -v qemu-system-x86_64 >/dev/null || missing="$missing qemu-system-x86"
-	dpkg -s busybox-static >/dev/null 2>&1 || missing="$missing busybox-static"
+	command -v "$qemu" >/dev/null || missing="$missing $package"
+	command -v busybox >/dev/null || missing="$missing busybox"
+	command -v xz >/dev/null || missing="$missing xz-utils"
 	[ -n "$missing" ] || return 0
 	step "install$missing"
 	as_root apt-get update
@@ -54,13 +75,13 @@ install_missing() {
 }
 
 # debian runs a tool of apt with sources of its own, the suites that have
-# kernels and little else.
+# kernels, and busybox.
 debian() {
 	tool=$1
 	shift
 	"$tool" -o "Dir::Etc::SourceList=$work/apt/sources.list" -o Dir::Etc::SourceParts=/dev/null \
 		-o "Dir::State::Lists=$work/apt/lists" -o Dir::State::Status=/dev/null \
-		-o "Dir::Cache=$work/apt" -o APT::Architecture=amd64 -o APT::Architectures=amd64 \
+		-o "Dir::Cache=$work/apt" -o APT::Architecture=$ARCH -o APT::Architectures=$ARCH \
 		-o APT::Sandbox::User= "$@" 2>"$work/apt.log" || fail "$(cat "$work/apt.log")"
 }
 
@@ -77,34 +98,58 @@ list_kernels() {
 		debian-security bookworm-security
 		debian-security trixie-security
 		debian trixie-backports
+		debian trixie
 	LIST
 	debian apt-get update >/dev/null
 	debian apt-cache pkgnames linux- >"$work/names"
 	# An image is signed or not. Since Linux 7.0 it is in a package of its own.
 	# Names with fewer numbers depend on the newest of a series.
-	sed -n 's/^linux-\(image\|binary\)-\([0-9]*\.[0-9]*\.[0-9].*-cloud-amd64\)\(-unsigned\)\{0,1\}$/\2/p' "$work/names" |
+	sed -n 's/^linux-\(image\|binary\)-\([0-9]*\.[0-9]*\.[0-9].*-cloud-'$ARCH'\)\(-unsigned\)\{0,1\}$/\2/p' "$work/names" |
 		sort -Vu >"$work/releases"
 }
 
-# find_kernel leaves the release that $1 names in $release, and its image in
-# the cache.
+# find_kernel leaves the release that $1 names in $release, and its image and
+# modules in $cache/$release.
 find_kernel() {
 	case $1 in
 	newest) release=$(tail -n 1 "$work/releases") ;;
 	*) release=$(grep -F "$1." "$work/releases" | grep "^$1\." | tail -n 1) ;;
 	esac
 	[ -n "$release" ] || fail "no kernel $1 among $(tr '\n' ' ' <"$work/releases")"
-	[ ! -e "$cache/vmlinuz-$release" ] || return 0
-	for package in "linux-binary-$release" "linux-image-$release" "linux-image-$release-unsigned"; do
-		! grep -qxF "$package" "$work/names" || break
+	[ ! -e "$cache/$release" ] || return 0
+	# Since 6.19 the image has a package of its own, and since 7.2 the modules do.
+	packages=$(grep -xF -e "linux-binary-$release" -e "linux-image-$release" -e "linux-modules-$release" "$work/names") ||
+		packages=linux-image-$release-unsigned
+	unpack $packages
+	mkdir "$work/kernel"
+	cp "$(find "$work/deb" -name 'vmlinu[xz]*' -type f)" "$work/kernel/vmlinuz"
+	for module in $modules; do
+		found=$(find "$work/deb" -name "$module.ko*" -type f)
+		case $found in
+		*.xz) xz -dc "$found" >"$work/kernel/$module.ko" ;;
+		*.ko) cp "$found" "$work/kernel" ;;
+		*) fail "$packages: no module $module" ;;
+		esac
 	done
+	mv "$work/kernel" "$cache/$release"
+}
+
+# unpack leaves what packages have in $work/deb.
+unpack() {
+	rm -rf "$work/deb"
 	mkdir "$work/deb"
-	(cd "$work/deb" && debian apt-get download "$package" >/dev/null)
-	dpkg -x "$work/deb/$package"_*.deb "$work/deb"
-	# Until Linux 7.0 the image is in /boot, and later below /usr.
-	cp "$(find "$work/deb" -name 'vmlinuz*' -type f)" "$cache/vmlinuz-$release.$$"
-	mv "$cache/vmlinuz-$release.$$" "$cache/vmlinuz-$release"
-	rm -r "$work/deb"
+	(cd "$work/deb" && debian apt-get download "$@" >/dev/null)
+	for deb in "$work/deb"/*.deb; do
+		dpkg -x "$deb" "$work/deb"
+	done
+}
+
+# find_busybox has the cache have a static busybox for the machines.
+find_busybox() {
+	[ ! -e "$cache/busybox-$ARCH" ] || return 0
+	unpack busybox-static
+	cp "$(find "$work/deb" -name busybox -type f -perm -1)" "$cache/busybox-$ARCH.$$"
+	mv "$cache/busybox-$ARCH.$$" "$cache/busybox-$ARCH"
 }
 
 # binary is what the tests of package directory $1 are called.
@@ -119,65 +164,74 @@ binary() {
 build() {
 	mkdir -p "$work/root/bin" "$work/root/etc" "$work/root/src"
 	printf '%s localhost\n' 127.0.0.1 ::1 >"$work/root/etc/hosts"
-	cp /bin/busybox "$work/root/bin"
+	cp "$cache/busybox-$ARCH" "$work/root/bin/busybox"
 	cp "$here/init" "$work/root"
 	(cd "$source" && tar --exclude=./.git -cf - .) | tar -C "$work/root/src" -xf -
 	for dir in $BINARIES ${VERIFIER:+engine/steering}; do
-		(cd "$source" && CGO_ENABLED=0 GOARCH=amd64 go test -c -o "$work/root/bin/$(binary "$dir")" "./$dir")
+		(cd "$source" && CGO_ENABLED=0 GOARCH=$ARCH go test -c -o "$work/root/bin/$(binary "$dir")" "./$dir")
 	done
 }
 
-# command_for prints a line of the machine's /tests, for package directory $1
-# and more flags. Tests of many conns are made shorter where an emulated machine
-# would not be done in time, and one that encrypts 17 MB, which cannot be, is
-# left out there.
-command_for() {
-	vars="QUOIT_TEST_REQUIRE=1 QUOIT_SOAK=5s"
+# commands_for prints lines of the machine's /tests, for package directory $1
+# and more flags: one for each gear, where that matters. Tests of many conns are
+# made shorter where an emulated machine would not be done in time, and one that
+# encrypts 17 MB, which cannot be, is left out there.
+commands_for() {
+	vars="QUOIT_TEST_REQUIRE=1 QUOIT_TEST_GUEST=1 QUOIT_SOAK=5s"
 	case $accelerator in
 	*tcg*) flags='-test.short -test.skip=^TestHTTP2$' ;;
 	*) flags= ;;
 	esac
-	case $1 in
-	. | internal/*) vars="$vars QUOIT_TEST_GEAR=ring" ;;
-	esac
 	name=$(binary "$1")
 	dir=$1
 	shift
-	echo "$name $dir $vars $name -test.v -test.timeout=30m $flags $*"
+	case $dir in
+	. | internal/*)
+		for gear in $GEARS; do
+			echo "$name,$gear $dir $vars QUOIT_TEST_GEAR=$gear $name -test.v -test.timeout=30m $flags $*"
+		done
+		;;
+	*) echo "$name $dir $vars $name -test.v -test.timeout=30m $flags $*" ;;
+	esac
 }
 
 # boot boots $release, and returns when it has powered off, or after $1 seconds.
-# Its serial lines go to $work/summary and $work/whole. Where emulation is slow
-# the kernel may find that its timer does not work, without no_timer_check.
+# Its serial line goes to $work/whole. Where emulation is slow the kernel may find
+# that its timer does not work, without no_timer_check.
 boot() {
+	mkdir -p "$work/root/modules"
+	cp "$cache/$release"/*.ko "$work/root/modules"
 	(cd "$work/root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$work/initrd"
-	: >"$work/summary"
 	: >"$work/whole"
-	timeout "$1" qemu-system-x86_64 $accelerator -m 3G -smp 2 -nodefaults -nic none -display none \
-		-no-reboot -kernel "$cache/vmlinuz-$release" -initrd "$work/initrd" \
-		-append "console=ttyS0 quiet no_timer_check panic=-1" \
-		-serial "file:$work/summary" -serial "file:$work/whole" </dev/null >"$work/qemu.log" 2>&1
+	timeout "$1" "$qemu" $machine $accelerator -m 3G -smp 2 -nodefaults -nic none -display none \
+		-no-reboot -kernel "$cache/$release/vmlinuz" -initrd "$work/initrd" \
+		-append "console=$serial quiet no_timer_check panic=-1" \
+		-serial "file:$work/whole" </dev/null >"$work/qemu.log" 2>&1
 }
+
+# said has init's own lines among those of the machine.
+said() { tr -d '\r' <"$work/whole" | sed -n 's/^@@ //p'; }
 
 # boot_tests is boot for as long as tests may take, again if the kernel does not
 # come as far as to run any.
 boot_tests() {
 	for attempt in 1 2 3; do
 		boot "$limit" || echo "QEMU ended with status $?: $(cat "$work/qemu.log")"
-		! grep -q "^booted" "$work/summary" || return 0
+		! said | grep -q "^booted" || return 0
 		echo "attempt $attempt: $release does not boot"
-		tail -n 20 "$work/summary"
+		tail -n 20 "$work/whole"
 	done
 }
 
 # choose_accelerator takes KVM where it works: the device may be there all the
 # same where the machine is a virtual one itself.
 choose_accelerator() {
-	accelerator="-accel kvm -cpu host"
-	: >"$work/root/tests"
-	if ! { [ -w /dev/kvm ] && boot 20 && grep -q "^powering off" "$work/summary"; }; then
-		accelerator="-accel tcg,thread=multi -cpu max"
+	if [ "$ARCH" = "$(dpkg --print-architecture)" ] && [ -w /dev/kvm ]; then
+		accelerator="-accel kvm -cpu host"
+		: >"$work/root/tests"
+		! boot 20 || ! said | grep -q "^powering off" || return 0
 	fi
+	accelerator="-accel tcg,thread=multi -cpu max"
 }
 
 failed=0
@@ -186,7 +240,7 @@ failed=0
 run_tests() {
 	began=$(date +%s)
 	boot_tests
-	tr -d '\r' <"$work/summary" >"$work/lines"
+	said >"$work/lines"
 	ok=1
 	while read -r name _; do
 		line=$(grep "^result $name " "$work/lines" || :)
@@ -201,15 +255,17 @@ run_tests() {
 	done <"$work/root/tests"
 	echo "$release took $(($(date +%s) - began)) s"
 	if [ -n "$OUTPUT" ]; then
-		cat "$work/lines" "$work/whole" >>"$OUTPUT/$release.log"
+		tr -d '\r' <"$work/whole" >>"$OUTPUT/$release.log"
 	elif [ $ok = 0 ]; then
-		cat "$work/lines" "$work/whole"
+		tr -d '\r' <"$work/whole"
 	fi
 	[ $ok = 1 ] || failed=1
 }
 
+choose_machine
 install_missing
 list_kernels
+find_busybox
 step "build $BINARIES ${VERIFIER:+engine/steering}"
 build
 [ -z "$OUTPUT" ] || mkdir -p "$OUTPUT"
@@ -219,14 +275,14 @@ for kernel in $KERNELS; do
 	find_kernel "$kernel"
 	step "Linux $release, $accelerator"
 	for dir in $BINARIES; do
-		command_for "$dir" $TESTFLAGS
+		commands_for "$dir" $TESTFLAGS
 	done >"$work/root/tests"
 	run_tests
 done
 for kernel in $VERIFIER; do
 	find_kernel "$kernel"
 	step "Linux $release, $accelerator, the verifier"
-	command_for engine/steering -test.run=^TestVerifier$ >"$work/root/tests"
+	commands_for engine/steering -test.run=^TestVerifier$ >"$work/root/tests"
 	run_tests
 done
 exit $failed
