@@ -16,7 +16,8 @@ import (
 
 // EnterTimeNamespace runs this program again, with the same arguments and environment,
 // in a time namespace whose clocks are so many seconds ahead, and exits with its
-// status. There it returns nil. An error says why there is no such namespace here.
+// status. There it returns nil. An error says why there is no such namespace here:
+// Linux 6.1 refuses the vfork of os/exec into one, 6.12 does not.
 func EnterTimeNamespace(seconds int64) error {
 	const env = "QUOIT_TEST_TIME_OUTSIDE"
 	if outside := os.Getenv(env); outside != "" {
