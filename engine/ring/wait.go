@@ -102,7 +102,8 @@ type WaitOptions struct {
 	Timeout time.Duration
 
 	// Deadline, if not nil, ends the wait at a time of the ring's clock, see
-	// RegisterClock, in the initial time namespace. It excludes Timeout. Linux 6.12.
+	// RegisterClock; until Linux 6.18 at least that of the initial time namespace. It
+	// excludes Timeout. Linux 6.12.
 	Deadline *Timespec
 
 	// MinWait is how long the wait lasts at least unless N completions come.
