@@ -163,7 +163,7 @@ VERSUS ?= quoit
 BENCHOUT ?= dist
 bench-full:
 	mkdir -p $(BENCHOUT)
-	go run ./cmd/quoit bench -rounds 8 -length 400ms -settle 1s -steady 0.03 -limit 35m -versus $(VERSUS) \
+	go run ./cmd/quoit bench -rounds 6 -length 400ms -steady 0.03 -limit 35m -versus $(VERSUS) \
 		-json $(BENCHOUT)/bench.json -html $(BENCHOUT)/bench.html \
 		-markdown $(BENCHOUT)/bench.md -readme $(BENCHOUT)/readme.md -chart $(BENCHOUT)/ratios.svg
 

@@ -137,7 +137,7 @@ func commandLine(args []string) string {
 
 // remaining estimates the time for the rounds left.
 func (b *bench) remaining(spent time.Duration, left int) time.Duration {
-	d := time.Duration(left) * (4*(b.warmup+b.length+100*time.Millisecond) + 2*b.settle)
+	d := time.Duration(left) * (4*(b.warmup+b.length+100*time.Millisecond) + b.settle + b.settling(b.base))
 	if done := b.rounds*len(b.jobs) - left; done > 0 {
 		d = spent / time.Duration(done) * time.Duration(left)
 	}
@@ -145,6 +145,15 @@ func (b *bench) remaining(spent time.Duration, left int) time.Duration {
 		d = min(d, b.limit-spent)
 	}
 	return d
+}
+
+// settling is how long a fresh server runs before it is measured: a quoit until it has
+// its gear, others as long as memory grows.
+func (b *bench) settling(s side) time.Duration {
+	if s.transport != "quoit" {
+		return min(b.settle, 300*time.Millisecond)
+	}
+	return b.settle
 }
 
 // round makes four runs of j on two fresh servers.
@@ -176,7 +185,7 @@ func (b *bench) fourRuns(ctx context.Context, j *job, round int) (err error) {
 		s := servers.measured[isBase]
 		warmup := b.warmup
 		if s.fresh {
-			warmup += b.settle
+			warmup += b.settling(b.side(j, isBase))
 		}
 		s.fresh = false
 		results[i], err = runLoad(ctx, load.Spec{

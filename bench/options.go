@@ -49,7 +49,7 @@ type options struct {
 const (
 	defaultRounds = 10
 	defaultLength = time.Second
-	defaultSettle = 1200 * time.Millisecond
+	defaultSettle = 2500 * time.Millisecond
 	quickRounds   = 3
 	quickLength   = 250 * time.Millisecond
 	quickSettle   = time.Second
@@ -93,7 +93,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 0, "rounds of four runs each (default 10, quick 3)")
 	fs.DurationVar(&o.length, "length", 0, "measured time of one run (default 1s, quick 250ms)")
 	fs.DurationVar(&o.warmup, "warmup", -1, "time before it (default a fifth of it)")
-	fs.DurationVar(&o.settle, "settle", -1, "time before a server's first run besides, in which a quoit finds its gear (default 1.2s, quick 1s)")
+	fs.DurationVar(&o.settle, "settle", -1, "time before a server's first run besides, in which a quoit finds its gear (default 2.5s, quick 1s)")
 	fs.DurationVar(&o.limit, "limit", 0, "limit for the whole run; what is measured by then is reported (default none, quick "+quickLimit.String()+")")
 	fs.Float64Var(&o.steady, "steady", 0, "from half of the rounds on, give no more to a row whose medians of requests/s and CPU are known to this `share`, such as 0.03; 0: all have all")
 	fs.StringVar(&o.from, "from", "", "make the reports from this `file`, written by -json before, and run nothing; -run selects")
