@@ -12,7 +12,7 @@ TESTFLAGS ?=
 RACE ?= -race
 SOAK ?= 10m
 
-.PHONY: all bench-full test test-caddy test-checked test-shipped test-others test-gears test-rings test-kernels test-transparent test-long fuzz lint cross dist soak
+.PHONY: all bench-full test test-caddy test-checked test-shipped test-others test-gears test-rings test-kernels test-transparent test-full test-long test-schedules fuzz lint cross dist soak
 
 all: lint cross test
 
@@ -185,7 +185,17 @@ fuzz:
 soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls
 
-# The tests whose figures docs/reliability.md has, which this writes: in CI they are shorter.
+# At full size what is shorter in make test, and more of what finds faults by chance.
+# Each part writes its figures to docs/reliability.md. SCHEDULES=1000000 takes an hour.
 LONG = ^Test(Shutdown|Restart|Lifetime|Attack)
+FIGURES = internal/pitfalls/figures.sh
+SCHEDULES ?= 100000
+test-full: test-long test-schedules
+	make --no-print-directory fuzz FUZZTIME=20s 2>&1 | $(FIGURES) fuzzing
+	make --no-print-directory soak SOAK=3m 2>&1 | $(FIGURES) soaking
+
 test-long:
-	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls | internal/pitfalls/figures.sh
+	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls | $(FIGURES) 'long tests'
+
+test-schedules:
+	QUOIT_SIM=$(SCHEDULES) go test -run '^TestSim$$' -v -count=1 -timeout 0 ./engine | $(FIGURES) schedules

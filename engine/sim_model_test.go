@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -83,12 +84,16 @@ func (h *simDeadlines) longPassed(now time.Time) bool {
 	defer h.mu.Unlock()
 	long := now.Add(-6 * time.Millisecond)
 	for _, s := range h.sets {
-		if !s.to.is() || s.to.at.After(long) {
+		switch {
+		case !s.to.is() || s.to.at.After(long):
+			return false
+		case slices.ContainsFunc(h.sets, func(later simSet) bool { return s.to.before(later.from) }):
+			// replaced; of those that were set at the same time any may rule
+		case s.t.IsZero() || s.t.After(long):
 			return false
 		}
 	}
-	n := len(h.sets)
-	return n > 0 && !h.sets[n-1].t.IsZero() && !h.sets[n-1].t.After(long)
+	return len(h.sets) > 0
 }
 
 // passed reports whether the deadline in force has passed.
