@@ -83,9 +83,7 @@ func runStudy(ctx context.Context, s *study, args []string, stdout, stderr io.Wr
 		return exitUsage
 	}
 	if g.list {
-		for _, w := range g.workloads {
-			fmt.Fprintf(stdout, "%-20s %s\n", w.Name(), w.About)
-		}
+		list(stdout, g.workloads)
 		return exitOK
 	}
 	failed := g.measure(ctx, newProgress(stderr))

@@ -18,6 +18,7 @@ import (
 	"github.com/quoit-go/quoit/bench/internal/proc"
 	"github.com/quoit-go/quoit/bench/internal/report"
 	"github.com/quoit-go/quoit/bench/internal/serve"
+	"github.com/quoit-go/quoit/bench/internal/workload"
 	"github.com/quoit-go/quoit/internal/environ"
 )
 
@@ -65,9 +66,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		return exitUsage
 	}
 	if o.list {
-		for _, w := range o.workloads {
-			fmt.Fprintf(stdout, "%-20s %s\n", w.Name(), w.About)
-		}
+		list(stdout, o.workloads)
 		return exitOK
 	}
 	rep, err := makeReport(ctx, o, stderr)
@@ -105,6 +104,12 @@ func makeReport(ctx context.Context, o options, stderr io.Writer) (*report.Repor
 		return nil, fmt.Errorf("%s: no workload matches %q", o.from, o.match)
 	}
 	return rep, nil
+}
+
+func list(w io.Writer, workloads []workload.Workload) {
+	for _, x := range workloads {
+		fmt.Fprintf(w, "%-20s %s\n", x.Name(), x.About)
+	}
 }
 
 func write(rep *report.Report, o options, stdout, stderr io.Writer) error {

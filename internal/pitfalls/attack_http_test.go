@@ -5,7 +5,6 @@ package pitfalls
 import (
 	"bufio"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -124,15 +123,10 @@ func startSlowHTTP(t *testing.T, server string) *attacked {
 
 // pfChildSlowHTTP serves with timeouts.
 func pfChildSlowHTTP(args []string) error {
-	tr, err := pfServe(args[0])
+	ln, err := pfServeOn(args[0])
 	if err != nil {
 		return err
 	}
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
 	var conns atomic.Int64
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", webtest.Hello)

@@ -23,15 +23,10 @@ import (
 
 // pfChildAttacked does what the first byte of a conn says.
 func pfChildAttacked(args []string) error {
-	tr, err := pfServe(args[0])
+	ln, err := pfServeOn(args[0])
 	if err != nil {
 		return err
 	}
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
 	var conns atomic.Int64
 	go func() {
 		for {

@@ -91,15 +91,10 @@ func measureHeld(t *testing.T, server string) (h held) {
 
 // pfChildHeld answers a byte, waits for another, and reads no more.
 func pfChildHeld(args []string) error {
-	tr, err := pfServe(args[0])
+	ln, err := pfServeOn(args[0])
 	if err != nil {
 		return err
 	}
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
 	forever := make(chan struct{})
 	go func() {
 		for {

@@ -234,6 +234,19 @@ func pfServe(server string) (pfServing, error) {
 	return pfServing{enginetest.On(e), e.FileListener}, nil
 }
 
+// pfServeOn is pfServe, and listens. It prints the address, for the parent.
+func pfServeOn(server string) (net.Listener, error) {
+	s, err := pfServe(server)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := s.Listen("tcp", "127.0.0.1:0")
+	if err == nil {
+		fmt.Println(ln.Addr())
+	}
+	return ln, err
+}
+
 // pfRun runs a child to its end and returns what it printed.
 func pfRun(t *testing.T, args ...string) string {
 	t.Helper()

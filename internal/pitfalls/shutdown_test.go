@@ -190,15 +190,10 @@ func pfResponse(s *pfEnding, c net.Conn, id uint64, begun func()) (int64, error)
 func pfChildTransfers(args []string) error {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, unix.SIGTERM)
-	tr, err := pfServe(args[0])
+	ln, err := pfServeOn(args[0])
 	if err != nil {
 		return err
 	}
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	fmt.Println(ln.Addr())
 	if args[1] == "http" {
 		srv := &http.Server{Handler: http.HandlerFunc(pfRespond)}
 		served := testenv.Go(func() error { return srv.Serve(ln) })
