@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/internal/gear"
+	"github.com/quoit-go/quoit/engine/internal/lent"
 	"github.com/quoit-go/quoit/engine/ring"
 )
 
@@ -26,6 +27,9 @@ import (
 // the engine does not panic and sleeps in the end, a caller is woken once or not at all,
 // nobody gets bytes of another conn, and with truthful completions from then on all ends.
 func FuzzCompletions(f *testing.F) {
+	if lent.Checked {
+		f.Skip("a build that checks ends the process where a completion comes too late")
+	}
 	for _, script := range hostileSeeds {
 		f.Add([]byte(script))
 	}
