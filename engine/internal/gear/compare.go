@@ -47,8 +47,8 @@ const (
 // rule is what an answer of yes takes: the one, or the other where the tail is at
 // most shortTail.
 type rule struct {
-	settle     time.Duration // of each window, before it counts
-	any, short limits
+	settle       time.Duration // of each window, before it counts
+	plain, short limits
 }
 
 // limits are on ratios, with by without.
@@ -158,12 +158,12 @@ type entrant struct {
 func (c *comparison) run(q question, boxes []entrant, stop <-chan struct{}) {
 	v, found := undecided, Report{Looking: q == looking}
 	var seen []window
-	for ok, clear := true, false; ok && !clear && len(seen) < maxWindows; {
+	for ok, sure := true, false; ok && !sure && len(seen) < maxWindows; {
 		var w window
 		if w, ok = c.window(q, len(seen)%2 != 0, boxes, stop); !ok {
 			v = undecided
 		} else if seen = append(seen, w); len(seen)%period == 1 && len(seen) > 1 {
-			v, clear = rules[q].judge(seen, &found)
+			v, sure = rules[q].judge(seen, &found)
 		}
 	}
 	for _, b := range c.end(q, boxes, v, found.Cost) {
@@ -254,8 +254,8 @@ func (w window) since(o window) window {
 }
 
 // judge compares windows without and with, by turns, and puts into found what it
-// finds. It is clear if the quartiles lead to the same verdict as the medians.
-func (r rule) judge(seen []window, found *Report) (v verdict, clear bool) {
+// finds. It is sure if the quartiles lead to the same verdict as the medians.
+func (r rule) judge(seen []window, found *Report) (v verdict, sure bool) {
 	var costs, rates []float64
 	for i := 1; i < len(seen)-1; i++ {
 		cost := amid(seen[i-1:], func(w window) float64 { return w.cost / w.work })
@@ -270,15 +270,15 @@ func (r rule) judge(seen []window, found *Report) (v verdict, clear bool) {
 	low, mid, high := len(costs)/4, len(costs)/2, len(costs)-1-len(costs)/4
 	found.Cost, found.Rate, found.Tail = costs[mid], rates[mid], tail(seen)
 	found.Pays = r.allows(costs[mid], rates[mid], found.Tail)
-	clear = r.allows(costs[low], rates[high], found.Tail) == r.allows(costs[high], rates[low], found.Tail)
+	sure = r.allows(costs[low], rates[high], found.Tail) == r.allows(costs[high], rates[low], found.Tail)
 	if found.Pays {
-		return yes, clear
+		return yes, sure
 	}
-	return no, clear
+	return no, sure
 }
 
 func (r rule) allows(cost, rate, tail float64) bool {
-	l := r.any
+	l := r.plain
 	if tail > 0 && tail <= shortTail {
 		l = r.short
 	}
