@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"net"
 	"reflect"
 	"slices"
 	"time"
@@ -245,7 +246,7 @@ func (u *simConn) forward(rnd *rand.Rand) error {
 	}
 	f.judge(op, n, held, err)
 	switch {
-	case held > 0 || errors.Is(err, unix.EIO) && d.hasLost():
+	case held > 0 || f.lost(n, err):
 		f.judgeSink(op, err)
 	case err != nil:
 		u.judgeRead(op, err)
@@ -333,10 +334,17 @@ func (u *simConn) endForward(f *simForward) (held int) {
 	return held
 }
 
+// lost reports whether err is that of a destination whose ring has died with what it
+// was to send, which may have been sent. A closed one says that it is closed.
+func (f *simForward) lost(n int64, err error) bool {
+	told := errors.Is(err, unix.EIO) || errors.Is(err, net.ErrClosed) && n < int64(f.sent)
+	return told && f.dst.hasLost()
+}
+
 // judge checks what a Forward returned.
 func (f *simForward) judge(op *simOp, n int64, held int, err error) {
 	r := f.src.r
-	if n != int64(f.sent) && !(errors.Is(err, unix.EIO) && f.dst.hasLost()) {
+	if n != int64(f.sent) && !f.lost(n, err) {
 		r.fail("forward from %v to %v: %d, but %d were sent", f.src, f.dst, n, f.sent)
 	}
 	if held > 0 && err == nil {
