@@ -246,7 +246,7 @@ func (u *simConn) forward(rnd *rand.Rand) error {
 	}
 	f.judge(op, n, held, err)
 	switch {
-	case held > 0 || f.lost(n, err):
+	case held > 0 || f.lost(n, err) && (n < int64(f.sent) || !u.hasLost()): // u is asked first
 		f.judgeSink(op, err)
 	case err != nil:
 		u.judgeRead(op, err)
