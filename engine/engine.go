@@ -278,7 +278,7 @@ func (e *Engine) endLinger() {
 	}
 }
 
-// Reload calls Options.Loaded.
+// Reload takes note of the open conns as they are, and tells Options.Loaded.
 func (e *Engine) Reload() {
 	e.mu.Lock()
 	e.loaded()

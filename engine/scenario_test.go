@@ -140,14 +140,19 @@ func completedBeforeDeath(h *hostile, c, _ *hostileConn) {
 	h.want("the next Write fails", c.werr != nil, false)
 }
 
+// writeFails wants a Write to fail after something was lost.
+func (h *hostile) writeFails(c *hostileConn) {
+	h.startWrite(c, 5)
+	h.settle()
+	h.want("a Write after it fails", errors.Is(c.werr, unix.EPIPE), true)
+}
+
 func lostIsTold(h *hostile, c, _ *hostileConn) {
 	h.batches(c)
 	h.dieAfter(func() {})
 	h.want("the Read is told", errors.Is(c.err, unix.EIO), true)
 	for range 2 {
-		h.startWrite(c, 5)
-		h.settle()
-		h.want("a Write after it fails", errors.Is(c.werr, unix.EPIPE), true)
+		h.writeFails(c)
 	}
 	h.want("something was sent", h.sent > 0, false)
 }
@@ -161,9 +166,7 @@ func relayLost(h *hostile, c, d *hostileConn) {
 	h.dies = func() {}
 	h.tells(c, ring.CQEMore)
 	h.want("Forward says so", errors.Is(c.err, unix.EIO), true)
-	h.startWrite(d, 5)
-	h.settle()
-	h.want("a Write after it fails", errors.Is(d.werr, unix.EPIPE), true)
+	h.writeFails(d)
 	h.want("something was sent", h.sent > 0, false)
 }
 

@@ -156,16 +156,20 @@ type entrant struct {
 
 // run compares, and tells boxes. It gives up when stop is closed.
 func (c *comparison) run(q question, boxes []entrant, stop <-chan struct{}) {
-	v, found := undecided, Report{Looking: q == looking}
+	v, found := undecided, Report{}
 	var seen []window
 	for ok, sure := true, false; ok && !sure && len(seen) < maxWindows; {
 		var w window
 		if w, ok = c.window(q, len(seen)%2 != 0, boxes, stop); !ok {
 			v = undecided
 		} else if seen = append(seen, w); len(seen)%period == 1 && len(seen) > 1 {
-			v, sure = rules[q].judge(seen, &found)
+			found, sure = rules[q].judge(seen)
+			if v = no; found.Pays {
+				v = yes
+			}
 		}
 	}
+	found.Looking = q == looking
 	for _, b := range c.end(q, boxes, v, found.Cost) {
 		if b.report != nil && v != undecided {
 			b.report(found)
@@ -253,9 +257,9 @@ func (w window) since(o window) window {
 	return window{w.work - o.work, w.time - o.time, w.cost - o.cost, w.waits.since(o.waits)}
 }
 
-// judge compares windows without and with, by turns, and puts into found what it
-// finds. It is sure if the quartiles lead to the same verdict as the medians.
-func (r rule) judge(seen []window, found *Report) (v verdict, sure bool) {
+// judge compares windows without and with, by turns. It is sure if the quartiles lead
+// to the same verdict as the medians.
+func (r rule) judge(seen []window) (found Report, sure bool) {
 	var costs, rates []float64
 	for i := 1; i < len(seen)-1; i++ {
 		cost := amid(seen[i-1:], func(w window) float64 { return w.cost / w.work })
@@ -271,10 +275,7 @@ func (r rule) judge(seen []window, found *Report) (v verdict, sure bool) {
 	found.Cost, found.Rate, found.Tail = costs[mid], rates[mid], tail(seen)
 	found.Pays = r.allows(costs[mid], rates[mid], found.Tail)
 	sure = r.allows(costs[low], rates[high], found.Tail) == r.allows(costs[high], rates[low], found.Tail)
-	if found.Pays {
-		return yes, sure
-	}
-	return no, sure
+	return found, sure
 }
 
 func (r rule) allows(cost, rate, tail float64) bool {
