@@ -429,9 +429,18 @@ func htBusy(t *testing.T, tr testenv.Transport) (srv *http.Server, addr string, 
 	return srv, webtest.Serve(t, tr, srv), entered, release
 }
 
+// atFree is tr, whose listener leaves a port that nobody else takes.
+func atFree(t *testing.T, tr testenv.Transport) testenv.Transport {
+	listen := tr.Listen
+	tr.Listen = func(network, _ string) (net.Listener, error) {
+		return listen(network, testenv.Free(t, "127.0.0.1"))
+	}
+	return tr
+}
+
 func TestHTTPShutdown(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		srv, addr, entered, release := htBusy(t, tr)
+		srv, addr, entered, release := htBusy(t, atFree(t, tr))
 		const n = 10
 		idle, active := make([]*net.TCPConn, n), make([]*net.TCPConn, n)
 		for i := range n {
@@ -479,7 +488,7 @@ func TestHTTPShutdown(t *testing.T) {
 
 func TestHTTPServerClose(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		srv, addr, entered, _ := htBusy(t, tr)
+		srv, addr, entered, _ := htBusy(t, atFree(t, tr))
 		var conns []*net.TCPConn
 		for range 10 {
 			idle, active, fresh := testenv.Dial(t, addr), testenv.Dial(t, addr), testenv.Dial(t, addr)

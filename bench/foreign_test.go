@@ -15,6 +15,7 @@ import (
 
 	"github.com/quoit-go/quoit/bench/internal/serve"
 	"github.com/quoit-go/quoit/bench/internal/workload"
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // foreignArg lets the test binary be a server that is not ours.
@@ -153,10 +154,7 @@ func TestForeignServerThatDoesNotStart(t *testing.T) {
 }
 
 func TestForeignServerThatDoesNotListen(t *testing.T) {
-	addr, err := freeAddress()
-	if err != nil {
-		t.Fatal(err)
-	}
+	addr := testenv.Free(t, "127.0.0.1")
 	p := &serverProcess{Ready: serve.Ready{Addr: addr}}
 	if err := p.awaitListener(t.Context(), nil, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "does not listen on "+addr) {
 		t.Errorf("nobody listens: %v", err)

@@ -280,18 +280,22 @@ func TestPageWithoutServer(t *testing.T) {
 	testenv.Watch(t, 4*testenv.Bound)
 	b := startBrowser(t)
 	handler := canned(debug.Snapshot{Stats: quoit.Stats{Transport: "io_uring"}})
-	server := httptest.NewServer(handler)
-	addr := server.Listener.Addr().String()
+	addr := testenv.Free(t, "127.0.0.1")
+	serve := func() *httptest.Server {
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &httptest.Server{Listener: ln, Config: &http.Server{Handler: handler}}
+		server.Start()
+		return server
+	}
+	server := serve()
 	b.open(server.URL, 1400, "light")
 	b.until("taken.length >= 2")
 	server.Close()
 	b.until(`document.querySelector("#state").textContent.startsWith("no answer")`)
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := &httptest.Server{Listener: ln, Config: &http.Server{Handler: handler}}
-	again.Start()
+	again := serve()
 	defer again.Close()
 	b.until(`document.querySelector("#state").textContent == "live"`)
 }

@@ -7,13 +7,15 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // caddyTrial has Caddy serve files, by sendfile, and be a proxy for that over TLS.
 var caddyTrial = trial{
 	name: "file server and reverse proxy; net/http's client: HTTP/1.1, HTTP/2 over TLS, ranges, 20 MB, 64 at a time",
 	run: func(r *running) {
-		files, proxy := r.freeAddress(), r.freeAddress()
+		files, proxy := testenv.Free(r, "127.0.0.1"), testenv.Free(r, "127.0.0.1")
 		sizes := []int{0, 1, 4 << 10, 1 << 20, 20 << 20}
 		for i, n := range sizes {
 			r.write(fmt.Sprintf("www/%d.bin", n), string(payload(byte(i), n)))

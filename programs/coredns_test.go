@@ -30,7 +30,7 @@ var coreDNS = trial{
 		for i := range dnsNames {
 			fmt.Fprintf(&zone, "host%d 3600 IN A 192.0.2.%d\n", i, i%256)
 		}
-		addr := r.freeAddress()
+		addr := testenv.Free(r, "127.0.0.1")
 		corefile := fmt.Sprintf("example.org:%s {\n\tbind 127.0.0.1\n\tfile %s\n\ttransfer {\n\t\tto *\n\t}\n}\n", port(addr), r.write("zone", zone.String()))
 		r.start("coredns", "-conf", r.write("Corefile", corefile)).listens(addr)
 

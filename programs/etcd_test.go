@@ -95,7 +95,7 @@ func newEtcd(r *running) *etcd {
 	c := &etcd{r: r, http: r.httpClient(nil, false)}
 	var all []string
 	for i := range c.nodes {
-		c.nodes[i] = etcdNode{name: fmt.Sprintf("n%d", i), client: "http://" + r.freeAddress(), peer: "http://" + r.freeAddress()}
+		c.nodes[i] = etcdNode{name: fmt.Sprintf("n%d", i), client: "http://" + testenv.Free(r, "127.0.0.1"), peer: "http://" + testenv.Free(r, "127.0.0.1")}
 		all = append(all, c.nodes[i].name+"="+c.nodes[i].peer)
 	}
 	c.cluster = strings.Join(all, ",")

@@ -21,7 +21,7 @@ var grpcInterop = trial{
 	name: fmt.Sprintf("interop server and client, %d cases, with TLS, too", len(grpcCases)),
 	run: func(r *running) {
 		for _, tls := range []string{"false", "true"} {
-			addr := r.freeAddress()
+			addr := testenv.Free(r, "127.0.0.1")
 			r.start("server", "-port", port(addr), "-use_tls="+tls).listens(addr)
 			for _, c := range grpcCases {
 				args := []string{"-server_host", "127.0.0.1", "-server_port", port(addr), "-test_case", c, "-use_tls=" + tls}

@@ -28,7 +28,7 @@ var grpcStall = trial{
 	name:     "interop server; a client that reads nothing and one that vanishes are dropped after 20 s",
 	parallel: true,
 	run: func(r *running) {
-		local := r.freeAddress()
+		local := testenv.Free(r, "127.0.0.1")
 		s := r.start("server", "-port", port(local))
 		s.listens(local)
 		c, err := net.Dial("tcp", local)

@@ -2,7 +2,11 @@
 
 package programs
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/quoit-go/quoit/internal/testenv"
+)
 
 // hugoPages is how many pages the site has.
 const hugoPages = 200
@@ -11,7 +15,7 @@ const hugoPages = 200
 var hugoServer = trial{
 	name: fmt.Sprintf("hugo server, %d pages, one changed while it serves; net/http's client", hugoPages),
 	run: func(r *running) {
-		addr := r.freeAddress()
+		addr := testenv.Free(r, "127.0.0.1")
 		r.write("site/hugo.toml", "baseURL = 'http://"+addr+"/'\ntitle = 'A site'\ndisableKinds = ['RSS', 'sitemap', 'taxonomy', 'term']\n")
 		r.write("site/layouts/_default/single.html", "<h1>{{ .Title }}</h1>{{ .Content }}")
 		r.write("site/layouts/_default/list.html", "{{ range .Pages }}<li>{{ .Title }}</li>{{ end }}")

@@ -6,13 +6,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // prometheusTrial has Prometheus scrape itself, and be asked for what it has.
 var prometheusTrial = trial{
 	name: "scrapes itself each second; queries by its HTTP API",
 	run: func(r *running) {
-		addr := r.freeAddress()
+		addr := testenv.Free(r, "127.0.0.1")
 		config := fmt.Sprintf("global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: itself\n  static_configs:\n  - targets: [%q]\n", addr)
 		s := r.start("prometheus", "--config.file", r.write("prometheus.yml", config),
 			"--storage.tsdb.path", r.dir+"/data", "--web.listen-address", addr)

@@ -235,15 +235,6 @@ func (l *logBuffer) String() string {
 	return l.b.String()
 }
 
-// freeAddress is one of loopback where nobody listens.
-func (r *running) freeAddress() string {
-	r.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	r.must(err)
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 func port(addr string) string { return addr[strings.LastIndex(addr, ":")+1:] }
 
 // write puts a file into the servers' directory, and returns its name.

@@ -52,12 +52,7 @@ func load(t *testing.T, port, answer string) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "localhost:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	_, port, err := net.SplitHostPort(ln.Addr().String())
+	_, port, err := net.SplitHostPort(testenv.Free(t, "localhost"))
 	if err != nil {
 		t.Fatal(err)
 	}

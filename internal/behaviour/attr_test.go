@@ -341,7 +341,7 @@ func (s *scene) awaitEnd() string {
 
 // lostListener accepts one conn on a listener that nobody holds afterwards.
 func (s *scene) lostListener() string {
-	address := s.anyAddress()
+	address := s.freeAddress()
 	ln, err := s.impl.listen(context.Background(), net.ListenConfig{}, s.network, address)
 	s.must(err)
 	peer, err := net.Dial(s.network, ln.Addr().String())

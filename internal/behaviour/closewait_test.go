@@ -246,7 +246,7 @@ func TestBehaviourListenerCloseIsDone(t *testing.T) {
 		t.Run(strings.Repeat("a", accepts)+"_waiting", func(t *testing.T) {
 			compareGears(t, "tcp4", func(s *scene) {
 				for i := range 4 {
-					ln := s.listen()
+					ln := s.listenFree()
 					if i%2 == 1 {
 						s.burst(ln)
 					}
@@ -285,7 +285,7 @@ func TestEngineCloseIsDone(t *testing.T) {
 		t.Run(gear, func(t *testing.T) {
 			im, e := gearEngineImpl(t, gear)
 			runScene(t, im, "tcp4", "server", func(s *scene) {
-				ln := s.listen()
+				ln := s.listenFree()
 				accept := s.start(func() string { return s.doAccept(ln) })
 				accept.blocked("Accept")
 				s.side = "client"

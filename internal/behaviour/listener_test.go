@@ -215,7 +215,7 @@ func TestBehaviourListenerCloseQueue(t *testing.T) {
 // TestBehaviourRelisten takes the address again as soon as it is free.
 func TestBehaviourRelisten(t *testing.T) {
 	compareImpls(t, "tcp tcp4 tcp6 unix", func(s *scene) {
-		ln := s.listen()
+		ln := s.listenFree()
 		address := ln.Addr().String()
 		for i := range 5 {
 			s.dialPlain(ln) // stays queued
@@ -282,7 +282,7 @@ func (s *scene) reach(ln net.Listener, address string) string {
 // hands over from one to the other as a graceful restart does.
 func TestBehaviourListenerFile(t *testing.T) {
 	compareImpls(t, "tcp tcp4 tcp6 unix", func(s *scene) {
-		ln := s.full(s.listen())
+		ln := s.full(s.listenFree())
 		f, err := ln.File()
 		s.err("File", err)
 		s.closeLater(f)

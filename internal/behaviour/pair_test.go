@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quoit-go/quoit/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -37,6 +38,20 @@ func (s *scene) anyAddress() string {
 	return filepath.Join(s.dir, fmt.Sprint("s", s.sockets))
 }
 
+// freeAddress is one that stays free for the test once nobody listens on it.
+func (s *scene) freeAddress() string {
+	address := s.anyAddress()
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return testenv.Free(s.t, host)
+	}
+	return address
+}
+
+// listenFree is listen on a free address.
+func (s *scene) listenFree() net.Listener {
+	return s.listenAt(s.impl, net.ListenConfig{}, s.freeAddress())
+}
+
 // listenNet listens with package net.
 func (s *scene) listenNet() net.Listener { return s.listenOn(netImpl) }
 
@@ -48,7 +63,11 @@ func (s *scene) listenOn(im *impl) net.Listener {
 }
 
 func (s *scene) listenWith(im *impl, lc net.ListenConfig) net.Listener {
-	ln, err := im.listen(context.Background(), lc, s.network, s.anyAddress())
+	return s.listenAt(im, lc, s.anyAddress())
+}
+
+func (s *scene) listenAt(im *impl, lc net.ListenConfig, address string) net.Listener {
+	ln, err := im.listen(context.Background(), lc, s.network, address)
 	s.must(err)
 	s.closeLater(ln)
 	s.name(ln.Addr().String(), "$LISTENER")

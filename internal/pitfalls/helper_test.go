@@ -65,7 +65,12 @@ func pfEach(t *testing.T, cfg quoit.Config, f func(t *testing.T, server, client 
 // pfListen listens on a free port until the test ends.
 func pfListen(t *testing.T, tr testenv.Transport) net.Listener {
 	t.Helper()
-	ln, err := tr.Listen("tcp", "127.0.0.1:0")
+	return pfListenAt(t, tr, "127.0.0.1:0")
+}
+
+func pfListenAt(t *testing.T, tr testenv.Transport, addr string) net.Listener {
+	t.Helper()
+	ln, err := tr.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -151,8 +151,8 @@ func pfLimit(resource int, n uint64) error {
 func TestPitfall11UnacceptedAtClose(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
 		for _, accept := range []int{0, 3} {
-			ln := pfListen(t, tr)
-			addr := ln.Addr().String()
+			addr := testenv.Free(t, "127.0.0.1")
+			ln := pfListenAt(t, tr, addr)
 			var kept []pfStream
 			accepting := testenv.Go(func() error {
 				for range accept {

@@ -70,8 +70,8 @@ func TestPitfall25EarlyReset(t *testing.T) {
 // cannot listen.
 func TestPitfall27Restart(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
-		ln := pfListen(t, tr)
-		addr := ln.Addr().String()
+		addr := testenv.Free(t, "127.0.0.1")
+		ln := pfListenAt(t, tr, addr)
 		for i := range 30 {
 			c := testenv.Dial(t, addr)
 			s := pfAccept(t, ln)

@@ -2,7 +2,10 @@ package testenv
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 )
@@ -53,6 +56,33 @@ func Refused(t testing.TB) (addr string) {
 	t.Helper()
 	client, _ := TCPPair(t)
 	return client.LocalAddr().String()
+}
+
+// Free returns an address of host that nobody listens on, and that no other test
+// gets until this one ends, be it of another process: the kernel does not choose
+// its port for anybody, and a socket with the port's name holds it. So it can be
+// left and listened on again, and a server be told of it before it listens.
+func Free(t testing.TB, host string) (addr string) {
+	t.Helper()
+	const first, ports = 10000, 20000 // Linux chooses from 32768 on
+	for i := range ports {
+		port := first + (os.Getpid()*7+i)%ports
+		hold, err := net.Listen("unix", fmt.Sprint("@quoit test's port ", port))
+		if err != nil {
+			continue
+		}
+		addr = net.JoinHostPort(host, strconv.Itoa(port))
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			hold.Close()
+			continue
+		}
+		ln.Close()
+		t.Cleanup(func() { hold.Close() })
+		return addr
+	}
+	t.Fatal("no free port on ", host)
+	return ""
 }
 
 // TCPPair returns both ends of a connection over loopback.

@@ -93,17 +93,6 @@ func get(client *http.Client, url string) (process int, err error) {
 	return process, nil
 }
 
-// freeAddress returns an address of loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // ended reports whether a process has, be it that its parent has not asked yet.
 func ended(process int) bool {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", process))
@@ -113,7 +102,7 @@ func ended(process int) bool {
 
 // The server is replaced three times under load, and no request fails.
 func TestRestart(t *testing.T) {
-	addr := freeAddress(t)
+	addr := testenv.Free(t, "127.0.0.1")
 	cmd, stderr := testenv.Command(t, serverEnv+"="+addr)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

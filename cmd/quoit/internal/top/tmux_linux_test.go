@@ -3,9 +3,6 @@
 package top
 
 import (
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,22 +115,15 @@ func TestInTerminal(t *testing.T) {
 func TestWaits(t *testing.T) {
 	testenv.Watch(t, 4*testenv.Bound)
 	x := startTmux(t)
-	s := serveFake(t, page)
-	addr := s.Listener.Addr().String()
+	addr := testenv.Free(t, "127.0.0.1")
+	s := serveAt(t, addr, page)
 	x.run("top -every 100ms " + addr)
 	x.until("numbers", func(s string) bool { return strings.Contains(s, "Reads/s         15.5 k") })
-	handler := s.Config.Handler
 	s.Close()
 	x.until("why there are none", func(s string) bool {
 		return strings.Contains(s, "! no answer: ") && strings.Contains(s, "Reads/s         15.5 k")
 	})
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	again := &httptest.Server{Listener: ln, Config: &http.Server{Handler: handler}}
-	again.Start()
-	defer again.Close()
+	serveAt(t, addr, page)
 	x.until("newer ones", func(s string) bool { return !strings.Contains(s, "no answer") })
 	x.do("send-keys", "q")
 	x.back("0")

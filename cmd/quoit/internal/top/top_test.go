@@ -3,6 +3,7 @@ package top
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -46,8 +47,18 @@ func fakePage(n int) string {
 // serve has h answer, and counts.
 func serveFake(t *testing.T, h func(w http.ResponseWriter, r *http.Request, n int)) *httptest.Server {
 	t.Helper()
+	return serveAt(t, "127.0.0.1:0", h)
+}
+
+func serveAt(t *testing.T, addr string, h func(w http.ResponseWriter, r *http.Request, n int)) *httptest.Server {
+	t.Helper()
 	var n atomic.Int32
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, int(n.Add(1))) }))
+	ln, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &httptest.Server{Listener: ln, Config: &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h(w, r, int(n.Add(1))) })}}
+	s.Start()
 	t.Cleanup(s.Close)
 	return s
 }
@@ -151,8 +162,6 @@ func TestErrors(t *testing.T) {
 			fmt.Fprint(w, body)
 		}).URL
 	}
-	gone := httptest.NewServer(nil)
-	gone.Close()
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -168,7 +177,7 @@ func TestErrors(t *testing.T) {
 		{"scheme", []string{"ftp://a/"}, exitUsage, "neither HOST:PORT nor a URL"},
 		{"no host", []string{"http:///x"}, exitUsage, "neither HOST:PORT nor a URL"},
 		{"port", []string{"a:b:c"}, exitUsage, "a:b:c"},
-		{"nobody", []string{gone.URL}, exitUnusable, "refused"},
+		{"nobody", []string{testenv.Refused(t)}, exitUnusable, "refused"},
 		{"nothing there", []string{answer(404, "")}, exitUnusable, "/debug/quoit and "},
 		{"no such page", []string{answer(404, "") + "/x"}, exitUnusable, "nothing at "},
 		{"forbidden", []string{answer(403, "")}, exitUnusable, "403 Forbidden"},
