@@ -38,7 +38,7 @@ func TestAttackSlowHTTP(t *testing.T) {
 			testenv.Watch(t, 4*testenv.Bound)
 			slow := &slowClients{}
 			cost := startSlowHTTP(t, server).suffer(attack{begin: slow.begin}, n)
-			cost.check(t, others)
+			cost.report(t, others)
 			t.Logf("dropped between %v and %v after the dial, and the last %v after that of all", slow.first.Round(time.Millisecond), slow.last.Round(time.Millisecond), slow.all.Round(time.Millisecond))
 			if slow.first < slowTimeout {
 				t.Errorf("dropped after %v, before its time", slow.first)
@@ -112,7 +112,7 @@ func (s *slowClients) begin(p *attackers, n int) {
 func startSlowHTTP(t *testing.T, server string) *attacked {
 	a := startQuestioned(t, "slow-http", server)
 	a.newcomer = func() net.Conn { return a.open("") }
-	for range 8 {
+	for range attackHealthy {
 		a.healthy = append(a.healthy, a.newcomer())
 	}
 	a.trip = func(c net.Conn, br *bufio.Reader) error {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -21,15 +20,20 @@ import (
 	"github.com/quoit-go/quoit/internal/testenv"
 )
 
-// pfChildAttacked does what the first byte of a conn says.
+// pfChildAttacked does what the first byte of a conn says, and what a fault says, if it
+// is to have one.
 func pfChildAttacked(args []string) error {
 	ln, err := pfServeOn(args[0])
 	if err != nil {
 		return err
 	}
+	fault := func(c pfStream, _ bool) pfStream { return c }
+	if len(args) > 1 {
+		fault = pfFaults[args[1]]
+	}
 	var conns atomic.Int64
 	go func() {
-		for {
+		for accepted := 0; ; {
 			c, err := ln.Accept()
 			if errors.Is(err, unix.EMFILE) {
 				testenv.Pace(5 * time.Millisecond) // as http.Server
@@ -39,10 +43,12 @@ func pfChildAttacked(args []string) error {
 				panic(err)
 			}
 			conns.Add(1)
+			accepted++
+			attacks := accepted > attackHealthy
 			go func() {
 				defer conns.Add(-1)
 				defer c.Close()
-				attackedServe(c)
+				attackedServe(fault(c.(pfStream), attacks))
 			}()
 		}
 	}()
@@ -138,10 +144,10 @@ func (p ownProcess) limit(n string) error {
 	return nil
 }
 
-func attackedServe(c net.Conn) {
+func attackedServe(c pfStream) {
 	// So that what is the kernel's can be compared.
-	c.(pfStream).SetReadBuffer(attackWindow)
-	c.(pfStream).SetWriteBuffer(attackWindow)
+	c.SetReadBuffer(attackWindow)
+	c.SetWriteBuffer(attackWindow)
 	b := make([]byte, 4096)
 	if _, err := io.ReadFull(c, b[:1]); err != nil {
 		return
@@ -165,7 +171,7 @@ func attackedServe(c net.Conn) {
 		go write()
 		io.Copy(io.Discard, struct{ io.Reader }{c})
 	case 'h': // closes its half, and reads all there is
-		c.(pfStream).CloseWrite()
+		c.CloseWrite()
 		discard()
 	case 's': // reads slowly
 		for {

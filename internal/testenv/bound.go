@@ -37,10 +37,13 @@ func Poll(t *testing.T, what string, cond func() bool) {
 }
 
 // Eventually waits until cond holds, and reports whether it came to that.
-func Eventually(cond func() bool) bool {
+func Eventually(cond func() bool) bool { return Within(Bound, cond) }
+
+// Within is Eventually with a bound of its own.
+func Within(d time.Duration, cond func() bool) bool {
 	tick := time.NewTicker(2 * time.Millisecond)
 	defer tick.Stop()
-	for end := time.Now().Add(Bound); time.Now().Before(end); <-tick.C {
+	for end := time.Now().Add(d); time.Now().Before(end); <-tick.C {
 		if cond() {
 			return true
 		}
