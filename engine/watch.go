@@ -27,7 +27,9 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 	switch {
 	case cqe.More():
 		c.poll = pollTold
-		if c.relay == nil && !c.mayWatch() {
+		// Who waited in the netpoller last, for a splice or in a cold engine, has
+		// no use for the poll, which wakes this thread for each segment.
+		if c.relay == nil && (c.r.state == waitPoll || !c.mayWatch()) {
 			l.cancel(&c.node, kindPoll)
 		}
 	case cqe.Res < 0 && unix.Errno(-cqe.Res) != unix.ECANCELED:

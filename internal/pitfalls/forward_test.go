@@ -65,6 +65,29 @@ func (f *pfForwarded) buffers(t *testing.T, n int) {
 	}
 }
 
+// While a large transfer waits in the netpoller for each of its parts, the ring's thread
+// is not woken for them, too: seen to cost half of a transfer's CPU time.
+func TestForwardBulkWakesNobody(t *testing.T) {
+	const parts, part = 200, 128 << 10
+	e := enginetest.New(t, quoit.Config{Gear: quoit.GearRing, Require: true})
+	enginetest.NeedRing(t)
+	testenv.Watch(t, 2*testenv.Bound)
+	f := pfForward(t, e)
+	b := make([]byte, part)
+	before := e.Stats().Completions
+	for range parts {
+		sent := testenv.Go(func() error { _, err := f.from.Write(make([]byte, part)); return err })
+		if _, err := io.ReadFull(f.to, b); err != nil {
+			t.Fatal(err)
+		}
+		testenv.Wait(t, sent, "Write")
+		runtime.Gosched()
+	}
+	if n := e.Stats().Completions - before; n > parts/4 {
+		t.Errorf("%d completions for %d parts", n, parts)
+	}
+}
+
 // A receiver that does not read stops its sender, holds up nobody else's messages,
 // and gets everything when it reads on. What is in flight the kernel has, and the
 // engine no more than one turn's for each.
