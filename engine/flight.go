@@ -119,9 +119,7 @@ func (c *Conn) abandonFlight() {
 	c.dropOut()
 	c.endFlight(abandoned)
 	c.lose(unix.EIO)
-	if c.r.waiting && c.r.state == waitPoll { // of which the socket does not tell
-		c.r.wake(c.tell("read"))
-	}
+	c.tellRead()
 }
 
 // loseFlight drops what was accepted. Called with mu held.
@@ -129,7 +127,17 @@ func (c *Conn) loseFlight(errno unix.Errno) {
 	c.dropOut()
 	c.land()
 	c.lose(errno)
-	if c.untold != 0 && (c.r.state == waitRing || c.r.state == waitRelay) {
+	c.tellRead()
+}
+
+// tellRead has who waits for bytes told of an error that the socket does not tell, or
+// no longer. Called with mu held.
+func (c *Conn) tellRead() {
+	switch {
+	case c.untold == 0 || !c.r.waiting:
+	case c.r.state == waitPoll: // which looks no more
+		c.r.wake(c.tell("read"))
+	default:
 		c.r.wake(nil)
 	}
 }

@@ -37,6 +37,7 @@ var scenarios = []struct {
 	run  func(h *hostile, c, d *hostileConn)
 }{
 	{"a Read in the netpoller hears what the ring lost", readHearsLoss},
+	{"a Read in the netpoller hears why a send failed", readHearsFailure},
 	{"a ring that dies as it parks a relay wakes its caller", dyingParksRelay},
 	{"a Read asks again for what came between its question and its wait", toldBeforeWait},
 	{"a poll that tells of something on a cold engine is cancelled", armedOnCold},
@@ -90,11 +91,25 @@ func (h *hostile) want(what string, is, want bool) {
 	}
 }
 
-func readHearsLoss(h *hostile, c, _ *hostileConn) {
+// readsInPoller has c accept a Write, which the ring has then. A Read of c's waits in
+// the netpoller.
+func (h *hostile) readsInPoller(c *hostileConn) {
 	h.batches(c)
 	h.e.gear.Shift(false)
-	h.tells(c, ring.CQEMore) // of nothing: now it waits in the netpoller
+	h.tells(c, ring.CQEMore) // of nothing
 	h.want("the Read waits in the netpoller", c.reading && c.r.state == waitPoll, true)
+}
+
+func readHearsFailure(h *hostile, c, _ *hostileConn) {
+	h.readsInPoller(c)
+	h.completes(h.l.slots.userData(&c.node, kindSend), -int32(unix.EHOSTUNREACH), 0)()
+	h.settle()
+	h.want("it hears of the failure", errors.Is(c.err, unix.EHOSTUNREACH), true)
+	h.want("it waits on", c.reading, false)
+}
+
+func readHearsLoss(h *hostile, c, _ *hostileConn) {
+	h.readsInPoller(c)
 	h.dieAfter(func() {})
 	h.want("it hears of the loss", errors.Is(c.err, unix.EIO), true)
 	h.want("it waits on", c.reading, false)

@@ -190,6 +190,8 @@ func spliceError(s any, err error) error {
 		return e.Err
 	case *fs.PathError:
 		return e.Err
+	case *os.SyscallError: // of what Write had accepted
+		return os.NewSyscallError("splice", e.Err)
 	case unix.Errno:
 		switch s := s.(type) {
 		case writeSide:
