@@ -92,33 +92,47 @@ const (
 	calmBytes = 8 << 10
 )
 
-// move splices until the end, or until the transfer is calm if it may end so. A
-// pipe is held only while there is something in it: an idle transfer costs none.
+// transfer is what move has in hand. It is made once, for its parts may be many.
+type transfer struct {
+	k      kernel
+	remain int64 // to be moved
+
+	// Of the part that is on its way:
+	p      pipe  // while there is something in it: an idle transfer holds none
+	n      int64 // bytes that were moved into p
+	pumped int64 // of these, on to the sink
+	waited bool  // the source was empty before
+	err    error // of the last system call
+}
+
+// move splices until the end, or until the transfer is calm if it may end so.
 func move(k kernel, dst sink, src source, remain int64, calm bool) (moved int64, end moveEnd, err error) {
+	t := &transfer{k: k, remain: remain}
+	fill, drain := t.fill, t.drain
 	still := 0
-	for remain > 0 {
-		p, n, waited, err := drainSource(k, src, remain)
+	for t.remain > 0 {
+		err := t.take(src, fill)
 		switch {
 		case err == errNoPipe, err == unix.EINVAL && moved == 0:
 			return moved, moveUnable, nil
 		case err != nil:
 			return moved, moveDone, spliceError(src, err)
-		case n == 0:
+		case t.n == 0:
 			return moved, moveDone, nil
 		}
-		pumped, err := pump(dst, p, n)
+		err = t.give(dst, drain)
 		if s, ours := src.(readSide); ours {
-			s.meter.MovedIn(n)
+			s.meter.MovedIn(t.n)
 		}
 		if s, ours := dst.(writeSide); ours {
-			s.meter.MovedOut(pumped)
+			s.meter.MovedOut(t.pumped)
 		}
-		moved += pumped
-		remain -= pumped
+		moved += t.pumped
+		t.remain -= t.pumped
 		if err != nil {
 			return moved, moveDone, spliceError(dst, err)
 		}
-		if still++; !waited || n > calmBytes {
+		if still++; !t.waited || t.n > calmBytes {
 			still = 0
 		}
 		if calm && still >= calmParts {
@@ -130,56 +144,64 @@ func move(k kernel, dst sink, src source, remain int64, calm bool) (moved int64,
 
 var errNoPipe = errors.New("engine: no pipe")
 
-// drainSource waits for bytes of src and moves up to remain into a pipe. With n of
-// 0 src is at its end, and there is no pipe.
-func drainSource(k kernel, src source, remain int64) (p pipe, n int64, waited bool, err error) {
-	var serr error
-	err = src.Read(func(fd uintptr) bool {
-		var perr error
-		if p, perr = k.Pipe(); perr != nil {
-			serr = errNoPipe
-			return true
-		}
-		n, serr = p.Fill(int(fd), remain)
-		if n > 0 {
-			return true
-		}
-		p.Put()
-		waited = serr == unix.EAGAIN
-		return serr != unix.EAGAIN
-	})
+// take waits for bytes of src and moves some of them into a pipe. With n of 0 src is
+// at its end, and there is no pipe.
+func (t *transfer) take(src source, fill func(fd uintptr) bool) error {
+	t.n, t.waited, t.err = 0, false, nil
+	err := src.Read(fill)
 	if err == nil {
-		err = serr
+		err = t.err
 	}
-	return p, max(n, 0), waited, err
+	return err
 }
 
-// pump moves the n bytes that are in p to dst, and returns p.
-func pump(dst sink, p pipe, n int64) (moved int64, err error) {
-	var serr error
-	err = dst.Write(func(fd uintptr) bool {
-		for moved < n {
-			var k int64
-			k, serr = p.Drain(int(fd), n-moved)
-			if k <= 0 {
-				return serr != unix.EAGAIN
-			}
-			moved += k
-		}
+// fill is take's, for the descriptor.
+func (t *transfer) fill(fd uintptr) bool {
+	var n int64
+	if t.p, t.err = t.k.Pipe(); t.err != nil {
+		t.err = errNoPipe
 		return true
-	})
-	if err == nil {
-		err = serr
 	}
-	if err == nil && moved < n {
+	if n, t.err = t.p.Fill(int(fd), t.remain); n > 0 {
+		t.n = n
+		return true
+	}
+	t.p.Put()
+	t.p = nil
+	t.waited = t.err == unix.EAGAIN
+	return !t.waited
+}
+
+// give moves what is in the pipe to dst, and gives the pipe back.
+func (t *transfer) give(dst sink, drain func(fd uintptr) bool) error {
+	t.pumped, t.err = 0, nil
+	err := dst.Write(drain)
+	if err == nil {
+		err = t.err
+	}
+	if err == nil && t.pumped < t.n {
 		err = io.ErrUnexpectedEOF // of a splice that moved nothing
 	}
-	if moved < n {
-		p.Discard()
+	if t.pumped < t.n {
+		t.p.Discard()
 	} else {
-		p.Put()
+		t.p.Put()
 	}
-	return moved, err
+	t.p = nil
+	return err
+}
+
+// drain is give's, for the descriptor.
+func (t *transfer) drain(fd uintptr) bool {
+	for t.pumped < t.n {
+		var k int64
+		k, t.err = t.p.Drain(int(fd), t.n-t.pumped)
+		if k <= 0 {
+			return t.err != unix.EAGAIN
+		}
+		t.pumped += k
+	}
+	return true
 }
 
 // spliceError is an error of a splice from or to s as package net has it. A socket
