@@ -440,13 +440,17 @@ func (f *full) message() {
 		f.way.start(func() (int64, error) { return io.Copy(f.dst, f.src) })
 	}
 	all := pattern(4 << 20)
-	for f.unread(f.src) == 0 { // until one stays there: the copy has another, that does not fit
-		n := len(f.data)
+	// Until two stay there, and not all: the copy has something that does not fit.
+	for stay := 0; stay < 2 || f.unread(f.src) == len(f.data); stay++ {
+		n, was := len(f.data), f.unread(f.src)
 		f.data = all[:n+4096]
 		_, err := f.from.Write(f.data[n:])
 		f.must(err)
 		f.still()
 		f.still()
+		if f.unread(f.src) < was+4096 {
+			stay = -1
+		}
 	}
 	f.sent = make(chan struct{})
 	close(f.sent)
