@@ -134,7 +134,7 @@ func (c *Conn) loseFlight(errno unix.Errno) {
 // no longer. Called with mu held.
 func (c *Conn) tellRead() {
 	switch {
-	case c.untold == 0 || !c.r.waiting:
+	case c.untold == 0 || !c.r.waiting || c.r.raw:
 	case c.r.state == waitPoll: // which looks no more
 		c.r.wake(c.tell("read"))
 	default:

@@ -28,7 +28,8 @@ type half struct {
 	state   waitState
 	kicked  bool // the netpoller was told to end the wait, and not yet to go on
 
-	// The owner's, but for err while it waits.
+	// The owner's, but for err while it waits; raw others may see then.
+	raw    bool                  // others' code asks the socket, and has its errors
 	failed bool                  // err is why attempt gave up
 	parked bool                  // attempt left the half waiting
 	woken  int64                 // when wake ended the wait, if that is sampled; else 0

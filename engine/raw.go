@@ -65,6 +65,8 @@ func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 		return err
 	}
 	c.share()
+	c.r.raw = true
+	defer func() { c.r.raw = false }()
 	return c.r.polled(c.poller(), f)
 }
 

@@ -38,6 +38,7 @@ var scenarios = []struct {
 }{
 	{"a Read in the netpoller hears what the ring lost", readHearsLoss},
 	{"a Read in the netpoller hears why a send failed", readHearsFailure},
+	{"a RawRead does not", rawReadHearsNothing},
 	{"a ring that dies as it parks a relay wakes its caller", dyingParksRelay},
 	{"a Read asks again for what came between its question and its wait", toldBeforeWait},
 	{"a poll that tells of something on a cold engine is cancelled", armedOnCold},
@@ -106,6 +107,27 @@ func readHearsFailure(h *hostile, c, _ *hostileConn) {
 	h.settle()
 	h.want("it hears of the failure", errors.Is(c.err, unix.EHOSTUNREACH), true)
 	h.want("it waits on", c.reading, false)
+}
+
+func rawReadHearsNothing(h *hostile, c, _ *hostileConn) {
+	h.batches(c)
+	h.arrives(c, 10)
+	h.tells(c, ring.CQEMore)
+	h.completes(h.l.slots.userData(&c.node, kindSend), 8, 0)()
+	h.settle()
+	h.want("the send is stuck", c.state == stuck, true)
+	c.reading = true
+	go func() {
+		err := c.RawRead(func(uintptr) bool { return false })
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		c.err, c.reading = err, false
+	}()
+	h.settle()
+	h.completes(h.l.slots.userData(&c.node, kindSend), -int32(unix.EHOSTUNREACH), 0)()
+	h.settle()
+	h.want("RawRead waits on", c.reading, true)
+	h.want("the error is to be told", c.untold == unix.EHOSTUNREACH, true)
 }
 
 func readHearsLoss(h *hostile, c, _ *hostileConn) {
