@@ -188,4 +188,5 @@ func (c *Conn) owe(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keep(se.Err.(unix.Errno))
+	c.tellRead() // who has waited since end let go of rmu
 }

@@ -49,6 +49,7 @@ var scenarios = []struct {
 	{"the end of a source comes after the bytes that its sink had no room for", endAfterRest},
 	{"Close of a source does not wait for the peer of its sink", closeOfSource},
 	{"an error of a source that a failing sink hides is the next Read's", owedError},
+	{"a Read that waits already hears of such an error", owedToWaiting},
 	{"a deadline does not hide an error that a relay has received", errorBeforeDeadline},
 	{"a Forward does not wait for a send that is stuck", forwardBesideStuck},
 }
@@ -253,6 +254,34 @@ func owedError(h *hostile, c, _ *hostileConn) {
 	h.startRead(c, 5)
 	h.settle()
 	h.want("Read returns the source's", errors.Is(c.err, unix.ECONNRESET), true)
+}
+
+func owedToWaiting(h *hostile, c, d *hostileConn) {
+	h.shiftOrForward(c, 1)
+	h.settle()
+	h.arrives(c, 20)
+	h.mu.Lock()
+	h.unreachable(c.s) // which passes
+	d.s.room = 0
+	h.mu.Unlock()
+	h.setResult(8)
+	h.tells(c, ring.CQEMore)
+	h.want("Forward waits for the sink", c.reading && d.w.waiting, true)
+	var err error
+	read := make(chan bool)
+	go func() {
+		_, err = c.Read(make([]byte, 5))
+		close(read)
+	}()
+	h.settle()
+	h.ends(d, 0)
+	h.settle()
+	select {
+	case <-read:
+		h.want("the Read returns the source's error", errors.Is(err, unix.EHOSTUNREACH), true)
+	default:
+		h.fail("the Read waits on")
+	}
 }
 
 func errorBeforeDeadline(h *hostile, c, _ *hostileConn) {
