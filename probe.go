@@ -25,5 +25,6 @@ type Feature struct {
 }
 
 // Probe reports what this kernel offers, feature by feature, and what stands
-// in the way. It sets up a small ring and removes it again.
+// in the way. It sets up a small ring and removes it again, but for QUOIT=off in the
+// environment: then it only says so.
 func Probe() Support { return probe() }

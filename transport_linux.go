@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/quoit-go/quoit/engine"
+	"github.com/quoit-go/quoit/internal/environ"
 )
 
 // control returns the hook that gives a socket, before it listens, the options
@@ -142,6 +143,9 @@ func probe() Support {
 	c, err := (*Config)(nil).resolved()
 	if err != nil {
 		return Support{Err: err}
+	}
+	if environ.Get().Off() { // which makes no ring, not even this one
+		return Support{Kernel: engine.KernelRelease(), Err: errOff}
 	}
 	p := engine.Probe(engineConfig(&c))
 	s := Support{Kernel: p.Kernel, Err: refused(&c)} // as New has it: that first

@@ -136,7 +136,7 @@ func Probe(cfg Options) Found {
 }
 
 func probe(cfg Options) (s Found) {
-	s.Kernel = release()
+	s.Kernel = KernelRelease()
 	if s.Err = checkFiles(); s.Err != nil {
 		return s
 	}
@@ -153,7 +153,8 @@ func probe(cfg Options) (s Found) {
 	return s
 }
 
-func release() string {
+// KernelRelease is uname(2)'s, "" if that failed.
+func KernelRelease() string {
 	var u unix.Utsname
 	if unix.Uname(&u) != nil {
 		return ""

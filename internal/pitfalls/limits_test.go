@@ -461,5 +461,8 @@ func pfChildSeccompKills(args []string) error {
 	if s := e.Stats(); s.Transport != "net" {
 		return fmt.Errorf("served by %s", s.Transport)
 	}
+	if s := quoit.Probe(); s.IOUring || s.Kernel == "" || !strings.Contains(fmt.Sprint(s.Err), "QUOIT=off") {
+		return fmt.Errorf("Probe: %+v", s)
+	}
 	return errors.Join(pfTraffic(e), pfTraffic(quoit.Default()), e.Close())
 }
