@@ -56,8 +56,9 @@
 //
 // Write calls send(2) itself and waits in the netpoller for room. On a hot engine
 // small Writes that follow another one are copied instead, where the conn has shown
-// that it reads on soon (pace): the next Read sends them, or the engine in its next
-// enter. See outgoing, also for what Close, CloseWrite and raw access do about them.
+// that it reads on soon (pace), as the engine's others do (lateness): the next Read
+// sends them, or the engine in its next enter. See outgoing, also for what Close,
+// CloseWrite and raw access do about them.
 //
 // # From one Conn to another
 //

@@ -52,6 +52,7 @@ type Engine struct {
 	_    cpu.CacheLinePad
 	gear gear.Box
 	busy atomic.Bool // somebody is in busyRead
+	late lateness    // of Reads behind Writes that were to leave with them
 
 	mu        sync.Mutex
 	closed    bool

@@ -374,7 +374,8 @@ func (h *hostile) startWrite(c *hostileConn, n int) {
 	}
 	c.written += n
 	go func() {
-		c.pace.proven.Store(0) // as if it had read on soon
+		c.pace.proven.Store(0) // as if it had read on soon, and so had all
+		h.e.late.score.Store(0)
 		_, err := c.Write(p)
 		h.mu.Lock()
 		c.writing, c.werr = false, err

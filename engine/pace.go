@@ -46,11 +46,13 @@ func (p *pace) take() int64 {
 	return p.began.Swap(0)
 }
 
-// judge takes note of how long after them the Read came, in nanoseconds.
-func (p *pace) judge(d int64) {
+// judge takes note of how long after them the Read came, in nanoseconds, and reports
+// whether that was late.
+func (p *pace) judge(d int64) (late bool) {
 	n := p.proven.Load() + 1
 	switch {
 	case d > int64(soonTime):
+		late = true
 		p.proofs = min(2*p.proofs, maxProofs)
 		n = -p.proofs
 	case n == forgiven:
@@ -58,4 +60,30 @@ func (p *pace) judge(d int64) {
 		n = 0
 	}
 	p.proven.Store(n)
+	return late
 }
+
+// lateness says whether the Reads of all conns of an engine come soon. Where more than
+// one in lateCost is late, Writes are direct, whatever their conn has shown: of many conns
+// each learns slowly, and the bytes of some wait meanwhile until the engine gets a
+// processor. Any goroutine may call it; a note that is lost among others does not matter.
+type lateness struct {
+	score atomic.Int32 // lateCost more with each that is late, one less with each that is not
+}
+
+const (
+	lateCost  = 64
+	lateLimit = 4 * lateCost
+	lateMost  = 16 * lateCost
+)
+
+func (l *lateness) note(late bool) {
+	switch n := l.score.Load(); {
+	case late && n < lateMost:
+		l.score.Add(lateCost)
+	case !late && n > 0:
+		l.score.Add(-1)
+	}
+}
+
+func (l *lateness) isRare() bool { return l.score.Load() < lateLimit }

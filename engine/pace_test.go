@@ -46,3 +46,32 @@ func TestPace(t *testing.T) {
 		t.Errorf("take: %d, %d", a, b)
 	}
 }
+
+func TestLateness(t *testing.T) {
+	// One in n Reads is late.
+	rare := func(n int) bool {
+		var l lateness
+		for i := range 100 * lateCost {
+			if l.note(i%n == 0); !l.isRare() {
+				return false
+			}
+		}
+		return true
+	}
+	for n, want := range map[int]bool{1: false, 8: false, lateCost - 1: false, lateCost + 2: true, 1000: true} {
+		if rare(n) != want {
+			t.Errorf("one in %d is late: rare is %t", n, !want)
+		}
+	}
+	var l lateness
+	for range 10 * lateMost {
+		l.note(true)
+	}
+	n := 0
+	for ; !l.isRare(); n++ {
+		l.note(false)
+	}
+	if n > lateMost {
+		t.Errorf("forgotten after %d Reads", n)
+	}
+}

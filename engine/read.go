@@ -33,7 +33,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 // 4 KB that net/http's goroutines mostly start with would have to grow.
 func (c *Conn) read(p []byte) (int, error) {
 	if began := c.pace.take(); began != 0 {
-		c.pace.judge(c.e.k.Now() - began)
+		c.e.late.note(c.pace.judge(c.e.k.Now() - began))
 	}
 	if len(p) == 0 {
 		if c.refs.closed() {

@@ -320,7 +320,8 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 	sought := u.seek(&u.c.wmu)
 	before, told := u.stuck(), u.toldReset()
 	if rnd.IntN(8) > 0 {
-		u.c.pace.proven.Store(0) // as if the conn had read on soon
+		u.c.pace.proven.Store(0) // as if the conn had read on soon, and so had all
+		u.c.e.late.score.Store(0)
 	}
 	n, err := u.write(rnd, p)
 	sought()

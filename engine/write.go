@@ -61,7 +61,7 @@ func (c *Conn) follows() bool {
 			c.pace.begin(c.e.k.Now())
 		}
 	}
-	return c.pace.isSoon()
+	return c.pace.isSoon() && c.e.late.isRare()
 }
 
 // mayBatch reports whether a Write of n bytes that follows another one may be
