@@ -114,7 +114,7 @@ func (u *simConn) sendFile(rnd *rand.Rand) error {
 	op := u.r.begin("sendfile", u, u.whyWrite)
 	u.setSending(true)
 	sought := u.seek(&u.c.wmu)
-	if n, _ := u.pending(); n > 0 {
+	if n, _, _ := u.pending(); n > 0 {
 		k.hit("SendFile drains")
 	}
 	k.mu.Unlock()

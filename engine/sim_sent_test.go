@@ -70,9 +70,9 @@ func (u *simConn) toldReset() bool {
 }
 
 // pending is how much the conn has accepted and not yet heard of, or -1 if
-// that cannot be told, and whether some of it is in the ring. The kernel's mu
-// is held when it returns.
-func (u *simConn) pending() (n int, submitted bool) {
+// that cannot be told, whether some of it is in the ring, and whether some was given up
+// by a close, which then resets the conn. The kernel's mu is held when it returns.
+func (u *simConn) pending() (n int, submitted, dropped bool) {
 	u.c.mu.Lock()
 	defer u.c.mu.Unlock()
 	switch u.c.state {
@@ -87,7 +87,7 @@ func (u *simConn) pending() (n int, submitted bool) {
 		}
 	}
 	u.r.k.mu.Lock()
-	return n, u.c.state == inRing || u.c.state > left
+	return n, u.c.state == inRing || u.c.state > left, u.c.closed && u.c.damage == holed
 }
 
 // checkAccepted looks where the bytes are that were written. For the writer.
@@ -97,14 +97,14 @@ func (u *simConn) checkAccepted(op *simOp) {
 		credit = u.c.credit
 		defer u.c.wmu.Unlock()
 	}
-	n, _ := u.pending()
+	n, _, dropped := u.pending()
 	defer u.r.k.mu.Unlock()
 	missing := u.written - u.s.wrote
 	left := max(0, u.s.told-2*(batchBytes+sendOverhead)-(u.written-u.s.toldAt)-(u.s.passed-u.s.toldPassed))
 	switch {
 	case u.s.told > 0 && credit > left:
 		u.r.fail("%s of %v leaves a credit of %d, with room for %d", op.name, u, credit, left)
-	case missing < 0 || missing > 0 && !u.excused() && n >= 0 && missing > n:
+	case missing < 0 || missing > 0 && !dropped && !u.excused() && n >= 0 && missing > n:
 		u.r.fail("%s of %v: %d bytes were written, %d reached the socket, %d are pending",
 			op.name, u, u.written, u.s.wrote, n)
 	case missing > 0 && op.shared && !u.excused():
@@ -116,7 +116,7 @@ func (u *simConn) checkAccepted(op *simOp) {
 
 // checkSent makes sure that the kernel has all up to floor, or the ring has.
 func (u *simConn) checkSent(op *simOp, floor int, stuck string) {
-	n, inRing := u.pending()
+	n, inRing, _ := u.pending()
 	defer u.r.k.mu.Unlock()
 	switch missing := floor - u.s.wrote; {
 	case missing <= 0 || u.excused():
@@ -133,7 +133,7 @@ func (u *simConn) checkSent(op *simOp, floor int, stuck string) {
 
 // checkRaw is for a RawWrite: nothing may come after its own bytes.
 func (u *simConn) checkRaw() {
-	n, _ := u.pending()
+	n, _, _ := u.pending()
 	defer u.r.k.mu.Unlock()
 	if n != 0 || u.s.wrote < u.written && !u.excused() {
 		u.r.fail("RawWrite of %v: %d bytes were written, %d reached the socket, %d are pending",
@@ -178,7 +178,7 @@ func (r *simRun) checkClosed() {
 // checkUnsent looks for accepted bytes that could go on when nothing moves.
 func (r *simRun) checkUnsent() {
 	for _, u := range r.conns {
-		n, _ := u.pending()
+		n, _, _ := u.pending()
 		if n != 0 && u.s.writable() {
 			r.fail("%v: %d accepted bytes rest, though the socket has room", u, n)
 		}
