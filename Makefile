@@ -74,7 +74,7 @@ test-caddy:
 # Packages whose tests use whatever gear the environment asks for, and the tests
 # in them that go through the gears themselves.
 GEARED = . ./internal/behaviour ./internal/nethttp ./internal/pitfalls
-EVERYGEAR = ^Test(Behaviour(ForwardFull|WriteBuffers.*|Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|Arch|Shutdown.*|Restart.*|Pitfall27RestartAfterKill|Lifetime.*|Attack.*|PanicSteering|PitfallRing.*|PitfallSetupRetried|Logger.*|LabelAndRegion)$$
+EVERYGEAR = ^Test(Behaviour(ForwardFull|WriteBuffers.*|Shared.*|RawSees|Heir|FileBlocks|ChildStdio|BlockingMode|FileConnGone|Listener(Queue|Limit|CloseIsDone)|Handover|BlockingListener|Close(Waits.*|WriteIsDone|Within|UnixIsDone)|Fault.*|BubbleFuture|Unix(Once|Backlog)|Thread.*|SIGPIPE|LastDescriptor)|BlockingModeEnds|EngineCloseIsDone|Fairness|GearFlip|Arch|Shutdown.*|Restart.*|Pitfall27RestartAfterKill|Lifetime.*|Attack.*|PanicSteering|PitfallRing.*|PitfallSetupRetried|Logger.*|LabelAndRegion)$$
 
 # The other tests of conns and listeners once more, with the gear forced, and with one
 # that changes all the time. Uncached: go test does not see what is read from
