@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/quoit-go/quoit/engine"
-	"github.com/quoit-go/quoit/internal/environ"
 )
 
 // control returns the hook that gives a socket, before it listens, the options
@@ -144,11 +143,12 @@ func probe() Support {
 	if err != nil {
 		return Support{Err: err}
 	}
-	if environ.Get().Off() { // which makes no ring, not even this one
-		return Support{Kernel: engine.KernelRelease(), Err: errOff}
+	why := refused(&c) // as New has it: that first
+	if why == errOff {
+		return Support{Kernel: engine.KernelRelease(), Err: why} // not even this ring is made
 	}
 	p := engine.Probe(engineConfig(&c))
-	s := Support{Kernel: p.Kernel, Err: refused(&c)} // as New has it: that first
+	s := Support{Kernel: p.Kernel, Err: why}
 	if p.Err == nil {
 		s.Features = features(p)
 	} else if s.Err == nil {

@@ -44,12 +44,12 @@ func fakePage(n int) string {
 	return strings.Replace(string(b), `"listening":null`, listening, 1)
 }
 
-// serve has h answer, and counts.
 func serveFake(t *testing.T, h func(w http.ResponseWriter, r *http.Request, n int)) *httptest.Server {
 	t.Helper()
 	return serveAt(t, "127.0.0.1:0", h)
 }
 
+// serveAt has h answer at addr, and counts.
 func serveAt(t *testing.T, addr string, h func(w http.ResponseWriter, r *http.Request, n int)) *httptest.Server {
 	t.Helper()
 	var n atomic.Int32
