@@ -177,7 +177,8 @@ fuzz:
 	for f in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
 		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
 			echo "== $$target, $${f%/*}, $(FUZZTIME)"; \
-			go test -C $${f%/*} -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x . || rc=1; \
+			go test -C $${f%/*} -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x . 2>&1 | \
+				$(CURDIR)/internal/pitfalls/fuzzed.sh || rc=1; \
 		done; \
 	done; \
 	exit $$rc
