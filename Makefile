@@ -187,7 +187,8 @@ soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls
 
 # At full size what is shorter in make test, and more of what finds faults by chance.
-# Each part writes its figures to docs/reliability.md. SCHEDULES=1000000 takes an hour.
+# Each part writes its figures to docs/reliability.md. Schedules are shared among as many
+# processes as there are CPUs; SCHEDULES=1000000 takes an hour of two.
 LONG = ^Test(Shutdown|Restart|Lifetime|Attack)
 FIGURES = internal/pitfalls/figures.sh
 SCHEDULES ?= 100000
@@ -199,4 +200,8 @@ test-long:
 	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls | $(FIGURES) 'long tests'
 
 test-schedules:
-	QUOIT_SIM=$(SCHEDULES) go test -run '^TestSim$$' -v -count=1 -timeout 0 ./engine | $(FIGURES) schedules
+	@cpus=$$(nproc); n=$$(($(SCHEDULES) / cpus)); \
+	for i in $$(seq 0 $$((cpus - 1))); do \
+		QUOIT_SIM_SEED=$$((i * n + 1)) QUOIT_SIM=$$n \
+			go test -run '^TestSim$$' -v -count=1 -timeout 0 ./engine & \
+	done | $(FIGURES) schedules

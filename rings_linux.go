@@ -12,7 +12,6 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/quoit-go/quoit/engine"
@@ -78,7 +77,7 @@ func startTransport(c *Config) (*transport, error) {
 		}
 		r := newRing(ec, c.logger().With("ring", i), func(conns int) { t.loaded(i, conns) })
 		err := r.start()
-		if i > 0 && (errors.Is(err, syscall.ENOMEM) || errors.Is(err, syscall.EMFILE)) {
+		if i > 0 && passes(err) {
 			break
 		}
 		if err != nil {

@@ -82,7 +82,7 @@ func (l *loop) work() error {
 // isIdle reports whether nobody has needed the thread for a while.
 func (l *loop) isIdle() bool {
 	e := l.e
-	return e.idle.Load() && e.Load() == 0 && e.posted.Load() == nil && l.wakes.empty() && l.slots.used() <= 1
+	return e.idle.Load() && e.posted.Load() == nil && l.wakes.empty() && l.slots.used() <= 1
 }
 
 // retire ends the ring and the thread, for whose need comes next to begin others

@@ -72,7 +72,7 @@ func TestSim(t *testing.T) {
 	for _, what := range slices.Sorted(maps.Keys(hits)) {
 		t.Logf("%6d %s", hits[what], what)
 	}
-	t.Logf("%d schedules", done)
+	t.Logf("%d schedules, from seed %d on", done, first)
 }
 
 // simStates are what a thousand schedules must meet for the test to be worth
