@@ -476,7 +476,11 @@ func (f *full) fill() (total int) {
 // room reports whether dst takes anything in the next moments.
 func (f *full) room() (room bool) {
 	f.control(f.dst, func(fd int) {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, int(stillWindow/time.Millisecond))
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}
+		n, err := unix.Poll(poll, int(stillWindow/time.Millisecond))
+		for err == unix.EINTR {
+			n, err = unix.Poll(poll, int(stillWindow/time.Millisecond))
+		}
 		room = n > 0 || err != nil
 	})
 	return room

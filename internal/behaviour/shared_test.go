@@ -552,6 +552,9 @@ type fdReader int
 
 func (r fdReader) Read(b []byte) (int, error) {
 	n, err := syscall.Read(int(r), b)
+	for err == syscall.EINTR { // with a timeout no kernel restarts it
+		n, err = syscall.Read(int(r), b)
+	}
 	if n == 0 && err == nil {
 		err = io.EOF
 	}
