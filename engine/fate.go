@@ -38,7 +38,7 @@ func (f *fate) lose(errno unix.Errno) {
 	}
 	f.damage = holed
 	if errno != unix.ECANCELED {
-		f.untold = errno
+		f.keep(errno)
 	}
 }
 
@@ -52,9 +52,11 @@ func (f *fate) tell(call string) error {
 	return err
 }
 
-// keep has an error told that a call met and could not return.
+// keep has an error told that a call met and could not return. Of two it is the one
+// that says more: a reset, behind which the socket says that it is at its end, before
+// all others, and EIO, which is the ring's, after them.
 func (f *fate) keep(errno unix.Errno) {
-	if f.untold == 0 {
+	if f.untold == 0 || f.untold == unix.EIO || errno == unix.ECONNRESET {
 		f.untold = errno
 	}
 }

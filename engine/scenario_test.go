@@ -50,6 +50,7 @@ var scenarios = []struct {
 	{"Close of a source does not wait for the peer of its sink", closeOfSource},
 	{"an error of a source that a failing sink hides is the next Read's", owedError},
 	{"a Read that waits already hears of such an error", owedToWaiting},
+	{"it goes before what the ring lost of the source's own", owedBesideLoss},
 	{"a deadline does not hide an error that a relay has received", errorBeforeDeadline},
 	{"a Forward does not wait for a send that is stuck", forwardBesideStuck},
 }
@@ -282,6 +283,25 @@ func owedToWaiting(h *hostile, c, d *hostileConn) {
 	default:
 		h.fail("the Read waits on")
 	}
+}
+
+func owedBesideLoss(h *hostile, c, _ *hostileConn) {
+	h.batches(c)
+	h.arrives(c, 10)
+	h.tells(c, ring.CQEMore)
+	h.shiftOrForward(c, 1)
+	h.settle()
+	h.hanging = true
+	h.arrives(c, 20)
+	h.arrives(c, 1) // a reset
+	h.mayDie = true
+	h.dies = func() {}
+	h.tells(c, ring.CQEMore)
+	h.want("Forward returns the sink's", errors.Is(c.err, unix.EIO), true)
+	h.startRead(c, 5)
+	h.settle()
+	h.want("Read returns the reset", errors.Is(c.err, unix.ECONNRESET), true)
+	h.writeFails(c)
 }
 
 func errorBeforeDeadline(h *hostile, c, _ *hostileConn) {

@@ -158,6 +158,8 @@ func (p *simPipe) Fill(from int, n int64) (int64, error) {
 	passed, first := false, false
 	if p.f.src.s.readable() {
 		passed, first = k.passGate(p.f)
+	} else if p.f.gated { // somebody else was told the error that there was
+		p.f.ungate()
 	}
 	k.mu.Unlock()
 	if first {
