@@ -461,7 +461,7 @@ func (f *full) fill() (total int) {
 	f.must(f.dst.(streamConn).SetWriteBuffer(64 << 10))
 	for still := 0; still < 2 || f.room(); still++ {
 		f.must(f.dst.SetWriteDeadline(time.Now().Add(2 * stillWindow)))
-		n, err := f.dst.Write(make([]byte, 16<<20))
+		n, err := f.dst.Write(pattern(16 << 20))
 		if err == nil {
 			f.fatal("16 MB fitted into a socket")
 		}

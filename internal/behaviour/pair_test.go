@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -338,13 +339,22 @@ func (s *scene) cutShort(op func() (int64, error)) (n int64, err error) {
 	return n, err
 }
 
-// pattern returns n bytes in which every position differs from its neighbours'.
+// pattern returns n bytes in which every position differs from its neighbours', to be read
+// only.
 func pattern(n int) []byte {
-	b := make([]byte, n)
-	for i := range b {
-		b[i] = byte(i ^ i>>8 ^ i>>16)
+	patterned.Lock()
+	defer patterned.Unlock()
+	for i := len(patterned.b); i < n; i++ {
+		patterned.b = append(patterned.b, byte(i^i>>8^i>>16))
 	}
-	return b
+	return patterned.b[:n:n]
+}
+
+// patterned is what pattern has made so far: under the race detector that takes longer
+// than sending it.
+var patterned struct {
+	sync.Mutex
+	b []byte
 }
 
 // inChild re-runs the calling test in a process of its own and reports what
