@@ -5,7 +5,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"syscall"
 )
 
 // Engine owns rings, their threads and the connections on them. All methods
@@ -120,18 +119,6 @@ func (e *Engine) transport() *transport {
 		})
 	}
 	return t
-}
-
-// passes reports whether err may be another one later: the kernel gives the memory
-// of a ring back long after the process that had it has ended, and RLIMIT_MEMLOCK
-// counts all of a user's.
-func passes(err error) bool {
-	for _, errno := range []syscall.Errno{syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
 }
 
 func unsupported(err error) error {

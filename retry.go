@@ -1,8 +1,10 @@
 package quoit
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -63,4 +65,16 @@ func (t *tries) end() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
+}
+
+// passes reports whether err may be another one later: the kernel gives the memory
+// of a ring back long after the process that had it has ended, and RLIMIT_MEMLOCK
+// counts all of a user's.
+func passes(err error) bool {
+	for _, errno := range []syscall.Errno{syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EAGAIN} {
+		if errors.Is(err, errno) {
+			return true
+		}
+	}
+	return false
 }
