@@ -166,13 +166,9 @@ func (r *ring) stats(s *Stats) RingStats {
 // in another one, if it has one. Of what is the worst it keeps the worst.
 func addCounters(to, from any) {
 	sum, part := reflect.ValueOf(to).Elem(), reflect.ValueOf(from).Elem()
-	for i := range sum.NumField() {
-		name := sum.Type().Field(i).Name
-		n := part.FieldByName(name)
-		if !n.IsValid() {
-			continue
-		}
-		switch sum := sum.Field(i).Addr().Interface().(type) {
+	for _, f := range sameCounters(sum.Type(), part.Type()) {
+		n := part.FieldByIndex(f.from)
+		switch sum := sum.Field(f.to).Addr().Interface().(type) {
 		case *int:
 			*sum += int(n.Int())
 		case *uint64:
@@ -182,7 +178,7 @@ func addCounters(to, from any) {
 				sum[i] += n.Index(i).Uint()
 			}
 		case *time.Duration:
-			if strings.HasPrefix(name, "Worst") {
+			if f.worst {
 				*sum = max(*sum, time.Duration(n.Int()))
 			} else {
 				*sum += time.Duration(n.Int())
@@ -190,3 +186,29 @@ func addCounters(to, from any) {
 		}
 	}
 }
+
+// sameCounter is a field that two structs have.
+type sameCounter struct {
+	to    int
+	from  []int
+	worst bool
+}
+
+// sameCounters finds those of two types once, for there are many names and rings.
+func sameCounters(to, from reflect.Type) []sameCounter {
+	key := [2]reflect.Type{to, from}
+	if known, ok := countersFound.Load(key); ok {
+		return known.([]sameCounter)
+	}
+	var same []sameCounter
+	for i := range to.NumField() {
+		name := to.Field(i).Name
+		if f, ok := from.FieldByName(name); ok {
+			same = append(same, sameCounter{i, f.Index, strings.HasPrefix(name, "Worst")})
+		}
+	}
+	countersFound.Store(key, same)
+	return same
+}
+
+var countersFound sync.Map // of [2]reflect.Type: []sameCounter

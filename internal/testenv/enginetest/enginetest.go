@@ -82,7 +82,7 @@ func startFlipping() (stop func()) {
 
 const (
 	flipTime = 2 * time.Millisecond  // at most until a change, where Reads come
-	idleTime = 20 * time.Millisecond // and at most where none come
+	idleTime = 16 * time.Millisecond // and twice as long at most where none come
 )
 
 // Flip changes the gear of e, which is in GearAuto and on io_uring, every now and then
@@ -106,8 +106,9 @@ func Flip(e *quoit.Engine) (stop func()) {
 			if !pause(time.Duration(rand.Int64N(int64(flipTime)))) {
 				return
 			}
-			for reads(e, hot) == before && time.Since(began) < idleTime {
-				if !pause(flipTime / 4) {
+			// More and more rarely: to look takes longer than a Read.
+			for d := flipTime / 4; reads(e, hot) == before && time.Since(began) < idleTime; d *= 2 {
+				if !pause(d) {
 					return
 				}
 			}
