@@ -4,6 +4,7 @@ package testenv
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -51,20 +52,22 @@ func NeedKernel(t testing.TB, release string) {
 	}
 }
 
-// HaveKernel reports whether the kernel is of release or newer.
+// HaveKernel reports whether the kernel is of release, such as "6.1" or "6.18.44", or
+// newer.
 func HaveKernel(t testing.TB, release string) bool {
 	t.Helper()
 	var u unix.Utsname
 	if err := unix.Uname(&u); err != nil {
 		t.Fatal(err)
 	}
-	var major, minor, wantMajor, wantMinor int
-	_, err := fmt.Sscanf(unix.ByteSliceToString(u.Release[:]), "%d.%d", &major, &minor)
-	if err == nil {
-		_, err = fmt.Sscanf(release, "%d.%d", &wantMajor, &wantMinor)
-	}
-	if err != nil {
+	have, want := kernelVersion(t, unix.ByteSliceToString(u.Release[:])), kernelVersion(t, release)
+	return slices.Compare(have[:], want[:]) >= 0
+}
+
+func kernelVersion(t testing.TB, release string) (v [3]int) {
+	t.Helper()
+	if n, err := fmt.Sscanf(release, "%d.%d.%d", &v[0], &v[1], &v[2]); n < 2 {
 		t.Fatal(err)
 	}
-	return major > wantMajor || major == wantMajor && minor >= wantMinor
+	return v
 }
