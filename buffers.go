@@ -9,8 +9,8 @@ import (
 )
 
 // WriteBuffers writes the buffers in v one after the other, by one system call while
-// the socket takes them, as v's WriteTo does to package net's conns alone: that
-// makes one Write a buffer to any other, and so does io.Copy. A v of nil has none.
+// the socket takes them. v.WriteTo, and so io.Copy, does that to package net's types
+// only, and makes one Write for each buffer to any other. A nil v has none.
 //
 // What was written is taken from v, on an error, too, whose Op is "writev". No
 // other Write comes between, and all is in the kernel when WriteBuffers returns.

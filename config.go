@@ -13,8 +13,8 @@ import (
 
 // Config sizes an [Engine]. The zero value, and nil, mean the defaults.
 //
-// The environment of the process, as it is when the first engine starts, has a
-// word in it, too, for a program that is not to be built again:
+// The environment of the process, read once, when the first engine starts, sets what
+// a Config leaves open, without another build:
 //
 //	QUOIT=off        package net serves, whatever a Config says
 //	QUOIT=poll, ring is the Gear of engines that have GearAuto
@@ -37,8 +37,7 @@ type Config struct {
 	AnyArch bool
 
 	// Rings is the number of rings. Each has a thread and connections of its
-	// own, a connection the ring that it came to. Fewer
-	// are set up where the limit on memory leaves room for fewer, or that on
+	// own, and a connection stays on its ring. Fewer are set up where the limit on memory leaves room for fewer, or that on
 	// descriptors: one for each 32 of RLIMIT_NOFILE.
 	// Default: as many as Affinity names, or QUOIT_RINGS has, or a third of
 	// GOMAXPROCS, rounded up; 1 to 256.
@@ -71,8 +70,8 @@ type Config struct {
 	// with QUOIT_DEBUG=1, standard error is.
 	Logger *slog.Logger
 
-	// DirectWrites has each Write be in the kernel when it returns, in GearRing
-	// too: nothing that was written is lost when the process ends, and no Write
+	// DirectWrites has each Write hand its bytes to the kernel before it returns, in
+	// GearRing too: nothing that was written is lost when the process ends, and no Write
 	// waits for a ring's thread. It costs what GearRing gains with pipelines.
 	// Default: false.
 	DirectWrites bool

@@ -1,4 +1,4 @@
-// Package quoit gives net.Listener and net.Conn on Linux io_uring.
+// Package quoit implements net.Listener and net.Conn on Linux io_uring.
 //
 // A server replaces net.Listen by [Listen]; net/http, crypto/tls, gRPC and
 // WebSocket libraries run on the result unchanged. A client replaces
@@ -90,7 +90,7 @@
 //     up to a minute after Close has returned. It is lost with a ring that fails, too,
 //     if it was on its way through it; nothing else is.
 //   - Late errors: that such bytes cannot be delivered is the error of the next Read,
-//     Write or Close, and the SIGPIPE for who asked for it comes with the next Write.
+//     Write or Close, and a program that asked for SIGPIPE gets it with the next Write.
 //   - Waiting: a Read that waits shows as a channel receive in stack dumps and profiles.
 //
 // In programs that quoit build has made the types are package net's, and the rest of

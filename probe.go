@@ -25,6 +25,6 @@ type Feature struct {
 }
 
 // Probe reports what this kernel offers, feature by feature, and what stands
-// in the way. It sets up a small ring and removes it again, but for QUOIT=off in the
-// environment: then it only says so.
+// in the way. It sets up a ring as a default engine would and closes it again. With
+// QUOIT=off in the environment it makes none, and says so in Err.
 func Probe() Support { return probe() }

@@ -8,8 +8,8 @@ import (
 // Stats is a snapshot of an engine's counters. Counters only grow.
 //
 // It encodes as JSON, by the keys below: Gear by its name, errors and addresses as
-// text ("" for none), durations as nanoseconds in keys that end in _ns. Decoding is
-// for who needs it: package quoit does not.
+// text ("" for none), durations as nanoseconds in keys that end in _ns. This
+// package does not decode it.
 //
 // The arrays are histograms: bucket i counts what is less than 2^i and in no bucket
 // before it, and the last bucket the rest. Delays are in microseconds there.
@@ -46,7 +46,7 @@ type Stats struct {
 	DirectReads    uint64 `json:"direct_reads"`    // Reads that had not
 	BusyReads      uint64 `json:"busy_reads"`      // Reads that found something by looking before they waited; see Config.BusyPoll
 	WritesBatched  uint64 `json:"writes_batched"`  // Writes that returned before they were sent
-	Batches        uint64 `json:"batches"`         // sends of such that a ring made, and no call of the conn's
+	Batches        uint64 `json:"batches"`         // sends of such Writes by a ring's thread, not by the conn's next call
 	SendsParked    uint64 `json:"sends_parked"`    // Writes that met a full socket and waited
 	AcceptFailures uint64 `json:"accept_failures"` // accepts that failed: descriptor limits and the like
 

@@ -54,8 +54,8 @@ func hash(s string) string {
 	return base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// Handler serves a page that shows e, by charts that go on while it is open, to who
-// accepts text/html, and a [Snapshot] as JSON to everybody else. With nil it is
+// Handler serves a page with live charts of e to clients that accept text/html, and a
+// [Snapshot] as JSON to all others. With nil it is
 // [quoit.Default], which the first request starts. Other methods than GET and HEAD
 // are refused.
 //

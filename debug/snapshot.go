@@ -11,8 +11,8 @@ import (
 	"github.com/quoit-go/quoit"
 )
 
-// Snapshot is what the page shows, and [Handler] encodes as JSON. Rates are for who
-// takes two of them: by ClockNS, which no change of the system's time moves.
+// Snapshot is what the page shows, and [Handler] encodes as JSON. Two of them give
+// rates, by ClockNS, which no change of the system's time moves.
 type Snapshot struct {
 	Time    time.Time `json:"time"`
 	ClockNS int64     `json:"clock_ns"` // since the process began, or soon after

@@ -49,14 +49,14 @@ type descriptor struct {
 	refs  fdRef
 	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
 
-	// entering is held by who puts fd there, which is a system call: mu, which the
+	// entering is held by the caller that puts fd there, which is a system call: mu, which the
 	// engine's thread waits for, is not.
 	entering sync.Mutex
 
 	idle chan struct{} // Close waits here for the last reference; guarded by Conn.mu
 }
 
-// reader is a Conn's for who reads. rmu is held by a Read, parked or not, and
+// reader is a Conn's part for readers. rmu is held by a Read, parked or not, and
 // guards what half says is its owner's.
 type reader struct {
 	rmu   callLock
@@ -66,7 +66,7 @@ type reader struct {
 	got atomic.Bool // bytes that no Write has followed; see Conn.follows
 }
 
-// writer is a Conn's for who writes. wmu is held by a Write, parked or not, and
+// writer is a Conn's part for writers. wmu is held by a Write, parked or not, and
 // guards what half says is its owner's.
 type writer struct {
 	wmu    callLock
@@ -176,7 +176,7 @@ func (c *Conn) cannot(h *half) error {
 // mayWatch reports whether a Read that has to wait does so on the ring.
 func (c *Conn) mayWatch() bool { return c.tcp && c.e.gear.Hot() }
 
-// check is cannot for who does not hold mu.
+// check is cannot for callers that do not hold mu.
 func (c *Conn) check(h *half) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -57,8 +57,8 @@
 // Write calls send(2) itself and waits in the netpoller for room. On a hot engine
 // small Writes that follow another one are copied instead, where the conn has shown
 // that it reads on soon (pace), as the engine's others do (lateness): the next Read
-// sends them, or the engine in its next enter. See outgoing, also for what Close,
-// CloseWrite and raw access do about them.
+// sends them, or the engine in its next enter. See flightState, and Conn.Close,
+// Conn.Shutdown and Conn.share for how they have them sent first.
 //
 // # From one Conn to another
 //

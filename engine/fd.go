@@ -20,7 +20,7 @@ func (c *Conn) openPoller() *poller {
 	return p
 }
 
-// enterPoller is openPoller for who has no reference.
+// enterPoller is openPoller for callers without a reference.
 func (c *Conn) enterPoller() {
 	if c.acquire() {
 		c.openPoller()

@@ -17,7 +17,7 @@ import (
 // Listener accepts on a listening stream socket, or on a group of them, see
 // sockets. Accept calls accept4(2) and waits in Go's netpoller, in both gears:
 // what nobody has asked for stays in the socket, for whoever else may have it.
-// The ring accepts nothing. All that a Listener has of its engine is its end.
+// The ring accepts nothing. A Listener has an engine only to be closed with it.
 type Listener struct {
 	e    *Engine
 	tcp  bool
@@ -40,7 +40,7 @@ type Listener struct {
 // engine for a conn, any goroutine's; with nil all are e's. Close calls shut to
 // close fd; on an error it stays the caller's.
 func (e *Engine) NewListener(fd int, tcp bool, place func(socket int) *Engine, shut func() error) (*Listener, error) {
-	dup, err := e.k.Dup(fd) // fd itself is in the netpoller for who made it
+	dup, err := e.k.Dup(fd) // fd itself is in the netpoller for its maker
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
@@ -109,7 +109,7 @@ func (l *Listener) cannot(h *half) error {
 	return nil
 }
 
-// check is cannot for who does not hold mu.
+// check is cannot for callers that do not hold mu.
 func (l *Listener) check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()

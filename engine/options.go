@@ -31,7 +31,7 @@ type Options struct {
 	AcceptFailed func(error)
 }
 
-// Mode and Report are package gear's, for who cannot import that.
+// Mode and Report are package gear's, for the root, which cannot import that.
 type (
 	Mode   = gear.Mode
 	Report = gear.Report

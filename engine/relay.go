@@ -147,8 +147,8 @@ func (r *relay) park(l *loop) {
 	l.wakes.push(wakeup{ch: c.r.ch})
 }
 
-// drop has the caller of a relay that is taken waiting again, for who wakes it: there
-// is no ring any more. What was received may have been sent, in part: nothing
+// drop has the caller of a relay that is taken waiting again, until the Conn is told
+// that there is no ring any more. What was received may have been sent, in part: nothing
 // may follow it. Engine thread.
 func (r *relay) drop() {
 	if len(r.part) > 0 {

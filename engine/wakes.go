@@ -32,7 +32,7 @@ type wakes struct {
 	queue[wakeup]
 }
 
-// wakeup is of a Read that is parked on the ring, or of who waits for a token.
+// wakeup is of a Read that is parked on the ring, or of a caller that waits for a token.
 type wakeup struct {
 	read interface{ wakeRead(l *loop) }
 	ch   chan<- struct{}

@@ -1,5 +1,5 @@
-// Command quoit tells what package quoit finds on this machine, and how it
-// compares with package net there.
+// Command quoit builds programs with their sockets on quoit, says whether io_uring is
+// usable here, shows what a running engine does, and compares quoit with package net.
 package main
 
 import (
@@ -23,14 +23,15 @@ const usage = `usage: quoit COMMAND
             quoit; it needs no change, and package net's types stay
   doctor    say whether io_uring is usable here, and if not, why and what to do;
             doctor -json for programs
-  bench     compare with package net, in a clone; bench -quick takes 3 minutes,
-            bench -help lists the flags
+  bench     compare with package net, in a clone or with the program quoit-bench
+            beside this one; bench -quick takes 3 minutes, bench -help lists the
+            flags
   top       show what the engine of a running program does: top HOST:PORT,
             top -help lists the flags
   version   print the version
 
-Exit codes of doctor: 0 io_uring serves, 1 package net serves, 2 the self-test
-failed.
+Exit status of doctor: 0 io_uring serves, 1 package net serves, 2 neither: a
+self-test or a trial failed.
 `
 
 func main() {

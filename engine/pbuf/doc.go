@@ -2,8 +2,8 @@
 //
 // A [Group] is a set of equal buffers and the ring, shared with the kernel,
 // through which it is told which of them it may fill. A receive takes a
-// buffer, its completion names it, the engine lends it to a connection, and
-// whoever has finished reading returns it.
+// buffer, its completion names it, the ring's owner takes it and may hand it to
+// another goroutine, and whoever has finished reading returns it.
 //
 // # A buffer's life
 //

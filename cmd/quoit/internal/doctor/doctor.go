@@ -19,8 +19,8 @@ Says whether io_uring is usable here, and if not, why and what to do; moves
 bytes through a listener in each gear. -json prints the same for programs: its
 keys are in docs/troubleshooting.md.
 
-Exit status: 0 io_uring serves, 1 package net serves, 2 the self-test failed, or
-usage.
+Exit status: 0 io_uring serves, 1 package net serves, 2 neither, for a self-test or
+a trial failed, or usage.
 `
 
 // Run is the command with its arguments. It returns the exit status, which does
