@@ -28,7 +28,7 @@ func (c *Conn) readFrom(r io.Reader) (int64, error) {
 	}
 	if !handled {
 		var m int64
-		m, err = io.Copy(writerOnly{c}, r)
+		m, err = io.Copy(connWithoutReadFrom{Conn: c}, r)
 		n += m
 	}
 	if err != nil && err != io.EOF {
@@ -117,6 +117,8 @@ func ringConn(v any) *conn {
 		if v != nil {
 			c = &v.conn
 		}
+	case connWithoutWriteTo:
+		c = &v.conn
 	case *UnixConn:
 		if v != nil {
 			c = &v.conn
@@ -143,8 +145,17 @@ func orAll(remain int64) int64 {
 	return remain
 }
 
-// writerOnly hides ReadFrom from io.Copy.
-type writerOnly struct{ io.Writer }
+// connWithoutReadFrom has all methods of a Conn but ReadFrom, for io.Copy, which would
+// call it again.
+type connWithoutReadFrom struct {
+	*Conn
+	hidesReadFrom
+}
+
+// hidesReadFrom has a method of that name, so that a struct with two of them has none.
+type hidesReadFrom struct{}
+
+func (hidesReadFrom) ReadFrom(io.Reader) (int64, error) { panic("unreachable") }
 
 // ReadFrom copies r to c until the end of file: from a file by sendfile(2), from
 // a stream conn of package net by splice(2). From a TCP conn of this package the

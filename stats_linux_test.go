@@ -227,7 +227,7 @@ func TestStatsBytes(t *testing.T) {
 			send     func(to *Conn) error
 			forwards bool
 		}{
-			{"Write", func(to *Conn) error { _, err := io.Copy(writerOnly{to}, testenv.Stream(1, n)); return err }, false},
+			{"Write", func(to *Conn) error { _, err := io.Copy(struct{ io.Writer }{to}, testenv.Stream(1, n)); return err }, false},
 			{"file", func(to *Conn) error {
 				if err := file.Truncate(n); err != nil {
 					return err
@@ -263,7 +263,7 @@ func TestStatsBytes(t *testing.T) {
 								return err
 							}
 						}
-						_, err := io.Copy(writerOnly{to}, testenv.Stream(1, n-5))
+						_, err := io.Copy(struct{ io.Writer }{to}, testenv.Stream(1, n-5))
 						return err
 					}
 				}

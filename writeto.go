@@ -23,7 +23,7 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	n, handled, err := c.writeToKernel(w)
 	if !handled {
 		var m int64
-		m, err = c.writeToWriter(w)
+		m, err = io.Copy(w, connWithoutWriteTo{Conn: c}) // whose ReadFrom has its say, too
 		n += m
 	}
 	if err == nil || err == io.EOF { // of the writer, as io.Copy has it
@@ -35,24 +35,23 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return n, c.opError("writeto", err)
 }
 
-func (c *Conn) writeToWriter(w io.Writer) (int64, error) {
-	n, err := c.ec.WriteTo(w)
-	runtime.KeepAlive(c)
-	if re, ok := err.(*engine.ReadError); ok {
-		err = c.opError("read", re.Err)
-	}
-	return n, err
+// connWithoutWriteTo has all methods of a Conn but WriteTo, for io.Copy, which would
+// call it again. A ReadFrom that is handed one knows it for the Conn.
+type connWithoutWriteTo struct {
+	*Conn
+	hidesWriteTo
 }
 
+// hidesWriteTo has a method of that name, so that a struct with two of them has none.
+type hidesWriteTo struct{}
+
+func (hidesWriteTo) WriteTo(io.Writer) (int64, error) { panic("unreachable") }
+
 // writeToKernel moves c to w without bringing it to the caller, where w and the
-// kernel allow it. The error is what the writer's ReadFrom would return.
+// kernel allow it, and w has no ReadFrom that does. The error is what the writer's
+// ReadFrom would return.
 func (c *Conn) writeToKernel(w io.Writer) (n int64, handled bool, err error) {
 	switch w := w.(type) {
-	case *Conn:
-		if ringConn(w) != nil {
-			n, handled, err = w.forward(&c.conn, 0)
-			return n, handled, w.opError("readfrom", err)
-		}
 	case *UnixConn:
 		if ringConn(w) != nil {
 			return w.forward(&c.conn, 0)
@@ -112,14 +111,13 @@ func (c *Conn) spliceTo(w syscall.Conn) (n int64, handled bool, err error) {
 	return n, handled, err
 }
 
-// spliceToFile is spliceTo for files, of which the kernel does not take those
-// that are open for appending.
+// spliceToFile is spliceTo for files that splice(2) takes.
 func (c *Conn) spliceToFile(f file) (n int64, handled bool, err error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return 0, false, nil
 	}
-	if engine.Appends(rc) {
+	if !engine.Splices(rc) {
 		return 0, false, nil
 	}
 	n, handled, err = c.ec.SpliceTo(rc)

@@ -3,8 +3,6 @@
 package engine
 
 import (
-	"errors"
-	"io"
 	"net"
 	"syscall"
 
@@ -101,48 +99,6 @@ func (c *Conn) writeRaw(f func(fd uintptr) bool) error {
 	c.credit = 0 // f takes room, too
 	return c.w.polled(c.openPoller(), f)
 }
-
-// ReadError is how WriteTo tells an error of reading from one of its writer.
-type ReadError struct{ Err error }
-
-func (e *ReadError) Error() string { return e.Err.Error() }
-func (e *ReadError) Unwrap() error { return e.Err }
-
-// WriteTo writes what it reads to w until the end of file. The error is the
-// writer's or a *ReadError. What w is given is not used for another conn: a Writer
-// that keeps it, which none may, must not see that one's bytes.
-func (c *Conn) WriteTo(w io.Writer) (total int64, err error) {
-	scratch := make([]byte, scratchBytes)
-	for {
-		n, err := c.Read(scratch)
-		if n > 0 {
-			k, werr := w.Write(scratch[:n])
-			if k < 0 || k > n {
-				if k = 0; werr == nil {
-					werr = errInvalidWrite
-				}
-			}
-			if werr == nil && k < n {
-				werr = io.ErrShortWrite
-			}
-			total += int64(k)
-			if werr != nil {
-				return total, werr
-			}
-		}
-		switch err {
-		case nil:
-		case io.EOF:
-			return total, nil
-		default:
-			return total, &ReadError{err}
-		}
-	}
-}
-
-const scratchBytes = 32 << 10 // as io.Copy has it
-
-var errInvalidWrite = errors.New("invalid write result")
 
 // maxSendfile bounds one sendfile(2), in bytes.
 const maxSendfile = 4 << 20

@@ -229,7 +229,18 @@ func (u *simConn) readOnce(rnd *rand.Rand) error {
 	return err
 }
 
-// simSink is the writer of a WriteTo.
+// simReader is a Conn that notes its last error, for a copy may end by its writer's, too.
+type simReader struct {
+	c   *Conn
+	err error
+}
+
+func (s *simReader) Read(p []byte) (n int, err error) {
+	n, s.err = s.c.Read(p)
+	return n, s.err
+}
+
+// simSink is the writer of a copy.
 type simSink struct {
 	u    *simConn
 	op   *simOp
@@ -255,19 +266,21 @@ func (u *simConn) writeTo(rnd *rand.Rand) error {
 	defer u.setReading(false)
 	op := u.r.begin("read", u, u.whyRead)
 	w := &simSink{u: u, op: op, rnd: rnd, left: rnd.IntN(6)}
-	n, err := u.c.WriteTo(w)
+	src := &simReader{c: u.c}
+	n, err := io.Copy(w, src)
 	u.r.end(op, int(n), err)
 	if n != w.n {
-		u.r.fail("WriteTo of %v: %d, but it wrote %d", u, n, w.n)
+		u.r.fail("copy from %v: %d, but %d were written", u, n, w.n)
 	}
-	switch re, ok := err.(*ReadError); {
-	case err == nil:
+	switch err {
+	case nil:
 		u.judgeRead(op, io.EOF)
-	case ok:
-		u.judgeRead(op, re.Err)
-		return re.Err
-	case err != errSink:
-		u.r.fail("WriteTo of %v: %v", u, err)
+	case src.err:
+		u.judgeRead(op, err)
+		return err
+	case errSink:
+	default:
+		u.r.fail("copy from %v: %v", u, err)
 	}
 	return nil
 }

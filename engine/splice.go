@@ -65,15 +65,22 @@ func (c *Conn) SpliceTo(dst syscall.RawConn) (moved int64, handled bool, err err
 	return moved, end != moveUnable, err
 }
 
-// Appends reports whether a file is open for appending, or closed: splice(2) does
-// not write to it.
-func Appends(file syscall.RawConn) bool {
-	appends := true
+// Splices reports whether splice(2) writes to a file: not if it is open for appending,
+// nor if it is a pipe or a socket in blocking mode, for whose room there is no way
+// to wait.
+func Splices(file syscall.RawConn) (splices bool) {
 	_ = file.Control(func(fd uintptr) {
 		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
-		appends = err != nil || flags&unix.O_APPEND != 0
+		if err != nil || flags&unix.O_APPEND != 0 {
+			return
+		}
+		splices = flags&unix.O_NONBLOCK != 0
+		if st := (unix.Stat_t{}); !splices && unix.Fstat(int(fd), &st) == nil {
+			kind := st.Mode & unix.S_IFMT
+			splices = kind != unix.S_IFIFO && kind != unix.S_IFSOCK
+		}
 	})
-	return appends
+	return splices
 }
 
 // moveEnd is why move returned.

@@ -233,6 +233,90 @@ func TestBehaviourCopyReader(t *testing.T) {
 	}
 }
 
+// taker is a Writer with a ReadFrom, which looks at what it is handed.
+type taker struct {
+	s   *scene
+	r   func(r io.Reader) (int64, error)
+	saw []string
+}
+
+func (w *taker) Write(b []byte) (int, error) { w.saw = append(w.saw, "Write"); return len(b), nil }
+
+func (w *taker) ReadFrom(r io.Reader) (int64, error) {
+	_, writerTo := r.(io.WriterTo)
+	_, conn := r.(net.Conn)
+	_, stream := r.(streamConn)
+	w.saw = append(w.saw, fmt.Sprintf("ReadFrom WriterTo=%t Conn=%t stream=%t", writerTo, conn, stream))
+	return w.r(r)
+}
+
+// giver is a Reader with a WriteTo, which looks at what it is handed.
+type giver struct{ saw string }
+
+func (*giver) Read([]byte) (int, error) { return 0, errBroken }
+
+func (g *giver) WriteTo(w io.Writer) (int64, error) {
+	_, readerFrom := w.(io.ReaderFrom)
+	_, conn := w.(net.Conn)
+	_, stream := w.(streamConn)
+	g.saw = fmt.Sprintf("WriteTo ReaderFrom=%t Conn=%t stream=%t", readerFrom, conn, stream)
+	n, err := io.WriteString(w, "given")
+	return int64(n), err
+}
+
+// TestBehaviourCopyAsked: io.Copy and the conn's own methods ask a Writer for its ReadFrom,
+// and a Reader for its WriteTo, and what those return is told as it is.
+func TestBehaviourCopyAsked(t *testing.T) {
+	ways := []struct {
+		name string
+		r    func(r io.Reader) (int64, error)
+	}{
+		{"all", func(r io.Reader) (int64, error) { return io.Copy(io.Discard, r) }},
+		{"some", func(r io.Reader) (int64, error) { return io.CopyN(io.Discard, r, 5) }},
+		{"nothing", func(io.Reader) (int64, error) { return 0, errBroken }},
+		{"EOF", func(io.Reader) (int64, error) { return 3, io.EOF }},
+		{"closes", func(r io.Reader) (int64, error) { return 1, r.(io.Closer).Close() }},
+	}
+	for _, way := range ways {
+		t.Run(way.name, func(t *testing.T) {
+			compareConns(t, "tcp4 unix", func(s *scene) {
+				s.peerWrite("hello, world")
+				s.must(s.peer.(streamConn).CloseWrite())
+				w := &taker{s: s, r: way.r}
+				n, err := io.Copy(w, s.conn)
+				s.rec("copy", "%d %s", n, s.describe(err))
+				s.rec("saw", "%v", w.saw)
+			})
+		})
+	}
+	compareConns(t, "tcp4", func(s *scene) { // a Read that fails in it
+		s.must(s.conn.SetReadDeadline(soon()))
+		w := &taker{s: s, r: ways[0].r}
+		n, err := io.Copy(w, s.conn)
+		s.rec("copy", "%d %s", n, s.describe(err))
+		s.rec("saw", "%v", w.saw)
+	})
+	compareConns(t, "tcp4 unix", func(s *scene) {
+		g := new(giver)
+		s.copyIn("giver", g)
+		s.rec("saw", "%s", g.saw)
+		if s.network != "unix" {
+			n, err := s.peer.Write(nil)
+			s.rec("peer", "%d %v", n, err)
+		}
+	})
+	compareConns(t, "tcp4", func(s *scene) { // through one that hands it on to a conn
+		dst, far := s.otherPair("tcp")
+		got := s.start(func() string { return s.drain(far) })
+		go func() { s.peer.Write(pattern(300_000)); s.peer.Close() }()
+		w := &taker{s: s, r: func(r io.Reader) (int64, error) { return dst.(io.ReaderFrom).ReadFrom(r) }}
+		n, err := io.Copy(w, s.conn)
+		s.rec("copy", "%d %s", n, s.describe(err))
+		s.must(dst.(streamConn).CloseWrite())
+		got.result("far")
+	})
+}
+
 // TestBehaviourCopyFromConn sends on what another conn receives.
 func TestBehaviourCopyFromConn(t *testing.T) {
 	for _, from := range []string{"tcp", "unix"} {

@@ -203,6 +203,54 @@ func TestBehaviourForwardPipe(t *testing.T) {
 	})
 }
 
+// Copies to what cannot be waited for, such as a standard output that is a pipe: its
+// reader begins late.
+func TestBehaviourForwardBlocking(t *testing.T) {
+	kinds := []struct {
+		name string
+		make func(fds []int) error
+	}{
+		{"pipe", func(fds []int) error { return unix.Pipe2(fds, unix.O_CLOEXEC) }},
+		{"socket", func(fds []int) error {
+			pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+			fds[0], fds[1] = pair[0], pair[1]
+			return err
+		}},
+	}
+	for _, kind := range kinds {
+		for _, way := range []string{"Copy", "ReadFrom", "WriteTo"} {
+			t.Run(kind.name+"/"+way, func(t *testing.T) {
+				compareConns(t, "tcp4 unix", func(s *scene) {
+					var fds [2]int
+					s.must(kind.make(fds[:]))
+					r, w := os.NewFile(uintptr(fds[0]), "reader"), os.NewFile(uintptr(fds[1]), "writer")
+					s.closeLater(r)
+					data := pattern(2 << 20)
+					go func() { s.peer.Write(data); s.peer.Close() }()
+					c := s.start(func() string {
+						defer w.Close()
+						n, err := int64(0), error(nil)
+						to, has := s.conn.(io.WriterTo)
+						switch {
+						case way == "Copy", !has:
+							n, err = io.Copy(w, s.conn)
+						case way == "ReadFrom":
+							n, err = w.ReadFrom(s.conn)
+						default:
+							n, err = to.WriteTo(w)
+						}
+						return fmt.Sprintf("%d %s", n, s.describe(err))
+					})
+					s.still() // it is full by then
+					got, err := io.ReadAll(r)
+					s.rec("reader", "%t %v", bytes.Equal(got, data), err)
+					c.result("copy")
+				})
+			})
+		}
+	}
+}
+
 // Urgent data in the stream.
 func TestBehaviourForwardUrgent(t *testing.T) {
 	compareWays(t, "tcp_tcp", func(w *way) {

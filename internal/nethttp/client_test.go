@@ -247,6 +247,59 @@ func TestHTTPReverseProxy(t *testing.T) {
 	})
 }
 
+// TestHTTPCopyFromConn answers with what a backend sends, which is more than net/http looks
+// at and less than it would buffer: the client has it before the backend goes on, for
+// the ResponseWriter's ReadFrom is asked.
+func TestHTTPCopyFromConn(t *testing.T) {
+	const first, all = 600, 100_000
+	enginetest.Each(t, func(t *testing.T, tr testenv.Transport) {
+		testenv.Watch(t, 2*testenv.Bound)
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		front := webtest.Serve(t, tr, &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			c, err := tr.Dial(r.Context(), "tcp", ln.Addr().String())
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer c.Close()
+			w.Header().Set("Content-Length", fmt.Sprint(all))
+			if n, err := io.Copy(w, c); n != all || err != nil {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		})})
+		c := testenv.Dial(t, front)
+		defer c.Close()
+		io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+		back, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data := testenv.Stream(5, all)
+		if _, err := io.CopyN(back, data, first); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sink := testenv.Sink{Seed: 5}
+		if _, err := io.CopyN(&sink, resp.Body, first); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(back, data); err != nil {
+			t.Fatal(err)
+		}
+		back.Close()
+		if n, err := io.Copy(&sink, resp.Body); n != all-first || err != nil {
+			t.Errorf("%d bytes more, %v", n, err)
+		}
+	})
+}
+
 // TestHTTPReverseProxyUpgrade tunnels an upgraded conn: the proxy hijacks its
 // own and copies between the two.
 func TestHTTPReverseProxyUpgrade(t *testing.T) {
