@@ -31,8 +31,8 @@ func Context(ctx context.Context) context.Context {
 	return context.WithValue(ctx, mark{}, true)
 }
 
-// Marked reports whether ctx has the mark.
-func Marked(ctx context.Context) bool { return ctx.Value(mark{}) != nil }
+// Marked reports whether ctx has the mark. Package net takes a nil one, too.
+func Marked(ctx context.Context) bool { return ctx != nil && ctx.Value(mark{}) != nil }
 
 // files are those that have the mark, by *os.File.
 var files sync.Map

@@ -30,6 +30,9 @@ func TestContext(t *testing.T) {
 	if Context(none) != nil {
 		t.Error("a context was made of nil")
 	}
+	if Marked(none) {
+		t.Error("no context has the mark")
+	}
 }
 
 func TestFiles(t *testing.T) {

@@ -79,6 +79,10 @@ func listeners(dir string) {
 	trace("network of tcp4", err)
 	check(c.Close())
 	check(ln.Close())
+	var none context.Context // an address that is none of a name does without
+	bare, err := new(net.ListenConfig).Listen(none, "tcp4", "127.0.0.1:0")
+	trace("without a context", err)
+	check(bare.Close())
 	lc.Control = func(string, string, syscall.RawConn) error { return errors.New("refused by control") }
 	_, err = lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
 	trace("control fails", err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // copies moves bytes between conns and files.
@@ -168,8 +169,11 @@ func unixConns(dir string) {
 	n, err = s.WriteTo(b, &net.TCPAddr{})
 	trace("WriteTo other", n, err)
 	check(s.SetReadDeadline(past))
-	_, _, err = s.ReadFromUnix(b)
-	trace("ReadFromUnix past deadline", err)
+	n, _, err = s.ReadFromUnix(b)
+	trace("ReadFromUnix past deadline", n, err)
+	check(s.SetReadDeadline(time.Now().Add(20 * time.Millisecond)))
+	n, _, err = s.ReadFromUnix(b)
+	trace("ReadFromUnix until deadline", n, err)
 	_, _, _, _, err = s.ReadMsgUnix(b, oob)
 	trace("ReadMsgUnix past deadline", err)
 	check(s.SetReadDeadline(never))
