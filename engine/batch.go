@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"runtime"
 	"runtime/debug"
 
 	"github.com/quoit-go/quoit/engine/internal/lent"
@@ -43,12 +44,38 @@ func newBatch(now int64) *batch {
 	return b
 }
 
-// add appends p, which fits into batchBytes, and reports whether it could be
-// read: p may lie in a mapped file that has been cut short since. A system call
-// would say EFAULT, while here the processor faults, which must not end the
-// process.
-func (b *batch) add(p []byte) (ok bool) {
+// add appends p, which fits into batchBytes, and reports whether it could be read.
+func (b *batch) add(p []byte) bool {
 	b.mark.Use(batchName)
+	if b.large == nil && len(b.b)+len(p) > len(b.small) {
+		b.large = largePool.Get()
+		b.b = append(b.large[:0], b.b...)
+	}
+	if !couldRead(func() { b.b = append(b.b, p...) }) {
+		return false
+	}
+	b.writes++
+	return true
+}
+
+// bringIn has p be in memory, for somebody who is about to read it with a lock held: it
+// may be of a mapped file, and on a disk. It reports whether p could be read.
+func bringIn(p []byte) bool {
+	return couldRead(func() {
+		sum := p[len(p)-1]
+		for i := 0; i < len(p); i += pageBytes {
+			sum += p[i]
+		}
+		runtime.KeepAlive(sum) // or nothing would be read
+	})
+}
+
+const pageBytes = 4 << 10 // the smallest there are
+
+// couldRead calls read, which reads a caller's memory, and reports whether that could be
+// done: it may be of a mapped file that has been cut short since. A system call would say
+// EFAULT, while here the processor faults, which must not end the process.
+func couldRead(read func()) (ok bool) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
@@ -57,12 +84,7 @@ func (b *batch) add(p []byte) (ok bool) {
 			}
 		}
 	}()
-	if b.large == nil && len(b.b)+len(p) > len(b.small) {
-		b.large = largePool.Get()
-		b.b = append(b.large[:0], b.b...)
-	}
-	b.b = append(b.b, p...)
-	b.writes++
+	read()
 	return true
 }
 

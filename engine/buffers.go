@@ -35,7 +35,7 @@ func (c *Conn) writeBuffers(v *[][]byte, all int64) error {
 	if err := c.drain(); err != nil {
 		return err
 	}
-	c.credit -= int(min(all, maxWrite)) + sendOverhead // v takes room, too
+	c.credit = max(0, c.credit-int(min(all, maxWrite))-sendOverhead) // v takes room, too
 	c.buffers = v
 	_, err := c.tryWrite()
 	c.buffers = nil

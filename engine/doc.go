@@ -96,6 +96,6 @@
 // conn, never waiting for one; Conn.mu guards the state that callers and the engine
 // share and is held for nanoseconds. Order: rmu or wmu, Conn.mu.
 // Listener.amu and Listener.mu are alike. Engine.mu guards the lists of open conns and
-// listeners and is taken alone. The engine's thread takes mu only, never a lock that
-// is held across a system call.
+// listeners and is taken alone. The engine's thread takes a mu only, never a lock that
+// is held across a system call, but for a write to its own eventfd.
 package engine

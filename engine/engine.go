@@ -170,8 +170,7 @@ func (e *Engine) enqueue(n *node, w want) {
 func (e *Engine) rouse() {
 	e.rousing.Add(1)
 	if e.asleep.CompareAndSwap(true, false) {
-		if e.retired.Load() {
-			e.retired.Store(false)
+		if e.retired.CompareAndSwap(true, false) { // of two who come here one
 			outside(func() { go e.setupAndRun(nil) })
 		} else {
 			_ = e.k.Wake() // an eventfd whose reader is awake in time cannot fail

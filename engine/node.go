@@ -21,7 +21,7 @@ const (
 	kindRelay // a send to another conn
 	numKinds
 
-	cancelOf kind = 0x80 // kindCancel of k is k|cancelOf
+	cancelOf kind = 0x80 // the cancel of a request of kind k is of kind k|cancelOf
 )
 
 // repeats reports whether a request of the kind may complete more than once. Of the

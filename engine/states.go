@@ -34,7 +34,7 @@ func (p pollState) isArmed() bool { return p == pollArmed || p == pollTold }
 //	left    -- the engine serves the conn ---> stuck
 //	stuck   -- all was sent -----------------> landed
 //	stuck   -- some was sent ----------------> left
-//	stuck   -- Close has waited long enough -> givenUp
+//	inRing, stuck -- Close has waited enough -> givenUp
 //	any     -- an error, see fate -----------> landed, with nothing to send
 //	inRing, left, stuck, givenUp -- the ring dies -> abandoned
 //

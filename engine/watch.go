@@ -24,6 +24,7 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 		c.turn = l.turns
 		l.e.gear.Received()
 	}
+	news := c.poll == pollArmed // a Read that parks finds it so, and is queued once
 	switch {
 	case cqe.More():
 		c.poll = pollTold
@@ -38,7 +39,7 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 		c.poll = pollIdle
 	}
 	c.takeRelay(l)
-	if c.r.waiting && c.r.state == waitRing {
+	if news && c.r.waiting && c.r.state == waitRing {
 		l.wakes.push(wakeup{read: c})
 	}
 }

@@ -10,8 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The writing half of a Conn on the callers' side, but for land and loseFlight,
-// which the engine calls, too.
+// The writing half of a Conn on the callers' side.
 
 const (
 	batchWrite = 8 << 10 // Writes above are not worth the copy
@@ -86,6 +85,9 @@ func (c *Conn) mayBatch(n int) bool {
 // accept copies p to what the engine sends next, or reports that Write has to
 // ask the kernel. Called with wmu held.
 func (c *Conn) accept(p []byte) (bool, error) {
+	if !bringIn(p) { // for the ring's thread waits for mu
+		return false, nil
+	}
 	ok, first, err := c.take(p)
 	if first {
 		c.e.post(&c.node, wantSend)
@@ -130,7 +132,7 @@ func (c *Conn) write(p []byte) (int, error) {
 	if err := c.drain(); err != nil {
 		return 0, err
 	}
-	c.credit -= len(p) + sendOverhead // p takes room, too
+	c.credit = max(0, c.credit-len(p)-sendOverhead) // p takes room, too
 	h := &c.w
 	h.p, h.n = p, 0
 	n, err := c.tryWrite()
@@ -157,7 +159,8 @@ func (c *Conn) sendAll() bool {
 	}
 	h := &c.w
 	for {
-		n, err := c.e.k.Write(c.fd, h.p[h.n:min(len(h.p), h.n+maxWrite)])
+		rest := h.p[h.n:]
+		n, err := c.e.k.Write(c.fd, rest[:min(len(rest), maxWrite)])
 		if n > 0 {
 			h.n += n
 		}

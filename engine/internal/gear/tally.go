@@ -72,7 +72,8 @@ func (m *Meter) MovedOut(n int64) {
 func (t *tally) sum() (n uint64) {
 	for i := range t.meters {
 		m := &t.meters[i]
-		n += m.received.Load() + m.sent.Load() - m.uncounted.Load()
+		uncounted := m.uncounted.Load() // first: it is what is added last
+		n += m.received.Load() + m.sent.Load() - uncounted
 	}
 	return n
 }
