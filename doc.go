@@ -52,18 +52,21 @@
 //     own types only, and issues one Write per slice on others. Call [Conn.ReadFrom],
 //     which makes one writev on *net.TCPConn, too, or WriteBuffers.
 //   - Socket options: TCP_NODELAY and keep-alive are set on the listening socket and
-//     inherited, where net sets them on each accepted conn.
+//     inherited, where net sets them on each accepted conn. Those of a listener that is
+//     taken over get a keep-alive of 15 s, whatever its ListenConfig had.
 //   - Files: File of an accepted conn takes a second descriptor for a moment; where
 //     there is none, or the socket is in blocking mode already, Fd of the result leaves
-//     the mode as it is. On a tcp4 or tcp6 listener the file is called "tcp:...".
+//     the mode as it is. It is called "tcp:...", and never "tcp4:..." or "tcp6:...".
 //   - Descriptors: a listener has two, and so has each ring.
 //   - Threads: each ring has an operating system thread while there are conns.
 //   - Memory: a conn takes some 0.7 KB of heap more.
 //   - Copies: io.Copy between two Conns waits in a channel receive, as stack dumps and
 //     profiles show, and the thread of a ring forwards small messages for it. Urgent
-//     data does not end it, as it does where splice(2) meets that.
-//   - Copies from unix sockets: io.Copy from a UnixConn to a conn of package net or a
-//     file goes by Read and Write, and so do its errors.
+//     data does not end it, as it does where splice(2) meets that, and a destination
+//     that is shut brings no SIGPIPE.
+//   - Copies from unix sockets: io.Copy between a UnixConn and a file, or from it to a
+//     conn of package net, goes by Read and Write, and so do its errors. So does
+//     io.CopyN from a Conn to either.
 //   - Blocking mode: where somebody has set a conn's socket to it, deadlines and Close
 //     still end Read and Write; package net's wait for the system call.
 //   - Bubbles: in one of testing/synctest a deadline that was made outside, with a

@@ -30,11 +30,11 @@ type Listener struct {
 	nl      netListener // owns the socket and, for unix, its file
 	addr    net.Addr
 	network string
-	local   net.Addr // of every accepted conn, nil if that depends on the conn
+	local   net.Addr // of every accepted conn, nil for TCP: a conn's may be another one
 	cleanup runtime.Cleanup
 
 	// Conns that were established before the socket had the options that
-	// accepted ones inherit.
+	// accepted ones inherit; without end where it does not get them.
 	backlog         atomic.Int64
 	keepAlive       time.Duration
 	keepAliveConfig net.KeepAliveConfig
@@ -42,8 +42,8 @@ type Listener struct {
 
 func newListener(network string, nl netListener, lc *ListenConfig) *Listener {
 	l := &Listener{nl: nl, addr: nl.Addr(), network: network}
-	if ta, ok := l.addr.(*net.TCPAddr); !ok || !ta.IP.IsUnspecified() && !ta.IP.IsLinkLocalUnicast() && lc.Control == nil {
-		l.local = l.addr // unless a transparent proxy's options change that
+	if _, tcp := l.addr.(*net.TCPAddr); !tcp {
+		l.local = l.addr
 	}
 	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
 	return l

@@ -3,6 +3,7 @@
 package quoit
 
 import (
+	"math"
 	"net"
 	"strings"
 	"syscall"
@@ -57,7 +58,8 @@ func descriptor(ln netListener) (fd int, err error) {
 	return fd, err
 }
 
-// adopt takes over a listener that has been listening before.
+// adopt takes over a listener that has been listening before, and that others may share:
+// its options stay, and accepted conns get theirs one by one.
 func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 	if !streamListener(ln) {
 		return ln, nil
@@ -67,14 +69,14 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 		network, _, _ = strings.Cut(f.Name(), ":") // "tcp4", where Addr says "tcp"
 		f.Close()
 	}
-	l, err := t.late(network, ln, &ListenConfig{})
+	out, err := t.listener(network, ln, &ListenConfig{})
 	if err != nil {
 		return nil, err
 	}
 	if network != "unix" {
-		l.local = nil
+		out.(*Listener).backlog.Store(math.MaxInt64)
 	}
-	return l, nil
+	return out, nil
 }
 
 // takeOver takes over a listener that package net has just made with lc, or, if
@@ -83,23 +85,11 @@ func (t *transport) takeOver(network string, ln net.Listener, lc *net.ListenConf
 	if lc == nil {
 		return t.adopt(ln)
 	}
-	l, err := t.late(network, ln, &ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig})
-	if err != nil {
-		return nil, err
+	out, err := t.listener(network, ln, &ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig})
+	if err != nil || network == "unix" {
+		return out, err
 	}
-	return l, nil
-}
-
-// late takes over a stream listener whose socket has not been through control.
-func (t *transport) late(network string, ln net.Listener, lc *ListenConfig) (*Listener, error) {
-	out, err := t.listener(network, ln, lc)
-	if err != nil {
-		return nil, err
-	}
-	l := out.(*Listener)
-	if network == "unix" {
-		return l, nil
-	}
+	l := out.(*Listener) // whose socket has not been through control
 	rc, err := l.nl.SyscallConn()
 	if err == nil {
 		err = rc.Control(func(fd uintptr) {

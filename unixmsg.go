@@ -66,7 +66,7 @@ func (c *UnixConn) sendmsg(b, oob []byte, to syscall.Sockaddr) (n int, err error
 	var serr error
 	err = c.ec.RawWrite(func(fd uintptr) bool {
 		for {
-			n, serr = syscall.SendmsgN(int(fd), b, oob, to, syscall.MSG_NOSIGNAL)
+			n, serr = syscall.SendmsgN(int(fd), b, oob, to, 0) // a SIGPIPE is Go's to drop
 			if serr != syscall.EINTR {
 				return serr != syscall.EAGAIN
 			}

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"errors"
+	"io"
 	"net"
 	"os"
 
@@ -11,9 +12,6 @@ import (
 
 	"github.com/quoit-go/quoit/internal/takeover"
 )
-
-// filer is a conn of package net.
-type filer interface{ File() (*os.File, error) }
 
 // File returns a copy of the socket, the caller's to close, as package net's
 // File does: its Fd method sets the socket, which both share, to blocking mode,
@@ -40,13 +38,13 @@ func (c *Conn) File(name string) (f *os.File, err error) {
 func (c *Conn) copyFD(fd int, name string) (*os.File, error) {
 	dup, err := c.e.k.Dup(fd)
 	if err != nil {
-		return nil, os.NewSyscallError("dup", err)
+		return nil, os.NewSyscallError("fcntl", err) // as package net makes its copies
 	}
 	f := os.NewFile(uintptr(dup), name)
 	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0); err != nil || flags&unix.O_NONBLOCK == 0 {
-		return f, nil // net.FileConn would make it nonblocking for everybody
+		return f, nil // package net would make it nonblocking for everybody
 	}
-	nc, err := takeover.FileConn(f) // only package net makes files that have such an Fd
+	nc, err := c.netFiler(f)
 	if errors.Is(err, unix.EMFILE) || errors.Is(err, unix.ENFILE) {
 		return f, nil
 	}
@@ -55,5 +53,29 @@ func (c *Conn) copyFD(fd int, name string) (*os.File, error) {
 		return nil, err
 	}
 	defer nc.Close()
-	return nc.(filer).File()
+	return nc.File()
+}
+
+// filer is a conn or a listener of package net.
+type filer interface {
+	io.Closer
+	File() (*os.File, error)
+}
+
+// netFiler has package net make something of a copy of f: nobody else makes files with
+// such an Fd. A TCP socket becomes a listener, which nobody asks to accept, for FileConn
+// sets options, and those are the socket's.
+func (c *Conn) netFiler(f *os.File) (filer, error) {
+	if c.tcp {
+		ln, err := takeover.FileListener(f)
+		if err != nil {
+			return nil, err
+		}
+		return ln.(filer), nil
+	}
+	nc, err := takeover.FileConn(f)
+	if err != nil {
+		return nil, err
+	}
+	return nc.(filer), nil
 }

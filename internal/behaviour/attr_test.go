@@ -268,6 +268,50 @@ func TestBehaviourSetOptions(t *testing.T) {
 	})
 }
 
+// TestBehaviourFileOptions: a copy of the socket changes none of its options.
+func TestBehaviourFileOptions(t *testing.T) {
+	for _, side := range []string{"server", "client"} {
+		t.Run(side, func(t *testing.T) {
+			compareImpls(t, "tcp4 tcp6", func(s *scene) {
+				s.side = side
+				s.conn, s.peer = s.pairWith(net.ListenConfig{KeepAlive: -1}, net.Dialer{KeepAlive: -1})
+				s.must(s.tcp().SetNoDelay(false))
+				f := s.fileOf(s.conn)
+				s.recOptions("file", f)
+				s.recOptions("conn", s.conn)
+				again, err := s.impl.fileConn(f) // which does set some
+				s.must(err)
+				s.closeLater(again)
+				s.recOptions("conn of the file", again)
+			})
+		})
+	}
+}
+
+// TestBehaviourTakenOverOptions: what a listener's socket has set, for others that have
+// it as well, it has afterwards.
+func TestBehaviourTakenOverOptions(t *testing.T) {
+	compareImpls(t, "tcp4 tcp6", func(s *scene) {
+		ln := s.listenNet()
+		s.control(ln, func(fd int) {
+			s.must(unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0))
+			s.must(unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 0))
+			s.must(unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, 77))
+		})
+		over, err := s.impl.fileListener(s.fileOf(ln))
+		s.must(err)
+		s.closeLater(over)
+		s.recOptions("shared socket", ln)
+		for i := range 3 {
+			s.dialPlain(ln)
+			c, err := over.Accept()
+			s.must(err)
+			s.closeLater(c)
+			s.recOptions(fmt.Sprint("accepted ", i), c)
+		}
+	})
+}
+
 // TestBehaviourCollected drops every reference to a conn or listener.
 func TestBehaviourCollected(t *testing.T) {
 	compareConns(t, allStreams, func(s *scene) { // unused

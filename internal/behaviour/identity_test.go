@@ -258,6 +258,12 @@ func TestBehaviourSIGPIPE(t *testing.T) {
 				return err
 			}},
 		}
+		if s.network == "unix" {
+			sends = append(sends, struct {
+				name string
+				do   func() error
+			}{"WriteMsgUnix", func() error { _, _, err := s.msgs().WriteMsgUnix([]byte("x"), nil, nil); return err }})
+		}
 		for _, send := range sends {
 			s.conn, s.peer = s.pair()
 			s.must(s.stream().CloseWrite())
@@ -312,6 +318,9 @@ func TestBehaviourLastDescriptor(t *testing.T) {
 					c.Close()
 				}
 				cause := s.cause(err)
+				if call.name == "File" {
+					cause = s.describe(err)
+				}
 				give()
 				s.rec(fmt.Sprint(call.name, " with ", free), "%s", cause)
 			}
