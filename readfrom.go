@@ -145,18 +145,6 @@ func orAll(remain int64) int64 {
 	return remain
 }
 
-// connWithoutReadFrom has all methods of a Conn but ReadFrom, for io.Copy, which would
-// call it again.
-type connWithoutReadFrom struct {
-	*Conn
-	hidesReadFrom
-}
-
-// hidesReadFrom has a method of that name, so that a struct with two of them has none.
-type hidesReadFrom struct{}
-
-func (hidesReadFrom) ReadFrom(io.Reader) (int64, error) { panic("unreachable") }
-
 // ReadFrom copies r to c until the end of file: from a file by sendfile(2), from
 // a stream conn of package net by splice(2). From a TCP conn of this package the
 // ring's thread forwards small messages, so that no goroutine is woken for them,

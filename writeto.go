@@ -35,18 +35,6 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	return n, c.opError("writeto", err)
 }
 
-// connWithoutWriteTo has all methods of a Conn but WriteTo, for io.Copy, which would
-// call it again. A ReadFrom that is handed one knows it for the Conn.
-type connWithoutWriteTo struct {
-	*Conn
-	hidesWriteTo
-}
-
-// hidesWriteTo has a method of that name, so that a struct with two of them has none.
-type hidesWriteTo struct{}
-
-func (hidesWriteTo) WriteTo(io.Writer) (int64, error) { panic("unreachable") }
-
 // writeToKernel moves c to w without bringing it to the caller, where w and the
 // kernel allow it, and w has no ReadFrom that does. The error is what the writer's
 // ReadFrom would return.
