@@ -186,10 +186,23 @@ func TestSource(t *testing.T) {
 }
 
 func TestEnvFlag(t *testing.T) {
-	e := &goEnv{GOFLAGS: "-mod=mod --tags=a,b -race"}
-	for name, want := range map[string]string{"mod": "mod", "tags": "a,b", "race": "", "modfile": ""} {
-		if got := e.flag(name); got != want {
-			t.Errorf("%s is %q, want %q", name, got, want)
+	for _, tt := range []struct {
+		flags string
+		want  map[string]string
+	}{
+		{"-mod=mod --tags=a,b -race", map[string]string{"mod": "mod", "tags": "a,b", "race": "", "modfile": ""}},
+		{`'-mod=mod' "--overlay=/tmp/o o.json"`, map[string]string{"mod": "mod", "overlay": "/tmp/o o.json"}},
+		{"\t'-modfile=x \"y\".mod'\n-tags=a\r\n", map[string]string{"modfile": `x "y".mod`, "tags": "a"}},
+		{`-overlay="/tmp/o.json" -tags='a`, map[string]string{"overlay": `"/tmp/o.json"`, "tags": "'a"}},
+		{`'-race''-mod=mod'-tags=a`, map[string]string{"mod": "mod", "tags": "a"}},
+		{`-tags=a '-mod=mod`, map[string]string{"tags": "a", "mod": ""}},
+		{`-tags=a -tags=b ''`, map[string]string{"tags": "b"}},
+	} {
+		e := &goEnv{GOFLAGS: tt.flags}
+		for name, want := range tt.want {
+			if got := e.flag(name); got != want {
+				t.Errorf("GOFLAGS=%s: %s is %q, want %q", tt.flags, name, got, want)
+			}
 		}
 	}
 }

@@ -94,11 +94,38 @@ func (g gocmd) goEnv() (*goEnv, error) {
 // flag returns the value that GOFLAGS gives a flag.
 func (e *goEnv) flag(name string) string {
 	value := ""
-	for _, f := range strings.Fields(e.GOFLAGS) {
-		n, v, _ := strings.Cut(strings.TrimLeft(f, "-"), "=")
-		if n == name {
-			value = strings.Trim(v, `'"`)
+	for _, f := range splitFlags(e.GOFLAGS) {
+		f = strings.TrimPrefix(f, "-")
+		if n, v, _ := strings.Cut(strings.TrimPrefix(f, "-"), "="); n == name {
+			value = v
 		}
 	}
 	return value
+}
+
+// splitFlags splits GOFLAGS as the go command does: quotes around a whole entry
+// keep its spaces, and others are part of it. An entry whose quote does not end is
+// dropped, as the go command refuses to run with it.
+func splitFlags(s string) []string {
+	const spaces = " \t\r\n"
+	var out []string
+	for {
+		s = strings.TrimLeft(s, spaces)
+		if s == "" {
+			return out
+		}
+		end := spaces
+		if s[0] == '"' || s[0] == '\'' {
+			s, end = s[1:], s[:1]
+		}
+		i := strings.IndexAny(s, end)
+		switch {
+		case i >= 0:
+			out, s = append(out, s[:i]), s[i+1:]
+		case end == spaces:
+			out, s = append(out, s), ""
+		default:
+			return out
+		}
+	}
 }
