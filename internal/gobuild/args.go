@@ -109,11 +109,11 @@ func (p *parser) end(arg string) error {
 	c := p.cmd
 	switch {
 	case c.verb == "run" && p.inPkgs: // the program's arguments
-	case c.verb == "test" && arg != "--": // the test binary's
+	case c.verb == "test": // the test binary's: go test takes no package after "--"
 	case arg == "--" && !p.inPkgs:
-		c.pkgs = append(c.pkgs, p.rest[1:]...)
-		c.files = len(c.pkgs) > 0 && strings.HasSuffix(c.pkgs[0], ".go")
-		c.args, p.rest = append(c.args, p.rest...), nil
+		c.args, p.rest = append(c.args, arg), p.rest[1:]
+		for len(p.rest) > 0 && p.operand(p.rest[0]) {
+		}
 	default:
 		return usageError(fmt.Sprintf("quoit %s: %s comes after a package; flags go before them", c.verb, arg))
 	}
