@@ -312,6 +312,26 @@ func TestBuildWorkspace(t *testing.T) {
 	}
 }
 
+// A package may be named like a file.
+func TestBuildLikeFile(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{
+		"go.mod":            "module example.com/tool.go\n\ngo 1.20\n",
+		"main.go":           toolFiles["main.go"],
+		"main_test.go":      toolFiles["main_test.go"],
+		"sub.go/package.go": toolFiles["main.go"],
+	})
+	for _, name := range []string{"example.com/tool.go", "./sub.go", "sub.go/package.go"} {
+		if got := output(t, built(t, dir, name), nil); !strings.HasPrefix(got, wanted(t)+" ") {
+			t.Errorf("%s says %q", name, got)
+		}
+	}
+	stdout, stderr, code := tool(t, dir, "test", "-v", "example.com/tool.go")
+	if code != 0 || !strings.Contains(stdout, "served by "+wanted(t)) {
+		t.Errorf("tests: exit code %d\n%s%s", code, stdout, stderr)
+	}
+}
+
 // A program that uses quoit itself gets what it asks each package for, and quoit's
 // own use of package net is not taken over.
 func TestBuildBoth(t *testing.T) {

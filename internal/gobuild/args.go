@@ -16,7 +16,6 @@ type command struct {
 	overlay string            // -overlay
 	flags   map[string]string // those that say what is built, by name
 	pkgs    []string          // packages, or files
-	files   bool              // pkgs are files
 }
 
 // A usageError is about the command line.
@@ -58,7 +57,6 @@ func parse(verb string, args []string) (*command, error) {
 		if verb == "run" {
 			return nil, usageError("quoit run: no packages, nor files")
 		}
-		c.files = false
 	}
 	return c, nil
 }
@@ -93,16 +91,19 @@ func (p *parser) run() error {
 
 // operand takes an argument that is no flag. It reports whether there may be more.
 func (p *parser) operand(arg string) bool {
-	c, isFile := p.cmd, strings.HasSuffix(arg, ".go")
-	if p.noPkgs || c.verb == "run" && p.inPkgs && !(c.files && isFile) {
+	c := p.cmd
+	if p.noPkgs || c.verb == "run" && p.inPkgs && !(isFile(c.pkgs[0]) && isFile(arg)) {
 		return false
 	}
-	c.files = isFile
 	c.pkgs = append(c.pkgs, arg)
 	c.args = append(c.args, arg)
 	p.rest, p.inPkgs = p.rest[1:], true
 	return true
 }
+
+// isFile reports whether go run takes arg for a file. The other verbs look whether there
+// is a file: the name of a package may end like one, too.
+func isFile(arg string) bool { return strings.HasSuffix(arg, ".go") }
 
 // end handles what ends flags.
 func (p *parser) end(arg string) error {

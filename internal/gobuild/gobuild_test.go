@@ -13,46 +13,45 @@ func TestParse(t *testing.T) {
 	for _, tt := range []struct {
 		verb, args string
 		pkgs       string
-		files      bool
 		flags      string // as go list gets them
 		kept       string // what is passed on; "" if as it is
 		tail       int    // of what is passed on
 	}{
-		{"build", "", ".", false, "", "", 0},
-		{"build", "-o x ./a ./b", "./a ./b", false, "", "", 4},
-		{"build", "-race -tags a,b -v ./...", "./...", false, "-tags=a,b -race=true", "", 5},
-		{"build", "--tags=a -mod=readonly .", ".", false, "-tags=a", "--tags=a .", 2},
-		{"build", "-race=false a.go b.go", "a.go b.go", true, "-race=false", "", 3},
-		{"build", "-C dir -v .", ".", false, "", "-v .", 2},
-		{"build", "-overlay o.json -v .", ".", false, "", "-v .", 2},
-		{"build", "-v -- ./a", "./a", false, "", "", 3},
-		{"build", "-- a.go b.go", "a.go b.go", true, "", "", 3},
-		{"run", ". -race x", ".", false, "", "", 1},
-		{"run", "-race . x -v", ".", false, "-race=true", "", 2},
-		{"run", "a.go b.go c d.go", "a.go b.go", true, "", "", 2},
-		{"run", "-exec time ./x -- y", "./x", false, "", "", 3},
-		{"run", "-- ./x me@host y.go -v", "./x", false, "", "", 2},
-		{"run", "-race -- a.go b.go -v c.go", "a.go b.go", true, "-race=true", "", 4},
-		{"install", "-trimpath ./cmd/...", "./cmd/...", false, "", "", 2},
-		{"test", "", ".", false, "", "", 0},
-		{"test", "-run X ./a -v ./b", "./a", false, "", "", 4},
-		{"test", "-run X -count=1 ./a ./b -args -x y", "./a ./b", false, "", "", 5},
-		{"test", "-v -- ./a", ".", false, "", "", 1},
-		{"test", "./a -- x", "./a", false, "", "", 1},
-		{"test", "-test.run X ./a", "./a", false, "", "", 3},
-		{"test", "-own ./a", ".", false, "", "", 1},
-		{"test", "-own=1 ./a", "./a", false, "", "", 2},
-		{"test", "-bench . ./a", "./a", false, "", "", 3},
-		{"test", "./a -own x", "./a", false, "", "", 2},
-		{"test", "-tags=a a_test.go", "a_test.go", true, "-tags=a", "", 2},
+		{"build", "", ".", "", "", 0},
+		{"build", "-o x ./a ./b", "./a ./b", "", "", 4},
+		{"build", "-race -tags a,b -v ./...", "./...", "-tags=a,b -race=true", "", 5},
+		{"build", "--tags=a -mod=readonly .", ".", "-tags=a", "--tags=a .", 2},
+		{"build", "-race=false a.go b.go", "a.go b.go", "-race=false", "", 3},
+		{"build", "-C dir -v .", ".", "", "-v .", 2},
+		{"build", "-overlay o.json -v .", ".", "", "-v .", 2},
+		{"build", "-v -- ./a", "./a", "", "", 3},
+		{"build", "-- a.go b.go", "a.go b.go", "", "", 3},
+		{"run", ". -race x", ".", "", "", 1},
+		{"run", "-race . x -v", ".", "-race=true", "", 2},
+		{"run", "a.go b.go c d.go", "a.go b.go", "", "", 2},
+		{"run", "-exec time ./x -- y", "./x", "", "", 3},
+		{"run", "-- ./x me@host y.go -v", "./x", "", "", 2},
+		{"run", "-race -- a.go b.go -v c.go", "a.go b.go", "-race=true", "", 4},
+		{"install", "-trimpath ./cmd/...", "./cmd/...", "", "", 2},
+		{"test", "", ".", "", "", 0},
+		{"test", "-run X ./a -v ./b", "./a", "", "", 4},
+		{"test", "-run X -count=1 ./a ./b -args -x y", "./a ./b", "", "", 5},
+		{"test", "-v -- ./a", ".", "", "", 1},
+		{"test", "./a -- x", "./a", "", "", 1},
+		{"test", "-test.run X ./a", "./a", "", "", 3},
+		{"test", "-own ./a", ".", "", "", 1},
+		{"test", "-own=1 ./a", "./a", "", "", 2},
+		{"test", "-bench . ./a", "./a", "", "", 3},
+		{"test", "./a -own x", "./a", "", "", 2},
+		{"test", "-tags=a a_test.go", "a_test.go", "-tags=a", "", 2},
 	} {
 		t.Run(tt.verb+" "+tt.args, func(t *testing.T) {
 			c, err := parse(tt.verb, strings.Fields(tt.args))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := strings.Join(c.pkgs, " "); got != tt.pkgs || c.files != tt.files {
-				t.Errorf("packages %q, files %t", got, c.files)
+			if got := strings.Join(c.pkgs, " "); got != tt.pkgs {
+				t.Errorf("packages %q, want %q", got, tt.pkgs)
 			}
 			if got := strings.Join(c.listFlags(), " "); got != tt.flags {
 				t.Errorf("flags for go list %q, want %q", got, tt.flags)

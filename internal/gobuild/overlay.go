@@ -21,7 +21,7 @@ func (b *build) makeOverlay() error {
 	}
 	for i := range b.targets {
 		t := &b.targets[i]
-		if b.files {
+		if t.ImportPath == "command-line-arguments" { // made of files
 			b.args = b.withFile(t)
 		}
 		if err := b.overlayText(t.path(), t.text); err != nil {

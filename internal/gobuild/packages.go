@@ -8,7 +8,6 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 )
 
 // list returns the packages that the command line names. What it cannot find is left to the go
@@ -88,11 +87,12 @@ func (b *build) isTarget(p *pkg) bool {
 	return p.Name == "main"
 }
 
-// withFile returns c's arguments with t's file among the files that they name.
+// withFile returns c's arguments with t's file among the files that they name, which
+// are all of c's packages.
 func (c *command) withFile(t *target) []string {
 	last, dir := 0, ""
 	for i, a := range c.args[:c.tail] {
-		if strings.HasSuffix(a, ".go") && slices.Contains(c.pkgs, a) {
+		if slices.Contains(c.pkgs, a) {
 			last, dir = i+1, filepath.Dir(a) // as written: the go command compares them so
 		}
 	}
