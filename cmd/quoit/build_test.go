@@ -312,7 +312,7 @@ func TestBuildWorkspace(t *testing.T) {
 	}
 }
 
-// A package may be named like a file.
+// A package may be named like a file, and a file's directory like a version.
 func TestBuildLikeFile(t *testing.T) {
 	dir := t.TempDir()
 	writeFiles(t, dir, map[string]string{
@@ -320,8 +320,9 @@ func TestBuildLikeFile(t *testing.T) {
 		"main.go":           toolFiles["main.go"],
 		"main_test.go":      toolFiles["main_test.go"],
 		"sub.go/package.go": toolFiles["main.go"],
+		"me@home/main.go":   toolFiles["main.go"],
 	})
-	for _, name := range []string{"example.com/tool.go", "./sub.go", "sub.go/package.go"} {
+	for _, name := range []string{"example.com/tool.go", "./sub.go", "sub.go/package.go", "me@home/main.go"} {
 		if got := output(t, built(t, dir, name), nil); !strings.HasPrefix(got, wanted(t)+" ") {
 			t.Errorf("%s says %q", name, got)
 		}

@@ -118,7 +118,7 @@ func TestBuildCached(t *testing.T) {
 	if stdout, stderr, code := tool(t, dir, "run", "example.com/tool@latest", "x"); code != 0 || stdout != want {
 		t.Errorf("run at a version: exit code %d, %q\n%s", code, stdout, stderr)
 	}
-	if _, stderr, code := tool(t, dir, "build", "example.com/tool@v1.2.3"); code != 1 || !strings.Contains(stderr, "only go install and go run take a version") {
+	if _, stderr, code := tool(t, dir, "build", "fmt", "example.com/tool@v1.2.3"); code != 1 || !strings.Contains(stderr, "example.com/tool@v1.2.3: only go install and go run take a version") {
 		t.Errorf("build at a version: exit code %d\n%s", code, stderr)
 	}
 	if _, stderr, code := tool(t, dir, "install", "example.com/tool@v1.9.9"); code != 1 || !strings.Contains(stderr, "v1.9.9") {

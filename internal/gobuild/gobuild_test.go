@@ -210,3 +210,14 @@ func TestEnvFlag(t *testing.T) {
 		}
 	}
 }
+
+func TestHasVersion(t *testing.T) {
+	for arg, want := range map[string]bool{
+		"example.com/x@v1": true, "example.com/nats.go@latest": true, "x/...@main": true,
+		"example.com/x": false, ".": false, "./me@home": false, "../a@b/c": false, "/tmp/a@b": false, "a@b.go": false,
+	} {
+		if hasVersion(arg) != want {
+			t.Errorf("%s: %t", arg, !want)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package gobuild
 import (
 	"errors"
 	"fmt"
+	gopath "go/build"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,11 +14,12 @@ import (
 // atVersion has packages that are named with a version, as go install and go run
 // take them, wanted by a module of their own, and returns its directory.
 func (b *build) atVersion() (dir string, err error) {
-	if !slices.ContainsFunc(b.pkgs, func(p string) bool { return strings.Contains(p, "@") }) {
+	i := slices.IndexFunc(b.pkgs, hasVersion)
+	if i < 0 {
 		return "", nil
 	}
 	if b.verb != "install" && b.verb != "run" {
-		return "", fmt.Errorf("%s: only go install and go run take a version", b.pkgs[0])
+		return "", fmt.Errorf("%s: only go install and go run take a version", b.pkgs[i])
 	}
 	dir = filepath.Join(b.tmp, "at")
 	if err := os.Mkdir(dir, 0o777); err != nil {
@@ -37,6 +39,12 @@ func (b *build) atVersion() (dir string, err error) {
 		b.pkgs[i] = path
 	}
 	return dir, nil
+}
+
+// hasVersion reports whether arg names a package with a version. The names of files and
+// directories may have an @, too.
+func hasVersion(arg string) bool {
+	return strings.Contains(arg, "@") && !gopath.IsLocalImport(arg) && !filepath.IsAbs(arg) && !isFile(arg)
 }
 
 // otherName returns a symbolic link to dir that has that name.
