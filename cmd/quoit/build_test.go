@@ -312,6 +312,88 @@ func TestBuildWorkspace(t *testing.T) {
 	}
 }
 
+// environFiles are a program and a test that look at the environment.
+var environFiles = map[string]string{
+	"go.mod":  "module example.com/env\n\ngo 1.20\n",
+	"main.go": "package main\n\nimport (\n\t\"fmt\"\n\n\t\"example.com/env/early\"\n)\n\nfunc main() { fmt.Println(early.Seen) }\n",
+	"early/early.go": `package early
+
+import (
+	"net"
+	"os"
+	"slices"
+	"strings"
+)
+
+var _ net.Conn
+
+var Seen = seen()
+
+func seen() (out []string) {
+	for _, v := range os.Environ() {
+		if strings.HasPrefix(v, "GO") || strings.HasPrefix(v, "QUOIT") {
+			out = append(out, v)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+`,
+	"main_test.go": `package main
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func TestGo(t *testing.T) {
+	dir := t.TempDir()
+	os.WriteFile(dir+"/go.mod", []byte("module example.com/other\n"), 0o666)
+	os.WriteFile(dir+"/main.go", []byte("package main\n\nfunc main() {}\n"), 0o666)
+	cmd := exec.Command("go", "vet", ".")
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
+`,
+}
+
+// Programs and tests see the go command's variables as they would without quoit, and
+// so does the go command that they run.
+func TestBuildEnvironment(t *testing.T) {
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxied(t)
+	dir, toolchain := t.TempDir(), filepath.Join(os.Getenv("GOMODCACHE"), "toolchain")
+	if err := os.Symlink(strings.TrimSpace(string(goroot)), toolchain); err != nil {
+		t.Fatal(err)
+	}
+	writeFiles(t, dir, environFiles)
+	for _, env := range []string{"", "GOWORK=off", "GOROOT=" + toolchain} { // the last is a toolchain that was downloaded
+		t.Run(env, func(t *testing.T) {
+			if name, value, ok := strings.Cut(env, "="); ok {
+				t.Setenv(name, value)
+			}
+			plain := exec.Command("go", "run", ".")
+			plain.Dir = dir
+			want, err := plain.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if stdout, stderr, code := tool(t, dir, "run", "."); code != 0 || stdout != string(want) {
+				t.Errorf("quoit run: exit code %d, stdout %q, want %q\n%s", code, stdout, want, stderr)
+			}
+			if stdout, stderr, code := tool(t, dir, "test", "."); code != 0 {
+				t.Errorf("quoit test: exit code %d\n%s%s", code, stdout, stderr)
+			}
+		})
+	}
+}
+
 // A package may be named like a file, and a file's directory like a version.
 func TestBuildLikeFile(t *testing.T) {
 	dir := t.TempDir()

@@ -22,8 +22,9 @@ var Verbs = []string{"build", "install", "run", "test"}
 // A Runner runs a command to its end.
 type Runner func(cmd *exec.Cmd) error
 
-// Run runs the go command's verb with args in the present directory, as it would
-// be without quoit, and returns its exit code. 2 is for a wrong command line.
+// Run runs the go command's verb with args in the present directory, and returns its
+// exit code. 2 is for a wrong command line. A program that it runs has the environment
+// that it would have without quoit, from when package net is initialized.
 func Run(verb string, args []string, run Runner, stderr io.Writer) int {
 	code, err := do(verb, args, run, stderr)
 	if err == nil {
@@ -55,6 +56,9 @@ func do(verb string, args []string, run Runner, stderr io.Writer) (int, error) {
 		b.report(stderr)
 	}
 	cmd := b.gocmd.command(append(append([]string{verb}, b.added()...), b.args...)...)
+	if verb == "run" || verb == "test" {
+		cmd.Env = append(cmd.Env, b.originals()...)
+	}
 	err = run(cmd)
 	if ee, ok := errors.AsType[*exec.ExitError](err); ok {
 		return max(ee.ExitCode(), 1), nil // -1: by a signal

@@ -47,6 +47,17 @@ func (g gocmd) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
+// originals are variables that say what those of g.env were, for the program that the
+// go command runs: package net, as the overlay has it, gives them back.
+func (g gocmd) originals() []string {
+	var out []string
+	for _, v := range g.env {
+		name, _, _ := strings.Cut(v, "=")
+		out = append(out, "QUOIT_WAS_"+name+"="+os.Getenv(name))
+	}
+	return out
+}
+
 func (g gocmd) output(args ...string) ([]byte, error) {
 	cmd := g.command(args...)
 	var stdout, stderr bytes.Buffer
