@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,12 +24,14 @@ func bench(dir string, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "quoit: bench compares io_uring with epoll and runs on Linux only, not on %s\n", runtime.GOOS)
 		return exitUnusable
 	}
-	binary, remove, err := benchBinary(dir, stderr)
+	ctx, stop := signal.NotifyContext(context.Background(), ends()...)
+	defer stop()
+	binary, remove, err := benchBinary(ctx, dir, stderr)
 	if err != nil {
 		fmt.Fprintf(stderr, "quoit: %v\n", err)
 		return exitUnusable
 	}
-	defer remove()
+	defer remove() // also when a signal comes
 	cmd := exec.Command(binary, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 	err = runToEnd(cmd)
@@ -42,8 +45,9 @@ func bench(dir string, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// benchBinary finds the program, or builds it until remove is called.
-func benchBinary(dir string, stderr io.Writer) (binary string, remove func(), err error) {
+// benchBinary finds the program, or builds it until remove is called. The end of ctx
+// ends the build.
+func benchBinary(ctx context.Context, dir string, stderr io.Writer) (binary string, remove func(), err error) {
 	if self, err := os.Executable(); err == nil {
 		binary = filepath.Join(filepath.Dir(self), "quoit-bench")
 		if st, err := os.Stat(binary); err == nil && st.Mode().IsRegular() {
@@ -61,19 +65,31 @@ func benchBinary(dir string, stderr io.Writer) (binary string, remove func(), er
 	}
 	remove = func() { os.RemoveAll(tmp) }
 	binary = filepath.Join(tmp, "bench")
-	build := exec.Command("go", "build", "-o", binary, ".")
+	build := exec.CommandContext(ctx, "go", "build", "-o", binary, ".")
 	build.Dir, build.Stdout, build.Stderr = src, stderr, stderr
+	build.Cancel = func() error { return build.Process.Signal(os.Interrupt) } // it removes its own files
 	if err := build.Run(); err != nil {
 		remove()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
 		return "", nil, fmt.Errorf("building %s: %w", src, err)
 	}
 	return binary, remove, nil
 }
 
+// ends are the signals that end this program: under nohup a hangup does not.
+func ends() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+}
+
 // runToEnd outlives an interrupt, for the child's report of what it has.
 func runToEnd(cmd *exec.Cmd) error {
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, ends()...)
 	defer close(signals)
 	defer signal.Stop(signals)
 	if err := cmd.Start(); err != nil {

@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"net/http"
@@ -13,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/quoit-go/quoit"
@@ -309,6 +311,36 @@ func TestBuildWorkspace(t *testing.T) {
 	}
 	if got := output(t, built(t, dir, "./a"), nil); got != "b and c\n" {
 		t.Errorf("built from the workspace's directory the program says %q", got)
+	}
+}
+
+// A signal that ends a build while it is prepared leaves nothing behind; later it is the
+// go command's, too.
+func TestBuildInterrupted(t *testing.T) {
+	bin, tmp := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	for _, s := range ends() {
+		kill := "kill -" + strconv.Itoa(int(s.(syscall.Signal))) + " $PPID\n"
+		if err := os.WriteFile(filepath.Join(bin, "go"), []byte("#!/bin/sh\n"+kill+"exec sleep 60\n"), 0o777); err != nil {
+			t.Fatal(err)
+		}
+		for _, args := range [][]string{{"build", "."}, {"bench", "-quick"}} {
+			var stdout, stderr bytes.Buffer
+			if code := run(args, &stdout, &stderr); code != 1 || !strings.Contains(stderr.String(), s.String()) {
+				t.Errorf("quoit %s, %v: exit code %d, stderr %q", args[0], s, code, &stderr)
+			}
+			if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+				t.Errorf("quoit %s, %v: %v is left, %v", args[0], s, left, err)
+			}
+		}
+		if s == os.Interrupt { // which a terminal sends to both
+			continue
+		}
+		err := runToEnd(exec.Command("sh", "-c", "trap 'exit 3' TERM HUP\n"+kill+"while :; do sleep 0.01; done"))
+		if ee, ok := errors.AsType[*exec.ExitError](err); !ok || ee.ExitCode() != 3 {
+			t.Errorf("%v of a command: %v", s, err)
+		}
 	}
 }
 

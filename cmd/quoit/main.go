@@ -3,10 +3,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -50,7 +52,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	case "bench":
 		return bench(".", args[1:], stdout, stderr)
 	case "build", "run", "test", "install":
-		return gobuild.Run(args[0], args[1:], func(cmd *exec.Cmd) error {
+		ctx, stop := signal.NotifyContext(context.Background(), ends()...)
+		defer stop()
+		return gobuild.Run(ctx, args[0], args[1:], func(cmd *exec.Cmd) error {
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, stdout, stderr
 			return runToEnd(cmd)
 		}, stderr)

@@ -5,6 +5,7 @@
 package gobuild
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"go/version"
@@ -24,9 +25,10 @@ type Runner func(cmd *exec.Cmd) error
 
 // Run runs the go command's verb with args in the present directory, and returns its
 // exit code. 2 is for a wrong command line. A program that it runs has the environment
-// that it would have without quoit, from when package net is initialized.
-func Run(verb string, args []string, run Runner, stderr io.Writer) int {
-	code, err := do(verb, args, run, stderr)
+// that it would have without quoit, from when package net is initialized. The end of
+// ctx ends what comes before that command; the command itself is run's to end.
+func Run(ctx context.Context, verb string, args []string, run Runner, stderr io.Writer) int {
+	code, err := do(ctx, verb, args, run, stderr)
 	if err == nil {
 		return code
 	}
@@ -38,7 +40,7 @@ func Run(verb string, args []string, run Runner, stderr io.Writer) int {
 	return 1
 }
 
-func do(verb string, args []string, run Runner, stderr io.Writer) (int, error) {
+func do(ctx context.Context, verb string, args []string, run Runner, stderr io.Writer) (int, error) {
 	c, err := parse(verb, args)
 	if err != nil {
 		return 0, err
@@ -48,14 +50,18 @@ func do(verb string, args []string, run Runner, stderr io.Writer) (int, error) {
 		return 0, err
 	}
 	defer os.RemoveAll(tmp)
-	b := &build{command: c, tmp: tmp, replace: map[string]string{}, overlayFile: filepath.Join(tmp, "overlay.json")}
-	if err := b.prepare(); err != nil {
+	b := &build{command: c, gocmd: gocmd{ctx: ctx}, tmp: tmp, replace: map[string]string{}, overlayFile: filepath.Join(tmp, "overlay.json")}
+	err = b.prepare()
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
 		return 0, err
 	}
 	if verb == "run" {
 		b.report(stderr)
 	}
-	cmd := b.gocmd.command(append(append([]string{verb}, b.added()...), b.args...)...)
+	cmd := b.gocmd.command(context.WithoutCancel(ctx), append(append([]string{verb}, b.added()...), b.args...)...)
 	if verb == "run" || verb == "test" {
 		cmd.Env = append(cmd.Env, b.originals()...)
 	}

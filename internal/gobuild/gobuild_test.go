@@ -158,7 +158,7 @@ func TestWorkspaceText(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The go command takes it.
-			if err := (gocmd{}).json(new(workspace), "work", "edit", "-json", w.file); err != nil {
+			if err := (gocmd{ctx: t.Context()}).json(new(workspace), "work", "edit", "-json", w.file); err != nil {
 				t.Error(err)
 			}
 		})
@@ -166,7 +166,7 @@ func TestWorkspaceText(t *testing.T) {
 }
 
 func TestSource(t *testing.T) {
-	src, err := findSource(gocmd{})
+	src, err := findSource(gocmd{ctx: t.Context()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +179,7 @@ func TestSource(t *testing.T) {
 	}
 	for dir, want := range map[string]string{src.dir: "", other: "has module example.com/other", filepath.Join(other, "none"): "no such file"} {
 		t.Setenv("QUOIT_MODULE", dir)
-		got, err := findSource(gocmd{})
+		got, err := findSource(gocmd{ctx: t.Context()})
 		switch {
 		case want == "" && (err != nil || got.dir != src.dir):
 			t.Errorf("QUOIT_MODULE=%s: %v", dir, err)

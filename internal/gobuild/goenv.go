@@ -2,15 +2,18 @@ package gobuild
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // gocmd runs the go command in a directory, with an environment.
 type gocmd struct {
+	ctx context.Context // ends what is run for its output
 	dir string
 	env []string // added to the process's
 	bin string   // the go command; "": what PATH has
@@ -33,12 +36,12 @@ func (e *toolError) Error() string {
 
 func (e *toolError) Unwrap() error { return e.err }
 
-func (g gocmd) command(args ...string) *exec.Cmd {
+func (g gocmd) command(ctx context.Context, args ...string) *exec.Cmd {
 	bin := g.bin
 	if bin == "" {
 		bin = "go"
 	}
-	cmd := exec.Command(bin, args...)
+	cmd := exec.CommandContext(ctx, bin, args...)
 	cmd.Dir = g.dir
 	cmd.Env = append(os.Environ(), g.env...)
 	if g.dir != "" {
@@ -59,7 +62,8 @@ func (g gocmd) originals() []string {
 }
 
 func (g gocmd) output(args ...string) ([]byte, error) {
-	cmd := g.command(args...)
+	cmd := g.command(g.ctx, args...)
+	cmd.WaitDelay = time.Second // for what the go command has started
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {

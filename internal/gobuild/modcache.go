@@ -29,7 +29,7 @@ func (b *build) atVersion() (dir string, err error) {
 	if err := os.WriteFile(filepath.Join(dir, "go.mod"), []byte(text), 0o666); err != nil {
 		return "", err
 	}
-	at := gocmd{dir: dir, env: append(slices.Clone(b.gocmd.env), "GOWORK=off", "GOFLAGS=-mod=mod")}
+	at := gocmd{ctx: b.ctx, dir: dir, env: append(slices.Clone(b.gocmd.env), "GOWORK=off", "GOFLAGS=-mod=mod")}
 	if _, err := at.output(append([]string{"get", "--"}, b.pkgs...)...); err != nil {
 		return "", err
 	}

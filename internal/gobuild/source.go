@@ -93,7 +93,7 @@ func download(g gocmd) (string, error) {
 		return "", fmt.Errorf("version %q", m.Version)
 	}
 	var out struct{ Dir, Error string }
-	outside := gocmd{dir: os.TempDir(), env: append([]string{"GOWORK=off", "GOFLAGS=-mod=mod"}, g.env...)}
+	outside := gocmd{ctx: g.ctx, dir: os.TempDir(), env: append([]string{"GOWORK=off", "GOFLAGS=-mod=mod"}, g.env...)}
 	err := outside.json(&out, "mod", "download", "-json", modulePath+"@"+m.Version)
 	if err != nil {
 		return "", err
