@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -219,5 +220,36 @@ func TestHasVersion(t *testing.T) {
 		if hasVersion(arg) != want {
 			t.Errorf("%s: %t", arg, !want)
 		}
+	}
+}
+
+// Several builds at once may need a link, and find one that is of no use.
+func TestOtherName(t *testing.T) {
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	dir := t.TempDir()
+	link, err := otherName(dir, "a/b@v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := otherName(t.TempDir(), "a/b@v1"); err != nil || other == link {
+		t.Errorf("another directory's is %s, too, %v", other, err)
+	}
+	for range 200 {
+		if err := errors.Join(os.Remove(link), os.Symlink("nowhere", link)); err != nil {
+			t.Fatal(err)
+		}
+		var builds sync.WaitGroup
+		for range 4 {
+			builds.Go(func() {
+				got, err := otherName(dir, "a/b@v1")
+				if to, rerr := os.Readlink(link); err != nil || got != link || to != dir {
+					t.Errorf("%s, %v is to %q, %v; want %s to %s", got, err, to, rerr, link, dir)
+				}
+			})
+		}
+		builds.Wait()
+	}
+	if left, err := os.ReadDir(filepath.Dir(link)); err != nil || len(left) != 2 {
+		t.Errorf("%v, %v; want two links", left, err)
 	}
 }

@@ -1,10 +1,10 @@
 package gobuild
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	gopath "go/build"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -47,26 +47,29 @@ func hasVersion(arg string) bool {
 	return strings.Contains(arg, "@") && !gopath.IsLocalImport(arg) && !filepath.IsAbs(arg) && !isFile(arg)
 }
 
-// otherName returns a symbolic link to dir that has that name.
+// otherName returns a symbolic link to dir. Its name begins with name and is no other
+// directory's. The link is there at any time: another build may use it.
 func otherName(dir, name string) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		return "", err
 	}
-	link := filepath.Join(cache, "quoit", name)
+	link := fmt.Sprintf("%s-%.4x", filepath.Join(cache, "quoit", name), sha256.Sum256([]byte(dir)))
 	if to, err := os.Readlink(link); err == nil && to == dir {
 		return link, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(link), 0o777); err != nil {
 		return "", err
 	}
-	if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	tmp, err := os.MkdirTemp(filepath.Dir(link), "new-*")
+	if err != nil {
 		return "", err
 	}
-	if err := os.Symlink(dir, link); err != nil && !errors.Is(err, fs.ErrExist) {
+	defer os.RemoveAll(tmp)
+	if err := os.Symlink(dir, filepath.Join(tmp, "link")); err != nil {
 		return "", err
 	}
-	return link, nil
+	return link, os.Rename(filepath.Join(tmp, "link"), link)
 }
 
 // cached has the modules of pkgs that are in the module cache replaced by other
