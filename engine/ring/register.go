@@ -90,40 +90,42 @@ func (r *Ring) SetEventFDEnabled(on bool) bool {
 // thread may submit. A second call does nothing. Only the ring's owner may call
 // it. Linux 5.18.
 func (r *Ring) RegisterRingFD() error {
-	if r.registered {
+	if r.registrant != 0 {
 		return nil
 	}
 	up := rsrcUpdate{offset: registerOffsetAny, data: uint64(r.fd)}
 	if err := r.register(registerRingFDs, unsafe.Pointer(&up), 1); err != nil {
 		return err
 	}
-	r.registered = true
+	r.registrant = unix.Gettid()
 	r.enterFD = uintptr(up.offset)
 	r.enterFlags |= enterRegisteredRing
 	return nil
 }
 
-// UnregisterRingFD undoes RegisterRingFD, on the same thread. Without
-// RegisterRingFD it does nothing. A SetupRegisteredFDOnly ring, which has no other
-// name, refuses it. Only the ring's owner may call it.
-// Linux 5.18.
+// UnregisterRingFD undoes RegisterRingFD, on the same thread: on another one, where
+// the index may be that of another ring, it is EINVAL. Without RegisterRingFD it does
+// nothing. A SetupRegisteredFDOnly ring, which has no other name, refuses it. Only the
+// ring's owner may call it. Linux 5.18.
 func (r *Ring) UnregisterRingFD() error {
-	if r.registered && r.fd < 0 {
+	switch {
+	case r.registrant == 0:
+		return nil
+	case r.registrant != unix.Gettid():
+		return refuse(opRegister, "another thread has registered the ring's fd")
+	case r.fd < 0:
 		return refuse(opRegister, "a REGISTERED_FD_ONLY ring has no fd to go back to")
 	}
 	return r.unregisterRingFD()
 }
 
-// unregisterRingFD is UnregisterRingFD without the refusal, for Close.
+// unregisterRingFD is UnregisterRingFD without the refusals, for Close.
 func (r *Ring) unregisterRingFD() error {
-	if !r.registered {
-		return nil
-	}
 	up := rsrcUpdate{offset: uint32(r.enterFD)}
 	if err := r.register(unregisterRingFDs, unsafe.Pointer(&up), 1); err != nil {
 		return err
 	}
-	r.registered = false
+	r.registrant = 0
 	r.enterFD = uintptr(r.fd) // none, if the ring had no other
 	r.enterFlags &^= enterRegisteredRing
 	return nil

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -521,4 +522,54 @@ func TestRegisteredRingFD(t *testing.T) {
 		}
 		roundTrip(2)
 	})
+}
+
+// The index of a ring is its thread's: on another thread it may name another ring.
+func TestRegisteredRingFDOfAnotherThread(t *testing.T) {
+	for _, flags := range []SetupFlags{0, SetupNoMmap | SetupRegisteredFDOnly} {
+		if flags != 0 {
+			testenv.NeedKernel(t, "6.5")
+		}
+		params := func() Params {
+			p := Params{Entries: 4, Flags: flags}
+			if flags != 0 {
+				p.Memory = anonymous(t, p.MemoryBytes())
+			}
+			return p
+		}
+		own, p := newRing(t, params()), params()
+		if err := own.RegisterRingFD(); err != nil {
+			t.Fatal(err)
+		}
+		made, closed := make(chan *Ring), make(chan struct{})
+		var thread sync.WaitGroup
+		thread.Go(func() {
+			runtime.LockOSThread() // and never unlocked: the registration ends with the thread
+			r, err := New(&p)
+			if err == nil {
+				err = r.RegisterRingFD()
+			}
+			if err != nil {
+				t.Error(err)
+			}
+			made <- r
+			<-closed
+		})
+		other := <-made
+		if own.enterFD != other.enterFD {
+			t.Errorf("indexes %d and %d: this test needs the same", own.enterFD, other.enterFD)
+		}
+		if err := other.UnregisterRingFD(); !errors.Is(err, syscall.EINVAL) {
+			t.Errorf("UnregisterRingFD: %v", err)
+		}
+		if err := other.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		nops(t, own, 4)
+		if err := own.Close(); err != nil {
+			t.Error(err)
+		}
+		close(closed)
+		thread.Wait()
+	}
 }

@@ -22,7 +22,7 @@ type Ring struct {
 	enterFD    uintptr // fd, or its registered index
 	enterFlags uint32  // on every enter
 	waitFlags  uint32  // on those that may sleep
-	registered bool    // enterFD is an index
+	registrant int     // the thread whose index enterFD is, or 0
 	waits      []RegWait
 	waitMem    []byte
 	keep       map[uint16]any // what keeps the buffers of each group referenced

@@ -32,7 +32,7 @@ func New(p *Params) (*Ring, error) {
 	r := &Ring{fd: int(fd), enterFD: fd, flags: sp.flags, features: sp.features, info: newInfo(sp)}
 	if sp.flags&SetupRegisteredFDOnly != 0 {
 		r.fd = -1
-		r.registered = true
+		r.registrant = unix.Gettid()
 		r.enterFlags = enterRegisteredRing
 	}
 	m, err := r.mapQueues(sp, p.Memory)
@@ -151,7 +151,9 @@ func (r *Ring) useQueues(sp *setupParams, m queueMemory) {
 // memory and files that requests use must outlive Close: cancel and reap
 // first. No completion can be seen after Close, and no other method may be
 // called, nor Close in the body of a loop over CQEs. Only the ring's owner may
-// call it, on any thread.
+// call it, on any thread. A thread's registration of the ring, by RegisterRingFD
+// or SetupRegisteredFDOnly, goes only with a Close on that thread; after one on
+// another it keeps the ring until the thread ends.
 func (r *Ring) Close() error {
 	r.owner.use()
 	if r.closed {
@@ -159,9 +161,7 @@ func (r *Ring) Close() error {
 	}
 	r.cq.notVisiting("Close")
 	var err error
-	if r.registered {
-		// A registration belongs to a thread. Another one's Close fails here,
-		// and the registration then ends with its thread.
+	if r.registrant == unix.Gettid() { // another thread's index may be another ring's
 		err = r.unregisterRingFD()
 	}
 	r.closed = true
