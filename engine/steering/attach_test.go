@@ -247,3 +247,20 @@ func TestOlderThan(t *testing.T) {
 		}
 	}
 }
+
+// The program is the same with NoMigration, and needs the same kernel.
+func TestUnsupported(t *testing.T) {
+	for _, tt := range []struct {
+		err              error
+		release          string
+		need, capability string
+	}{
+		{unix.EINVAL, "5.12.0", "5.14", ""}, {unix.EINVAL, "5.13.19", "5.14", ""}, {unix.EINVAL, "5.14.0", "", ""},
+		{unix.EPERM, "5.13.19", "", "CAP_BPF"},
+	} {
+		ue, ok := errors.AsType[*UnsupportedError](unsupported(tt.err, tt.release))
+		if !ok || ue.MinKernel != tt.need || ue.Capability != tt.capability || !errors.Is(ue, tt.err) {
+			t.Errorf("%v on %s: %+v", tt.err, tt.release, ue)
+		}
+	}
+}

@@ -72,13 +72,13 @@ func load(cfg Config, sockets []int, fill func(*kernel)) (k *kernel, err error) 
 		Name: "quoit_steering", Type: ebpf.Array, Flags: unix.BPF_F_MMAPABLE,
 		KeySize: 4, ValueSize: memoryBytes, MaxEntries: 1,
 	}); err != nil {
-		return k, unsupported(cfg, err)
+		return k, unsupported(err, release())
 	}
 	if k.sockets, err = ebpf.NewMap(&ebpf.MapSpec{
 		Name: "quoit_sockets", Type: ebpf.ReusePortSockArray,
 		KeySize: 4, ValueSize: 8, MaxEntries: uint32(k.rings),
 	}); err != nil {
-		return k, unsupported(cfg, err)
+		return k, unsupported(err, release())
 	}
 	if k.mem, err = sock.MapWords(k.words.FD(), memoryBytes/8); err != nil {
 		return k, fmt.Errorf("steering: %w", err)
@@ -93,7 +93,7 @@ func load(cfg Config, sockets []int, fill func(*kernel)) (k *kernel, err error) 
 		Name: "quoit_steer", Type: ebpf.SkReuseport, AttachType: kind,
 		Instructions: program(k.rings, cfg.Seed, k.words, k.sockets), License: "Dual BSD/GPL",
 	}); err != nil {
-		return k, unsupported(cfg, err)
+		return k, unsupported(err, release())
 	}
 	for ring, fd := range sockets {
 		if err := k.sockets.Put(uint32(ring), uint64(fd)); err != nil {
@@ -116,21 +116,17 @@ func refusal(err error) string {
 	return "cannot be steered to"
 }
 
-// unsupported tells apart why the kernel refuses.
-func unsupported(cfg Config, err error) error {
+// unsupported tells apart why the kernel of that release refuses.
+func unsupported(err error, release string) error {
 	e := &UnsupportedError{Feature: "an SK_REUSEPORT program", Err: err}
-	need, major, minor := "5.14", 5, 14 // SELECT_OR_MIGRATE
-	if cfg.NoMigration {
-		need, minor = "5.12", 12 // atomics that return a value
-	}
 	switch {
 	case errors.Is(err, unix.EPERM):
 		// A container's seccomp profile says the same, and allows bpf(2) to
 		// those with the capability as a rule. The library's text suspects a limit
 		// that these kernels do not have.
 		e.Capability, e.Err = "CAP_BPF", os.NewSyscallError("bpf", unix.EPERM)
-	case olderThan(release(), major, minor):
-		e.MinKernel = need
+	case olderThan(release, 5, 14): // migrating_sk, which the program reads also with NoMigration
+		e.MinKernel = "5.14"
 	}
 	return e
 }
