@@ -104,10 +104,10 @@ var diagnoses = []struct {
 	{"unreadable", machine(modeNone, unreadable, eperm, 0, eperm), nil,
 		setupRefused, "by the sysctl kernel.io_uring_disabled, which cannot be read here, or a security module", exitNet},
 	{"memory", machine(modeNone, "0", 0, 0, enomem), func(r *Report) {
-		r.Locked.Holders = []Holder{{PID: 7, Command: "a", Rings: 2, RingBytes: 20 << 10}, {PID: 8, Command: "b", Locked: 2 << 20}, {}, {}, {}}
+		r.Locked.Holders = []Holder{{PID: 7, Command: "a", Rings: 2, RingBytes: 20 << 10}, {PID: 8, Command: "b\x1b[2J", Locked: 2 << 20}, {}, {}, {}}
 		r.Locked.Hidden = 3
 	},
-		memoryLimit, "shared with a (pid 7) 20 KiB in 2 rings, b (pid 8) 2048 KiB, ", exitNet},
+		memoryLimit, "shared with a (pid 7) 20 KiB in 2 rings, b?[2J (pid 8) 2048 KiB, ", exitNet},
 	{"memory, exempt", machine(modeNone, "0", 0, 0, enomem), func(r *Report) {
 		r.Locked.Exempt, r.Memory = true, Memory{Limit: 64 << 20, Used: 63 << 20}
 	},

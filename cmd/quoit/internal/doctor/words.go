@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"syscall"
+	"unicode"
 )
 
 // errnoName is the name of an errno that a refused call gives.
@@ -50,11 +51,21 @@ func (r *Report) heldBy() string {
 }
 
 func (h Holder) String() string {
-	s := fmt.Sprintf("%s (pid %d) %s", h.Command, h.PID, Amount(h.bytes()).size())
+	s := fmt.Sprintf("%s (pid %d) %s", plain(h.Command), h.PID, Amount(h.bytes()).size())
 	if h.Rings > 0 {
 		s += " in " + count(h.Rings, "ring")
 	}
 	return s
+}
+
+// plain replaces what a terminal might obey: the text is another process's.
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
 }
 
 func orUnknown(s string) string {

@@ -60,7 +60,7 @@ func Run(args []string, stdout, stderr io.Writer) int {
 		err = printed(ctx, src, *every, max(*n, 1), stdout)
 	}
 	if err != nil {
-		fmt.Fprintf(stderr, "quoit: top: %v\n", err)
+		fmt.Fprintf(stderr, "quoit: top: %s\n", plain(err.Error())) // it may quote the other process
 		return exitUnusable
 	}
 	return exitOK

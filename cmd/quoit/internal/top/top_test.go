@@ -162,6 +162,15 @@ func TestErrors(t *testing.T) {
 			fmt.Fprint(w, body)
 		}).URL
 	}
+	obeyed := serveFake(t, func(w http.ResponseWriter, r *http.Request, n int) {
+		c, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer c.Close()
+		fmt.Fprint(c, "HTTP/1.1 500 \x1b[2J\u0085gone\r\nContent-Length: 0\r\n\r\n")
+	}).URL
 	for _, tt := range []struct {
 		name   string
 		args   []string
@@ -181,6 +190,7 @@ func TestErrors(t *testing.T) {
 		{"nothing there", []string{answer(404, "")}, exitUnusable, "/debug/quoit and "},
 		{"no such page", []string{answer(404, "") + "/x"}, exitUnusable, "nothing at "},
 		{"forbidden", []string{answer(403, "")}, exitUnusable, "403 Forbidden"},
+		{"escapes", []string{obeyed}, exitUnusable, "500 ?[2J?gone\n"},
 		{"HTML", []string{answer(200, "<html>")}, exitUnusable, "not the JSON of package debug"},
 		{"empty", []string{answer(200, "")}, exitUnusable, "not the JSON of package debug"},
 		{"other JSON", []string{answer(200, `{"a":{"b":1}}`)}, exitUnusable, "vars.Publish"},
