@@ -85,6 +85,9 @@ rounds:
 			}
 			b.progress.show(j.Label(), round+1, b.rounds, b.remaining(spent, left))
 			b.round(ctx, j, round)
+			if ctx.Err() != nil { // it was cut short
+				break rounds
+			}
 			left--
 		}
 	}

@@ -318,6 +318,20 @@ func TestTimeLimitAndInterrupt(t *testing.T) {
 	if err != nil || rep.Stopped == "" || len(rep.Cases[0].Errors) != 0 {
 		t.Errorf("interrupted: %v, %+v", err, rep)
 	}
+	o.rounds = 1
+	ctx, cancel = context.WithCancel(t.Context())
+	rep, err = newBench(o, 1024, newProgress(writerFunc(cancel))).run(ctx)
+	if err != nil || !strings.Contains(rep.Stopped, "with 1 of 1 rounds to go") || len(rep.Cases[0].Errors) != 0 {
+		t.Errorf("interrupted in the last round: %v, %+v", err, rep)
+	}
+}
+
+// A writerFunc is called when something is written, such as how far a run is.
+type writerFunc func()
+
+func (f writerFunc) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
 }
 
 func TestCrossCheckOutput(t *testing.T) {

@@ -205,14 +205,14 @@ func (g *grid) measure(ctx context.Context, p *progress) (failed bool) {
 	each := g.settle + g.warmup + g.length + 300*time.Millisecond
 	for round := range g.rounds {
 		for i, run := range runs {
+			left := len(runs)*(g.rounds-round) - i
+			p.show(g.study.name, round+1, g.rounds, time.Duration(left)*each)
+			run(round)
 			if ctx.Err() != nil {
 				g.notes = append(g.notes, fmt.Sprintf("Stopped in round %d of %d.", round+1, g.rounds))
 				p.done()
 				return failed
 			}
-			left := len(runs)*(g.rounds-round) - i
-			p.show(g.study.name, round+1, g.rounds, time.Duration(left)*each)
-			run(round)
 		}
 		slices.Reverse(runs) // being first favours nobody
 	}

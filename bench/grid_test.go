@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -39,6 +40,16 @@ func TestStudies(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// The last run is one, too, for an interrupt.
+func TestStudyInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var stdout bytes.Buffer
+	args := []string{"fairness", "-conns", "3", "-versus", "net", "-procs", "1", "-rounds", "1"}
+	if code := run(ctx, args, nil, &stdout, writerFunc(cancel)); code != exitFailed || !strings.Contains(stdout.String(), "Stopped in round 1 of 1.") {
+		t.Errorf("exit code %d\n%s", code, &stdout)
 	}
 }
 
