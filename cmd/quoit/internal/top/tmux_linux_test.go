@@ -77,6 +77,7 @@ func (x tmux) back(code string) {
 		x.t.Errorf("no cursor: %s", c)
 	}
 	x.do("send-keys", "clear", "Enter")
+	x.until("a clear screen", func(s string) bool { return !strings.Contains(s, "ended: ") }) // or the next end would be there already
 }
 
 func TestInTerminal(t *testing.T) {
