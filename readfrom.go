@@ -28,7 +28,7 @@ func (c *Conn) readFrom(r io.Reader) (int64, error) {
 	}
 	if !handled {
 		var m int64
-		m, err = io.Copy(connWithoutReadFrom{Conn: c}, r)
+		m, err = io.Copy(connWithoutReadFrom{c, hidesReadFrom{}}, r)
 		n += m
 	}
 	if err != nil && err != io.EOF {

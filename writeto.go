@@ -23,7 +23,7 @@ func (c *Conn) WriteTo(w io.Writer) (int64, error) {
 	n, handled, err := c.writeToKernel(w)
 	if !handled {
 		var m int64
-		m, err = io.Copy(w, connWithoutWriteTo{Conn: c}) // whose ReadFrom has its say, too
+		m, err = io.Copy(w, connWithoutWriteTo{c, hidesWriteTo{}}) // whose ReadFrom has its say, too
 		n += m
 	}
 	if err == nil || err == io.EOF { // of the writer, as io.Copy has it
