@@ -99,16 +99,17 @@ func (c *Conn) spliceTo(w syscall.Conn) (n int64, handled bool, err error) {
 	return n, handled, err
 }
 
-// spliceToFile is spliceTo for files that splice(2) takes.
+// spliceToFile is spliceTo for files, of which the kernel does not take those
+// that are open for appending.
 func (c *Conn) spliceToFile(f file) (n int64, handled bool, err error) {
 	rc, err := f.SyscallConn()
 	if err != nil {
 		return 0, false, nil
 	}
-	if !engine.Splices(rc) {
+	if engine.Appends(rc) {
 		return 0, false, nil
 	}
-	n, handled, err = c.ec.SpliceTo(rc)
+	n, handled, err = c.ec.SpliceTo(&engine.File{RawConn: rc})
 	runtime.KeepAlive(c)
 	if err != nil {
 		if err.Error() == "use of closed file" { // internal/poll's, which os does not show

@@ -65,22 +65,44 @@ func (c *Conn) SpliceTo(dst syscall.RawConn) (moved int64, handled bool, err err
 	return moved, end != moveUnable, err
 }
 
-// Splices reports whether splice(2) writes to a file: not if it is open for appending,
-// nor if it is a pipe or a socket in blocking mode, for whose room there is no way
-// to wait.
-func Splices(file syscall.RawConn) (splices bool) {
+// Appends reports whether a file is open for appending, or closed: splice(2) does
+// not write to it.
+func Appends(file syscall.RawConn) bool {
+	appends := true
 	_ = file.Control(func(fd uintptr) {
 		flags, err := unix.FcntlInt(fd, unix.F_GETFL, 0)
-		if err != nil || flags&unix.O_APPEND != 0 {
-			return
-		}
-		splices = flags&unix.O_NONBLOCK != 0
-		if st := (unix.Stat_t{}); !splices && unix.Fstat(int(fd), &st) == nil {
-			kind := st.Mode & unix.S_IFMT
-			splices = kind != unix.S_IFIFO && kind != unix.S_IFSOCK
-		}
+		appends = err != nil || flags&unix.O_APPEND != 0
 	})
-	return splices
+	return appends
+}
+
+// File is the other end of a SpliceTo that may be in no netpoller, as a standard output
+// is: what is full then is waited for by poll(2).
+type File struct {
+	syscall.RawConn
+	full bool
+	f    func(fd uintptr) bool
+}
+
+func (s *File) Write(f func(fd uintptr) bool) error {
+	s.f, s.full = f, false
+	err := s.RawConn.Write(s.once)
+	if err == nil || !s.full || errors.Is(err, os.ErrDeadlineExceeded) {
+		return err
+	}
+	return s.RawConn.Write(s.wait) // or it was closed, as this says as well
+}
+
+func (s *File) once(fd uintptr) bool {
+	s.full = !s.f(fd)
+	return !s.full
+}
+
+func (s *File) wait(fd uintptr) bool {
+	for !s.f(fd) {
+		_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+	}
+	return true
 }
 
 // moveEnd is why move returned.

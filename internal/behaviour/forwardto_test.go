@@ -251,6 +251,28 @@ func TestBehaviourForwardBlocking(t *testing.T) {
 	}
 }
 
+// The reader of such a pipe goes: that is an error of the splice, and no Write's, which for a
+// standard output would end the process.
+func TestBehaviourForwardBlockingEnd(t *testing.T) {
+	compareConns(t, "tcp4", func(s *scene) {
+		var fds [2]int
+		s.must(unix.Pipe2(fds[:], unix.O_CLOEXEC))
+		r, w := os.NewFile(uintptr(fds[0]), "reader"), os.NewFile(uintptr(fds[1]), "writer")
+		s.closeLater(w)
+		go s.peer.Write(pattern(2 << 20))
+		c := s.start(func() string {
+			_, err := io.Copy(w, s.conn)
+			return s.describe(err)
+		})
+		_, err := io.ReadFull(r, make([]byte, 1000))
+		s.must(err)
+		s.still() // it is full by then
+		s.must(r.Close())
+		c.result("copy")
+		s.must(s.conn.Close())
+	})
+}
+
 // Urgent data in the stream.
 func TestBehaviourForwardUrgent(t *testing.T) {
 	compareWays(t, "tcp_tcp", func(w *way) {
