@@ -293,6 +293,23 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
+// Outside of a module, and where there is no program, that is what is said.
+func TestBuildNothing(t *testing.T) {
+	dir := t.TempDir()
+	writeFiles(t, dir, map[string]string{"main.go": "package main\n\nfunc main() {}\n"})
+	if _, stderr, code := tool(t, dir, "build", "."); code != 1 || !strings.Contains(stderr, "there is no go.mod") {
+		t.Errorf("no module: exit code %d, %s", code, stderr)
+	}
+	if _, stderr, code := tool(t, dir, "build", "-o", os.DevNull, "main.go"); code != 0 || strings.Contains(stderr, "there is no") {
+		t.Errorf("a file: exit code %d, %s", code, stderr)
+	}
+	writeFiles(t, dir, map[string]string{"go.mod": "module example.com/p\n", "main.go": "package p\n"})
+	_, stderr, code := tool(t, dir, "build", ".")
+	if code != 0 || !strings.Contains(stderr, "there is no program") || strings.Contains(stderr, "are served") {
+		t.Errorf("no program: exit code %d, %s", code, stderr)
+	}
+}
+
 // A workspace stays one, and what it replaces.
 func TestBuildWorkspace(t *testing.T) {
 	dir := t.TempDir()

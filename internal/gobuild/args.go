@@ -142,7 +142,7 @@ func (p *parser) flag(arg string) error {
 	case c.verb == "test": // the test binary's, and what follows may be its value
 		p.noPkgs = p.noPkgs || !hasValue
 	default:
-		return usageError(fmt.Sprintf("quoit %s: go %s has no flag %s", c.verb, c.verb, arg))
+		return usageError(fmt.Sprintf("quoit %[1]s: go %[1]s has no flag %[2]s; go help %[1]s lists those it has", c.verb, arg))
 	}
 	p.keep(name, value, p.rest[:taken])
 	p.rest = p.rest[taken:]

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	gopath "go/build"
 	"go/version"
 	"io"
 	"os"
@@ -125,6 +126,10 @@ func (b *build) check() error {
 	if v := b.flagValue("compiler"); v != "" && v != "gc" {
 		return fmt.Errorf("-compiler=%s: quoit changes the package net of the gc toolchain", v)
 	}
+	inModule := b.env.GOMOD != "" || b.env.GOWORK != ""
+	if !inModule && !slices.ContainsFunc(b.pkgs, func(p string) bool { return isFile(p) || !gopath.IsLocalImport(p) }) {
+		return errors.New("there is no go.mod in the current directory or any parent directory")
+	}
 	return nil
 }
 
@@ -234,7 +239,8 @@ func (b *build) report(w io.Writer) {
 	what := strings.Join(names, " ")
 	switch len(names) {
 	case 0:
-		what = "no program: nothing uses quoit"
+		fmt.Fprintln(w, "quoit: there is no program: nothing uses quoit")
+		return
 	case 1, 2, 3:
 	default:
 		what = fmt.Sprintf("%s and %d more", strings.Join(names[:2], " "), len(names)-2)
