@@ -64,9 +64,9 @@
 //     profiles show, and the thread of a ring forwards small messages for it. Urgent
 //     data does not end it, as it does where splice(2) meets that, and a destination
 //     that is shut brings no SIGPIPE.
-//   - Copies from unix sockets: io.Copy between a UnixConn and a file, or from it to a
-//     conn of package net, goes by Read and Write, and so do its errors. So does
-//     io.CopyN from a Conn to either.
+//   - Copies from unix sockets: io.Copy between a UnixConn and a file or a conn of
+//     package net goes by Read and Write, and so do its errors. So does io.CopyN from
+//     a Conn to either.
 //   - Blocking mode: where somebody has set a conn's socket to it, deadlines and Close
 //     still end Read and Write; package net's wait for the system call.
 //   - Bubbles: in one of testing/synctest a deadline that was made outside, with a
