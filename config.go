@@ -1,6 +1,7 @@
 package quoit
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -127,8 +128,13 @@ type ConfigError struct {
 }
 
 func (e *ConfigError) Error() string {
-	if e.Err != nil {
-		return fmt.Sprintf("quoit: Config.%s is %d: %v", e.Field, e.Value, e.Err)
+	switch {
+	case e.Err != nil:
+		return fmt.Sprintf("quoit: Config.%s has CPU %d: %v", e.Field, e.Value, e.Err)
+	case e.Field == "Affinity":
+		return fmt.Sprintf("quoit: Config.Affinity has CPU %d, want %d to %d", e.Value, e.Min, e.Max)
+	case e.Field == "BusyPoll":
+		return fmt.Sprintf("quoit: Config.BusyPoll is %v, want 0 (default) to %v", time.Duration(e.Value), time.Duration(e.Max))
 	}
 	return fmt.Sprintf("quoit: Config.%s is %d, want 0 (default) or %d to %d", e.Field, e.Value, e.Min, e.Max)
 }
@@ -141,24 +147,22 @@ func (c *Config) resolved() (Config, error) {
 	if c != nil {
 		out = *c
 	}
-	fields := []struct {
-		name          string
-		p             *int
-		def, min, max int
-		pow2          bool
-	}{
-		{"Rings", &out.Rings, ringsFor(&out), 1, maxRings, false},
-		{"Entries", &out.Entries, defaultEntries, 16, 32768, true},
-	}
 	if out.Gear == GearAuto {
 		out.Gear = defaultGear()
 	}
 	out.AnyArch = out.AnyArch || forced.AnyArch
-	switch {
-	case out.Gear < GearAuto || out.Gear > GearPoll:
-		return Config{}, &ConfigError{Field: "Gear", Value: int(out.Gear), Min: int(GearRing), Max: int(GearPoll)}
-	case out.BusyPoll < 0 || out.BusyPoll > maxBusyPoll:
-		return Config{}, &ConfigError{Field: "BusyPoll", Value: int(out.BusyPoll), Min: 1, Max: int(maxBusyPoll)}
+	for _, f := range []struct {
+		name            string
+		value, min, max int64 // as BusyPoll is, which an int may not hold
+	}{
+		{"Gear", int64(out.Gear), int64(GearRing), int64(GearPoll)},
+		{"BusyPoll", int64(out.BusyPoll), 1, int64(maxBusyPoll)},
+		{"Rings", int64(out.Rings), 1, maxRings},
+		{"Entries", int64(out.Entries), 16, 32768},
+	} {
+		if f.value != 0 && (f.value < f.min || f.value > f.max) { // 0 is the default
+			return Config{}, &ConfigError{Field: f.name, Value: int(f.value), Min: int(f.min), Max: int(f.max)}
+		}
 	}
 	for _, cpu := range out.Affinity {
 		if cpu < 0 || cpu > maxCPU {
@@ -166,17 +170,8 @@ func (c *Config) resolved() (Config, error) {
 		}
 	}
 	out.Affinity = slices.Clone(out.Affinity)
-	for _, f := range fields {
-		switch {
-		case *f.p == 0:
-			*f.p = f.def
-		case *f.p < f.min || *f.p > f.max:
-			return Config{}, &ConfigError{Field: f.name, Value: *f.p, Min: f.min, Max: f.max}
-		}
-		if f.pow2 {
-			*f.p = ceilPow2(*f.p)
-		}
-	}
+	out.Rings = cmp.Or(out.Rings, ringsFor(&out))
+	out.Entries = ceilPow2(cmp.Or(out.Entries, defaultEntries))
 	return out, nil
 }
 

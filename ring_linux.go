@@ -4,6 +4,7 @@ package quoit
 
 import (
 	"cmp"
+	"errors"
 	"log/slog"
 	"reflect"
 	"slices"
@@ -38,7 +39,11 @@ func newRing(cfg engine.Options, log *slog.Logger, loaded func(conns int)) *ring
 	r := &ring{cfg: cfg, log: log, loaded: loaded}
 	r.cfg.Compared, r.cfg.AcceptFailed = r.compared, r.acceptFailed
 	r.cfg.Died = func(err error) {
-		log.Error("quoit: a ring failed: its conns go on without it", "error", err)
+		attrs := []any{"error", err}
+		if p, ok := errors.AsType[*engine.PanicError](err); ok {
+			attrs = append(attrs, "stack", string(p.Stack))
+		}
+		log.Error("quoit: a ring failed: its conns go on without it", attrs...)
 	}
 	r.again.due.Store(1) // at once, when it fails for the first time
 	return r
