@@ -21,7 +21,7 @@ func gearEngine(t *testing.T, cfg Config) *Engine {
 	cfg.Require = true
 	e, err := New(&cfg)
 	if err != nil {
-		t.Skip(err)
+		testenv.NoRing(t, err)
 	}
 	t.Cleanup(func() { e.Close() })
 	return e
@@ -375,7 +375,7 @@ func TestBatchedWritesArrive(t *testing.T) {
 		}
 		server, client := gearPair(t, e)
 		want := new(bytes.Buffer)
-		go func() { // keeps the engine awake, and the receive armed
+		go func() { // keeps the engine awake, and the poll armed
 			for range 20 {
 				client.Write([]byte("x"))
 			}

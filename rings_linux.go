@@ -145,11 +145,10 @@ func (t *transport) shift(hot bool) {
 }
 
 // breakRings has all rings fail, for tests.
-func (t *transport) breakRings() error {
+func (t *transport) breakRings() {
 	for i := range t.rings {
 		forced.BreakRing(t.at(i))
 	}
-	return nil
 }
 
 // hold has the threads of all rings do nothing until release is called, for tests.

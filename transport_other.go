@@ -51,12 +51,12 @@ func (*transport) conn(_ string, c net.Conn, _ bool) (net.Conn, error) { return 
 func (*transport) listenSteered(context.Context, string, string, *ListenConfig) (net.Listener, error) {
 	return nil, errors.ErrUnsupported
 }
-func (*transport) stats(*Stats)      {}
-func (*transport) size() int         { return 0 }
-func (*transport) close() error      { return nil }
-func (*transport) shift(bool)        {}
-func (*transport) breakRings() error { return errors.ErrUnsupported }
-func (*transport) hold() func()      { return func() {} }
+func (*transport) stats(*Stats) {}
+func (*transport) size() int    { return 0 }
+func (*transport) close() error { return nil }
+func (*transport) shift(bool)   {}
+func (*transport) breakRings()  {}
+func (*transport) hold() func() { return func() {} }
 
 // Attach implements [Steering]. It is not called where there are no rings.
 func (plainSteering) Attach(_, _ []int) error { return errors.ErrUnsupported }

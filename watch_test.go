@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 func TestWatch(t *testing.T) {
@@ -97,7 +99,7 @@ func newHoldTest(t *testing.T) *holdTest {
 		e.Close()
 	})
 	if e.t.Load() == nil {
-		t.Skip(e.Stats().Reason)
+		testenv.NoRing(t, e.Stats().Reason)
 	}
 	e.t.Load().watch.above = 100 // as fast as the race detector allows
 	ln, err := e.Listen("tcp", "127.0.0.1:0")

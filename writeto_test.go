@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/quoit-go/quoit/internal/testenv"
 )
 
 // splicedOnly is a conn whose WriteTo does not copy where the kernel does not.
@@ -38,7 +40,7 @@ func TestWriteToKernel(t *testing.T) {
 			}
 			defer e.Close()
 			if e.t.Load() == nil {
-				t.Skip(e.Stats().Reason)
+				testenv.NoRing(t, e.Stats().Reason)
 			}
 			client, server := netPair(t, "tcp", "127.0.0.1:0")
 			go func() {

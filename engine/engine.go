@@ -309,7 +309,7 @@ func (e *Engine) Work() uint64 {
 
 // Stats may be called at any time.
 func (e *Engine) Stats() Snapshot {
-	s := Snapshot{Counters: snapshot(&e.stats), Hot: e.Hot(), GearChanges: e.gear.Changes()}
+	s := Snapshot{Counters: snapshot(&e.stats), GearChanges: e.gear.Changes()}
 	s.RingTime, s.PollTime = e.gear.Times()
 	now := e.k.Now()
 	s.TurnSizes = e.turns.snapshot()

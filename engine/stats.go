@@ -24,7 +24,6 @@ type Snapshot struct {
 	Conns, Listeners         int
 	BytesReceived, BytesSent uint64
 	DirectReads, RingReads   uint64
-	Hot                      bool // in GearRing now
 	GearChanges              uint64
 	RingTime, PollTime       time.Duration
 	TurnSizes                [Buckets]uint64

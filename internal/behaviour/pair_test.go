@@ -22,11 +22,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// goexit ends the goroutine of a behaviour, running its deferred calls.
-func goexit() { runtime.Goexit() }
-
-func stackAll(buf []byte) int { return runtime.Stack(buf, true) }
-
 // anyAddress returns an address of the scene's network to listen on.
 func (s *scene) anyAddress() string {
 	switch s.network {
@@ -136,7 +131,7 @@ func (c *call) asleep() {
 	c.s.t.Helper()
 	buf := make([]byte, 1<<20)
 	c.s.until("asleep", func() bool {
-		_, state, _ := strings.Cut(string(buf[:stackAll(buf)]), "\n"+c.id+"[")
+		_, state, _ := strings.Cut(string(buf[:runtime.Stack(buf, true)]), "\n"+c.id+"[")
 		return strings.HasPrefix(state, "IO wait") || strings.HasPrefix(state, "chan receive")
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -23,6 +24,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit"
+	"github.com/quoit-go/quoit/internal/testenv"
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
 )
 
@@ -140,7 +142,7 @@ type scene struct {
 
 // compareConns runs f with a connected pair, on each of the networks, with
 // the conn under test on either side, and with an accepted one that has had
-// to wait in a Read: from then on the ring receives ahead of Reads.
+// to wait in a Read: on a hot engine the ring has a poll on its socket from then on.
 func compareConns(t *testing.T, networks string, f func(*scene)) {
 	t.Helper()
 	for network := range strings.FieldsSeq(networks) {
@@ -242,9 +244,7 @@ func runScene(t *testing.T, im *impl, network, side string, f func(*scene)) []st
 	select {
 	case <-done:
 	case <-time.After(behaviourLimit):
-		buf := make([]byte, 1<<20)
-		buf = buf[:stackAll(buf)]
-		t.Errorf("%s hangs; trace so far:\n%s\n%s", im.name, strings.Join(s.trace(), "\n"), buf)
+		t.Errorf("%s hangs; trace so far:\n%s\n%s", im.name, strings.Join(s.trace(), "\n"), testenv.Stacks())
 	}
 	return s.trace()
 }
@@ -302,7 +302,7 @@ func (s *scene) name(text, placeholder string) {
 func (s *scene) fatal(args ...any) {
 	s.t.Helper()
 	s.t.Errorf("%s: %s; trace so far:\n%s", s.impl.name, fmt.Sprint(args...), strings.Join(s.trace(), "\n"))
-	goexit()
+	runtime.Goexit()
 }
 
 // must ends the behaviour if a step of its set-up failed.

@@ -26,7 +26,7 @@ var (
 	// Break has what an engine is served by fail as if the kernel had refused it: all
 	// rings of an engine on io_uring. BreakRing is that for one ring, nil on systems
 	// other than Linux. They do not wait for it.
-	Break     func(engine any) error
+	Break     func(engine any)
 	BreakRing func(ring any)
 
 	// Hold has the threads of all of an engine's rings do nothing from its return

@@ -2,6 +2,7 @@ package testenv
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -26,6 +27,16 @@ func Watch(t *testing.T, d time.Duration) {
 func Stacks() []byte {
 	buf := make([]byte, 4<<20)
 	return buf[:runtime.Stack(buf, true)]
+}
+
+// NoRing skips a test that needs io_uring, for there is none. It fails if
+// QUOIT_TEST_REQUIRE says that there must be.
+func NoRing(t testing.TB, why error) {
+	t.Helper()
+	if os.Getenv("QUOIT_TEST_REQUIRE") == "1" {
+		t.Fatalf("no io_uring here: %v", why)
+	}
+	t.Skipf("no io_uring here: %v", why)
 }
 
 // Poll waits until cond holds.

@@ -96,10 +96,8 @@ func leakedFiles(before map[string]int) string {
 // that the testing package and os/signal keep, and lasting ones.
 func leakedGoroutines(lasting []string) string {
 	lasting = append([]string{"os/signal.", "created by testing."}, lasting...)
-	buf := make([]byte, 1<<20)
-	buf = buf[:runtime.Stack(buf, true)]
 	var out strings.Builder
-	for i, g := range bytes.Split(buf, []byte("\n\n")) {
+	for i, g := range bytes.Split(Stacks(), []byte("\n\n")) {
 		if i == 0 || slices.ContainsFunc(lasting, func(f string) bool { return bytes.Contains(g, []byte(f)) }) {
 			continue
 		}

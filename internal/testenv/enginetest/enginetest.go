@@ -131,7 +131,7 @@ func reads(e *quoit.Engine, ring bool) uint64 {
 func Shift(e *quoit.Engine, hot bool) { forced.Shift(e, hot) }
 
 // Break has all rings of e fail, which must be on io_uring.
-func Break(e *quoit.Engine) error { return forced.Break(e) }
+func Break(e *quoit.Engine) { forced.Break(e) }
 
 // Hold has the threads of e's rings do nothing until release is called, once. e must
 // be on io_uring.
@@ -174,13 +174,8 @@ func Each(t *testing.T, f func(t *testing.T, tr testenv.Transport)) {
 // fails if QUOIT_TEST_REQUIRE says that the ring must be there.
 func NeedRing(t *testing.T) {
 	t.Helper()
-	s := quoit.Probe()
-	switch {
-	case s.IOUring:
-	case os.Getenv("QUOIT_TEST_REQUIRE") == "1":
-		t.Fatalf("no io_uring here: %v", s.Err)
-	default:
-		t.Skipf("no io_uring here: %v", s.Err)
+	if s := quoit.Probe(); !s.IOUring {
+		testenv.NoRing(t, s.Err)
 	}
 }
 
