@@ -96,9 +96,6 @@ func (e *Engine) start() error {
 	if passes(err) {
 		e.again.begin()
 	}
-	if _, ok := errors.AsType[*ConfigError](err); !ok {
-		err = unsupported(err)
-	}
 	e.reason.Store(&err)
 	return err
 }
@@ -119,13 +116,6 @@ func (e *Engine) transport() *transport {
 		})
 	}
 	return t
-}
-
-func unsupported(err error) error {
-	if ue, ok := errors.AsType[*UnsupportedError](err); ok {
-		return ue
-	}
-	return &UnsupportedError{Feature: "io_uring", Err: err}
 }
 
 var defaultEngine = sync.OnceValue(func() *Engine {

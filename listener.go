@@ -4,7 +4,6 @@ package quoit
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"runtime"
@@ -134,8 +133,5 @@ func (l *Listener) SyscallConn() (syscall.RawConn, error) {
 }
 
 func (l *Listener) opError(op string, err error) error {
-	if err == io.EOF {
-		return err
-	}
 	return &net.OpError{Op: op, Net: l.network, Addr: l.addr, Err: engineError(err)}
 }

@@ -16,7 +16,7 @@ import (
 // readFrom does what net.TCPConn's ReadFrom does: splice, sendfile, or a copy.
 func (c *Conn) readFrom(r io.Reader) (int64, error) {
 	lr, limited := r.(*io.LimitedReader)
-	src, remain := r, int64(0)
+	src, remain := r, int64(math.MaxInt64)
 	if limited {
 		if src, remain = lr.R, lr.N; remain <= 0 {
 			return 0, nil
@@ -81,7 +81,7 @@ func sourceOf(r io.Reader) (kind source, hidden bool) {
 	return kind, hidden
 }
 
-// readFromKernel moves up to remain bytes (0: all) from src without bringing
+// readFromKernel moves up to remain bytes from src without bringing
 // them to the caller, where src and the kernel allow it.
 func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled bool, err error) {
 	defer runtime.KeepAlive(c)
@@ -97,7 +97,7 @@ func (c *Conn) readFromKernel(src io.Reader, remain int64) (n int64, handled boo
 		return 0, false, nil
 	}
 	if kind == socketSource {
-		return c.ec.Splice(rc, orAll(remain))
+		return c.ec.Splice(rc, remain)
 	}
 	rerr := rc.Read(func(fd uintptr) bool {
 		n, handled, err = c.ec.SendFile(int(fd), remain)
@@ -130,19 +130,12 @@ func ringConn(v any) *conn {
 	return nil
 }
 
-// forward moves up to remain bytes (0: all) from src to c.
+// forward moves up to remain bytes from src to c.
 func (c *conn) forward(src *conn, remain int64) (n int64, handled bool, err error) {
-	n, handled, err = c.ec.Forward(src.ec, orAll(remain))
+	n, handled, err = c.ec.Forward(src.ec, remain)
 	runtime.KeepAlive(c)
 	runtime.KeepAlive(src)
 	return n, handled, err
-}
-
-func orAll(remain int64) int64 {
-	if remain == 0 {
-		return math.MaxInt64
-	}
-	return remain
 }
 
 // ReadFrom copies r to c until the end of file: from a file by sendfile(2), from

@@ -123,7 +123,7 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 // onRing reports whether v is a listener or a conn of this package's.
 func onRing(v any) bool {
 	if l, ok := v.(*Listener); ok {
-		return l != nil && l.el != nil
+		return l.ok()
 	}
 	return ringConn(v) != nil
 }
@@ -133,12 +133,11 @@ func probe() Support {
 	if err != nil {
 		return Support{Err: err}
 	}
-	why := refused(&c) // as New has it: that first
-	if why == errOff {
-		return Support{Kernel: engine.KernelRelease(), Err: why} // not even this ring is made
+	s := Support{Kernel: engine.KernelRelease(), Err: refused(&c)} // as New has it: that first
+	if s.Err == errOff {
+		return s // not even this ring is made
 	}
 	p := engine.Probe(engineConfig(&c))
-	s := Support{Kernel: p.Kernel, Err: why}
 	if p.Err == nil {
 		s.Features = features(p)
 	} else if s.Err == nil {

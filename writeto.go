@@ -5,6 +5,7 @@ package quoit
 import (
 	"io"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"reflect"
@@ -42,7 +43,7 @@ func (c *Conn) writeToKernel(w io.Writer) (n int64, handled bool, err error) {
 	switch w := w.(type) {
 	case *UnixConn:
 		if ringConn(w) != nil {
-			return w.forward(&c.conn, 0)
+			return w.forward(&c.conn, math.MaxInt64)
 		}
 	case *net.TCPConn:
 		n, handled, err = c.spliceTo(w)

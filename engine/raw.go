@@ -104,7 +104,7 @@ func (c *Conn) writeRaw(f func(fd uintptr) bool) error {
 const maxSendfile = 4 << 20
 
 // SendFile sends from the file descriptor src, at its offset, up to remain
-// bytes, or to the end of file if remain is 0. handled is false if nothing was
+// bytes, or to the end of file. handled is false if nothing was
 // sent because the kernel cannot do it for src or the conn cannot be written.
 func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err error) {
 	c.wmu.Lock()
@@ -112,15 +112,10 @@ func (c *Conn) SendFile(src int, remain int64) (sent int64, handled bool, err er
 	if c.check(&c.w) != nil {
 		return 0, false, nil
 	}
-	toEOF := remain == 0
 	var serr error
 	werr := c.whenWritable(func(fd uintptr) bool {
-		for toEOF || remain > 0 {
-			chunk := maxSendfile
-			if !toEOF {
-				chunk = int(min(remain, maxSendfile))
-			}
-			n, err := c.e.k.SendFile(int(fd), src, chunk)
+		for remain > 0 {
+			n, err := c.e.k.SendFile(int(fd), src, int(min(remain, maxSendfile)))
 			if n > 0 {
 				c.meter.MovedOut(int64(n))
 				sent += int64(n)

@@ -117,7 +117,6 @@ func newRing(entries int, flags ring.SetupFlags) (*ring.Ring, error) {
 // Found is what Probe found out.
 type Found struct {
 	Err      error // why New would fail; nil if it would not
-	Kernel   string
 	Ring     ring.SetupFlags
 	Features ring.Features
 	Limited  bool // the memory limit made the ring smaller than asked for
@@ -136,7 +135,6 @@ func Probe(cfg Options) Found {
 }
 
 func probe(cfg Options) (s Found) {
-	s.Kernel = KernelRelease()
 	if s.Err = checkFiles(); s.Err != nil {
 		return s
 	}

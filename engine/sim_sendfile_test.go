@@ -4,6 +4,7 @@ package engine
 
 import (
 	"errors"
+	"math"
 	"math/rand/v2"
 
 	"golang.org/x/sys/unix"
@@ -104,7 +105,7 @@ func (u *simConn) setSending(is bool) {
 func (u *simConn) sendFile(rnd *rand.Rand) error {
 	k := u.r.k
 	fd, f := u.source(rnd)
-	remain := int64(0)
+	remain := int64(math.MaxInt64)
 	if rnd.IntN(2) == 0 {
 		remain = 1 + rnd.Int64N(2*int64(f.size))
 	}
@@ -130,10 +131,7 @@ func (u *simConn) sendFile(rnd *rand.Rand) error {
 
 // sentFile checks what SendFile returned.
 func (u *simConn) sentFile(op *simOp, f *simSource, n, remain int64, handled bool, err error) error {
-	want := int64(f.size)
-	if remain > 0 {
-		want = min(want, remain)
-	}
+	want := min(int64(f.size), remain)
 	atBad := f.bad >= 0 && f.at == f.bad && int64(f.bad) < want
 	_, late := u.wd.during(op)
 	may, _ := u.wd.during(op)
