@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -123,18 +122,7 @@ func (c *Conn) endClose() error {
 		// SO_LINGER or for bytes left unread, no FIN must come first.
 		c.e.post(&c.node, wantEnd)
 	}
-	return closeError(c.closeLast())
-}
-
-// closeError is an error of close(2) as it is, whoever made the call.
-func closeError(err error) error {
-	switch e := err.(type) {
-	case *fs.PathError:
-		return e.Err
-	case *net.OpError:
-		return e.Err
-	}
-	return err
+	return bare(c.closeLast())
 }
 
 // tellLost is why accepted bytes were lost, if nobody has been told. A Write

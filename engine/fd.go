@@ -6,18 +6,15 @@ package engine
 func (c *Conn) poller() *poller { return c.polls.Load() }
 
 // openPoller puts the socket into Go's netpoller. The caller has a reference.
-func (c *Conn) openPoller() *poller {
-	if p := c.poller(); p != nil {
-		return p
+func (c *Conn) openPoller() {
+	if c.poller() != nil {
+		return
 	}
 	c.entering.Lock()
 	defer c.entering.Unlock()
-	p := c.poller()
-	if p == nil {
-		p = c.e.k.Poller(c.fd)
-		c.polls.Store(p)
+	if c.poller() == nil {
+		c.polls.Store(c.e.k.Poller(c.fd))
 	}
-	return p
 }
 
 // enterPoller is openPoller for callers without a reference.

@@ -5,7 +5,6 @@ package engine
 import (
 	"errors"
 	"io"
-	"net"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -28,10 +27,7 @@ func (c *Conn) File(name string) (f *os.File, err error) {
 	if cerr != nil {
 		return nil, cerr
 	}
-	if oe, ok := err.(*net.OpError); ok {
-		err = oe.Err
-	}
-	return f, err
+	return f, bare(err)
 }
 
 // copyFD is File for a descriptor that package net does not know.

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -168,11 +167,12 @@ func (h *half) timeout() {
 // polled calls other with the descriptor, or the host's try for a nil one,
 // until it returns true, waiting in Go's netpoller for the socket to change in
 // between. The error is why it ended before. For the owner.
-func (h *half) polled(p *poller, other func(fd uintptr) bool) error {
+func (h *half) polled(other func(fd uintptr) bool) error {
 	if h.step == nil {
 		h.step = h.attempt()
 	}
 	h.other, h.failed = other, false
+	p := h.host.poller()
 	var err error
 	if h.write {
 		err = p.Write(h.step)
@@ -186,10 +186,7 @@ func (h *half) polled(p *poller, other func(fd uintptr) bool) error {
 	if h.failed {
 		return h.err
 	}
-	if oe, ok := err.(*net.OpError); ok {
-		err = oe.Err // a conn of package net says more than whose caller wants
-	}
-	return err
+	return bare(err)
 }
 
 // attempt makes what the netpoller calls: at first, and whenever the socket

@@ -19,12 +19,12 @@ import (
 // what nobody has asked for stays in the socket, for whoever else may have it.
 // The ring accepts nothing. A Listener has an engine only to be closed with it.
 type Listener struct {
-	e    *Engine
-	tcp  bool
-	many *sockets                 // nil if it is no group
-	spot func(socket int) *Engine // for a conn; nil: e
-	shut func() error             // closes the sockets; called once no Accept uses them
-	poll *poller                  // a duplicate of the socket, or the epoll set of a group
+	e     *Engine
+	tcp   bool
+	many  *sockets                 // nil if it is no group
+	place func(socket int) *Engine // for a conn
+	shut  func() error             // closes the sockets; called once no Accept uses them
+	poll  *poller                  // a duplicate of the socket, or the epoll set of a group
 
 	amu sync.Mutex // held by an accepter, parked or not; guards got
 	got accepted
@@ -37,14 +37,14 @@ type Listener struct {
 }
 
 // NewListener serves fd, a nonblocking listening socket. place returns the
-// engine for a conn, any goroutine's; with nil all are e's. Close calls shut to
-// close fd; on an error it stays the caller's.
+// engine for a conn, any goroutine's. Close calls shut to close fd; on an error fd
+// stays the caller's.
 func (e *Engine) NewListener(fd int, tcp bool, place func(socket int) *Engine, shut func() error) (*Listener, error) {
 	dup, err := e.k.Dup(fd) // fd itself is in the netpoller for its maker
 	if err != nil {
 		return nil, os.NewSyscallError("fcntl", err)
 	}
-	l := &Listener{e: e, tcp: tcp, spot: place, shut: shut}
+	l := &Listener{e: e, tcp: tcp, place: place, shut: shut}
 	l.counted.fds = []int{fd}
 	return l, e.openListener(l, dup)
 }
@@ -55,7 +55,7 @@ func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, er
 	if err != nil {
 		return nil, err
 	}
-	l := &Listener{e: e, tcp: true, many: many, spot: s.Place, shut: shut}
+	l := &Listener{e: e, tcp: true, many: many, place: s.Place, shut: shut}
 	l.counted.fds = fds
 	return l, e.openListener(l, set)
 }
@@ -65,15 +65,16 @@ func (e *Engine) NewGroup(fds []int, s Spread, shut func() error) (*Listener, er
 func (e *Engine) openListener(l *Listener, polled int) error {
 	l.a.init(l, &l.mu, false)
 	l.poll = e.k.Poller(polled)
-	if !e.listens(l) {
+	if !l.enlist() {
 		_ = l.poll.Close()
 		return ErrClosed
 	}
 	return nil
 }
 
-// listens shows l to Close, unless that has begun.
-func (e *Engine) listens(l *Listener) bool {
+// enlist shows l to Engine.Close, unless that has begun.
+func (l *Listener) enlist() bool {
+	e := l.e
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -122,10 +123,7 @@ func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	e := l.e
-	if l.spot != nil {
-		e = l.spot(a.socket)
-	}
+	e := l.place(a.socket)
 	c := &Conn{e: e, descriptor: descriptor{fd: a.fd}, tcp: l.tcp}
 	if e.open(c) != nil {
 		_ = e.k.ResetOnClose(a.fd) // as if it had not been accepted
@@ -144,7 +142,7 @@ func (l *Listener) next() (accepted, error) {
 	if err := l.check(); err != nil {
 		return accepted{}, err
 	}
-	if err := l.a.polled(l.poll, nil); err != nil {
+	if err := l.a.polled(nil); err != nil {
 		if why := l.check(); why != nil {
 			err = why // the netpoller only says that the poller is closed
 		}

@@ -425,7 +425,7 @@ func (l *loop) sqe() *ring.SQE {
 			l.backlog = append(l.backlog, aside[:n]...)
 		}
 	}
-	panic(fatal{fmt.Errorf("engine: submission queue stays full")})
+	panic(fatal{errors.New("engine: submission queue stays full")})
 }
 
 // start puts request k of n in flight; prep fills the entry.
@@ -458,16 +458,9 @@ func (l *loop) armWake() {
 	s.PrepPollMultishot(l.k.WakeFD(), unix.POLLIN, ud)
 }
 
-// done reports whether the engine is stopping and nobody else is left.
-func (l *loop) done() bool {
-	if !l.stopping {
-		return false
-	}
-	if l.wake.flying != 0 && l.slots.used() == 1 {
-		l.wake.flying = 0 // ends with the ring
-	}
-	return l.slots.used() <= 1
-}
+// done reports whether the engine is stopping and nothing is in the ring but the poll
+// on the eventfd, which ends with it.
+func (l *loop) done() bool { return l.stopping && l.slots.used() <= 1 }
 
 // die ends the ring, which failed with err. Its conns go on in the netpoller: who
 // is in a slot, who is posted, and who will be. What was on its way through the

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"io/fs"
 	"net"
 	"os"
 	"time"
@@ -54,6 +55,18 @@ type netConn struct{ net.Conn }
 
 func (c netConn) Expire(write bool) { setDeadline(c, write, longPast) }
 func (c netConn) Resume(write bool) { setDeadline(c, write, time.Time{}) }
+
+// bare takes off what package net or os says around an error of its own conn or file.
+// The caller has its own name for the socket.
+func bare(err error) error {
+	switch e := err.(type) {
+	case *fs.PathError:
+		return e.Err
+	case *net.OpError:
+		return e.Err
+	}
+	return err
+}
 
 var longPast = time.Unix(1, 0)
 

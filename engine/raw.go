@@ -65,7 +65,7 @@ func (c *Conn) RawRead(f func(fd uintptr) bool) error {
 	c.share()
 	c.r.raw = true
 	defer func() { c.r.raw = false }()
-	return c.r.polled(c.poller(), f)
+	return c.r.polled(f)
 }
 
 // RawWrite calls f until it returns true, waiting for the socket to be
@@ -78,7 +78,7 @@ func (c *Conn) RawWrite(f func(fd uintptr) bool) error {
 	}
 	defer c.drop()
 	c.share()
-	return c.writeRaw(f)
+	return c.whenWritable(f)
 }
 
 // whenWritable calls f as RawWrite does, for an f that does no more than write.
@@ -88,16 +88,12 @@ func (c *Conn) whenWritable(f func(fd uintptr) bool) error {
 		return net.ErrClosed
 	}
 	defer c.drop()
-	return c.writeRaw(f)
-}
-
-// writeRaw is whenWritable for a caller that has a reference.
-func (c *Conn) writeRaw(f func(fd uintptr) bool) error {
 	if err := c.drain(); err != nil {
 		return err
 	}
 	c.credit = 0 // f takes room, too
-	return c.w.polled(c.openPoller(), f)
+	c.openPoller()
+	return c.w.polled(f)
 }
 
 // maxSendfile bounds one sendfile(2), in bytes.

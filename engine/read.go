@@ -148,7 +148,7 @@ func (c *Conn) tryRead(poll bool) (int, error) {
 		return h.n, h.err
 	}
 	if !c.lookFirst() {
-		if err := h.polled(c.poller(), nil); err != nil {
+		if err := h.polled(nil); err != nil {
 			return 0, err
 		}
 	}
@@ -226,4 +226,11 @@ func (c *Conn) recv() bool {
 			return true
 		}
 	}
+}
+
+func (c *Conn) try(h *half, _ int) bool {
+	if h.write {
+		return c.sendAll()
+	}
+	return c.recv()
 }

@@ -6,8 +6,8 @@ import "github.com/quoit-go/quoit/engine/ring"
 
 // serve turns a caller's wishes into requests. Engine thread.
 func (c *Conn) serve(l *loop, w want) {
-	if w&wantEnd != 0 {
-		c.end(l)
+	if w&wantEnd != 0 && c.node.isFlying(kindPoll) {
+		l.cancel(&c.node, kindPoll)
 	}
 	if w&wantCancelSend != 0 {
 		c.cancelSend(l)
@@ -37,14 +37,6 @@ func (c *Conn) serveRelay(l *loop) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.takeRelay(l)
-}
-
-// end cancels the poll of a closed conn. Engine thread.
-func (c *Conn) end(l *loop) {
-	if c.node.isFlying(kindPoll) {
-		l.cancel(&c.node, kindPoll)
-	}
-	c.settle(l)
 }
 
 // settle lets go of the descriptor, and of the slot once closed, when nothing
@@ -103,11 +95,4 @@ func (c *Conn) leaveStep() *batch {
 	}
 	c.abandonFlight()
 	return c.takeOut()
-}
-
-func (c *Conn) try(h *half, _ int) bool {
-	if h.write {
-		return c.sendAll()
-	}
-	return c.recv()
 }

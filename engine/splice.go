@@ -5,7 +5,6 @@ package engine
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"math"
 	"net"
 	"os"
@@ -39,7 +38,8 @@ func (s readSide) Read(f func(fd uintptr) bool) error {
 	if _, err := c.look(); err != nil {
 		return err
 	}
-	return c.r.polled(c.openPoller(), f)
+	c.openPoller()
+	return c.r.polled(f)
 }
 
 type writeSide struct{ *Conn }
@@ -233,14 +233,9 @@ func (t *transfer) drain(fd uintptr) bool {
 	return true
 }
 
-// spliceError is an error of a splice from or to s as package net has it. A socket
-// of package net says more than whose caller wants.
+// spliceError is an error of a splice from or to s as package net has it.
 func spliceError(s any, err error) error {
 	switch e := err.(type) {
-	case *net.OpError:
-		return e.Err
-	case *fs.PathError:
-		return e.Err
 	case *os.SyscallError: // of what Write had accepted
 		return os.NewSyscallError("splice", e.Err)
 	case unix.Errno:
@@ -252,5 +247,5 @@ func spliceError(s any, err error) error {
 		}
 		return os.NewSyscallError("splice", e)
 	}
-	return err
+	return bare(err)
 }

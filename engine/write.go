@@ -145,7 +145,8 @@ func (c *Conn) tryWrite() (int, error) {
 	if c.sendAll() { // most sockets have room: the netpoller need not know
 		return h.n, h.err
 	}
-	if err := h.polled(c.openPoller(), nil); err != nil {
+	c.openPoller()
+	if err := h.polled(nil); err != nil {
 		return h.n, err
 	}
 	return h.n, h.err

@@ -67,12 +67,8 @@ func sendVectors(fd int, v [][]byte, iov []unix.Iovec) (n, used int, err error) 
 		r, _, errno = syscall.Syscall(unix.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&hdr)), unix.MSG_DONTWAIT)
 	}
 	runtime.KeepAlive(v)
-	switch errno {
-	case 0:
-	case unix.EAGAIN:
-		return -1, used, errAgain
-	default:
-		return -1, used, errno
+	if errno != 0 {
+		return -1, used, failure(errno)
 	}
 	for left, i := int(r), 0; left > 0; i++ {
 		size := min(left, len(v[i]))

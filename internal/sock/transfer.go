@@ -17,7 +17,7 @@ const rawBytes = 64 << 10
 // Recv receives up to len(p) bytes. 0 with a nil error is the end, if p is
 // not empty.
 func Recv(fd int, p []byte) (int, error) {
-	n, err := transfer(unix.SYS_RECVFROM, fd, p, unix.MSG_DONTWAIT)
+	n, err := transfer(unix.SYS_RECVFROM, fd, p)
 	afterRecv(p, n, err)
 	return n, err
 }
@@ -27,26 +27,31 @@ func Recv(fd int, p []byte) (int, error) {
 // it.
 func Send(fd int, p []byte) (int, error) {
 	beforeSend()
-	n, err := transfer(unix.SYS_SENDTO, fd, p, unix.MSG_DONTWAIT)
+	n, err := transfer(unix.SYS_SENDTO, fd, p)
 	afterSend(p, n)
 	return n, err
 }
 
-func transfer(call uintptr, fd int, p []byte, flags uintptr) (int, error) {
+func transfer(call uintptr, fd int, p []byte) (int, error) {
 	var n uintptr
 	var errno syscall.Errno
 	if len(p) <= rawBytes {
-		n, _, errno = syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
+		n, _, errno = syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
 	} else {
-		n, _, errno = syscall.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags, 0, 0)
+		n, _, errno = syscall.Syscall6(call, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
 	}
-	switch errno {
-	case 0:
-		return int(n), nil
-	case unix.EAGAIN:
-		return -1, errAgain
+	if errno != 0 {
+		return -1, failure(errno)
 	}
-	return -1, errno
+	return int(n), nil
+}
+
+// failure is errno as an error.
+func failure(errno syscall.Errno) error {
+	if errno == unix.EAGAIN {
+		return errAgain
+	}
+	return errno
 }
 
 var errAgain error = unix.EAGAIN // converting it each time would allocate
