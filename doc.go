@@ -81,11 +81,11 @@
 //     for the first one after each Read that brought something. It is sent with those
 //     that follow by the conn's next Read, or by the ring's thread, mostly within
 //     microseconds. So it is only on a conn that has read on within half a
-//     millisecond after its last Writes: who computes after a Write writes directly.
-//     The first time that such a conn does compute, its peer waits for that, or for
-//     the ring's thread, which needs a processor. Never with [Config].DirectWrites,
-//     nor on a conn that others may reach (SyscallConn, File, [FileConn], [NewConn], a
-//     Dialer's Control). [Stats] has the delays.
+//     millisecond after its last Writes: a conn whose caller computes after a Write
+//     writes directly. The first time that such a conn does compute, its peer waits
+//     for that, or for the ring's thread, which needs a processor. Never with
+//     [Config].DirectWrites, nor on a conn that others may reach (SyscallConn, File,
+//     [FileConn], [NewConn], a Dialer's Control). [Stats] has the delays.
 //   - Lost Writes: what has been copied and not sent is lost if the process ends without
 //     closing the conn: by os.Exit, a panic, a signal, exec, or when main
 //     returns. Read, Close, CloseWrite, ReadFrom, SyscallConn and File have the

@@ -87,7 +87,7 @@ func (r *ring) replace() {
 	}
 	r.log.Info("quoit: another ring in place of the one that failed")
 	dead := r.now.Swap(e)
-	e.Reload()
+	e.TellLoad()
 	r.sweep()
 	r.before, r.err = append(r.before, dead), dead.Death()
 	r.lost++

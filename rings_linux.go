@@ -254,7 +254,7 @@ func (t *transport) steer(s *steered) {
 	t.steered.Store(&list)
 	t.mu.Unlock()
 	for i := range t.rings {
-		t.at(i).Reload()
+		t.at(i).TellLoad()
 		s.Hold(i, t.watch.isHeld(i))
 	}
 }

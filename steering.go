@@ -13,8 +13,8 @@ package quoit
 // Load, Accepted, Drained and Hold are called from any goroutine, often, also
 // before Attach and after Detach; they must not block. A panic in one of them, or in
 // Detach, is logged, the first of a listener's with its stack, by [Config].Logger or
-// on standard error, and nothing else comes of it. A panic in Attach is its caller's,
-// who is Listen's: the sockets are closed by then.
+// on standard error, and nothing else comes of it. A panic in Attach goes on in the
+// goroutine that called Listen; the sockets are closed by then.
 type Steering interface {
 	// Attach is called by Listen, with one listening TCP socket a ring.
 	// cpus[i] is the CPU that ring i is pinned to, or -1. The sockets belong

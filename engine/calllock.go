@@ -13,14 +13,14 @@ import (
 type callLock struct {
 	sync.Mutex
 	wanted atomic.Int32
-	lent   atomic.Pointer[func()] // ends the relay that holds it
+	halt   atomic.Pointer[func()] // ends the relay that holds it
 }
 
 func (l *callLock) Lock() {
 	if l.TryLock() {
 		return
 	}
-	// Who lends the lock looks the other way round. One sees the other.
+	// The relay looks the other way round. One sees the other.
 	l.wanted.Add(1)
 	defer l.wanted.Add(-1)
 	l.haltRelay()
@@ -29,7 +29,7 @@ func (l *callLock) Lock() {
 
 // haltRelay ends the relay that holds the lock, if one does.
 func (l *callLock) haltRelay() {
-	if halt := l.lent.Load(); halt != nil {
+	if halt := l.halt.Load(); halt != nil {
 		(*halt)()
 	}
 }

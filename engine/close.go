@@ -31,7 +31,7 @@ func (c *Conn) Shutdown(how int) error {
 	return nil
 }
 
-// isClosed reports whether Close has begun: a second one has returned by then.
+// isClosed reports whether Close has begun.
 func (c *Conn) isClosed() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -115,7 +115,7 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 	c := &Conn{e: e, descriptor: descriptor{fd: fd}, tcp: tcp, shared: foreign}
 	c.polls.Store(&poller{rc, netConn{s}})
 	if !foreign {
-		c.leave(s)
+		c.ownDescriptor(s)
 	}
 	e.stats.Adopted.Add(1)
 	if err := e.open(c); err != nil {
@@ -125,8 +125,8 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 	return c, nil
 }
 
-// leave has a new conn go on with a descriptor of its own, where there is one.
-func (c *Conn) leave(s Socket) {
+// ownDescriptor has a new conn go on with a descriptor of its own, where there is one.
+func (c *Conn) ownDescriptor(s Socket) {
 	if fd, err := c.e.k.Dup(c.fd); err == nil {
 		s.Close()
 		c.fd = fd

@@ -39,7 +39,7 @@ type Engine struct {
 	_       cpu.CacheLinePad     // what callers and the engine write all the time
 	posted  atomic.Pointer[node] // stack of nodes with wants
 	asleep  atomic.Bool          // the thread waits, or is about to, or has retired
-	retired atomic.Bool          // there is no thread, and no ring; of whom asleep is
+	retired atomic.Bool          // there is neither thread nor ring; set before asleep
 	rousing atomic.Int32         // callers that may be writing to the eventfd
 
 	// Callers that were woken, and those of them that have run since. While
@@ -63,7 +63,7 @@ type Engine struct {
 	// See beginLinger.
 	idle    atomic.Bool   // there has been no conn for lingerTime, and is none
 	stays   time.Duration // lingerTime, but for tests
-	linger  timer         // finds that out; made by the first who needs it
+	linger  timer         // fires lingerTime after the last conn; made by the first beginLinger
 	lingers bool          // linger runs
 	needed  bool          // there was a conn meanwhile
 
@@ -93,7 +93,7 @@ func New(cfg Options) (*Engine, error) {
 	if err := <-ready; err != nil {
 		return nil, err
 	}
-	e.Reload() // which has the thread end if nobody comes
+	e.TellLoad() // which has the thread end if nobody comes
 	return e, nil
 }
 
@@ -278,8 +278,8 @@ func (e *Engine) endLinger() {
 	}
 }
 
-// Reload takes note of the open conns as they are, and tells Options.Loaded.
-func (e *Engine) Reload() {
+// TellLoad takes note of the open conns as they are, and tells Options.Loaded.
+func (e *Engine) TellLoad() {
 	e.mu.Lock()
 	e.loaded()
 	e.mu.Unlock()

@@ -28,8 +28,8 @@ func (c *Conn) enterPoller() {
 // acquire keeps the descriptor open until drop. It fails on a closed conn.
 func (c *Conn) acquire() bool { return c.refs.acquire() }
 
-// drop releases a reference to the descriptor. After the last, who waits in
-// Close closes it.
+// drop releases a reference to the descriptor. The last one wakes the Close that waits
+// for it.
 func (c *Conn) drop() {
 	if idle := c.dropLast(); idle != nil {
 		c.e.ready(idle)

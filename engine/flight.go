@@ -96,8 +96,8 @@ func (c *Conn) land() {
 	c.endFlight(landed)
 }
 
-// endFlight has the flight be over, as state says, and tells who waits for that. Called
-// with mu held.
+// endFlight ends the flight in state, landed or abandoned, and wakes the drain and the
+// flushes that wait for that. Called with mu held.
 func (c *Conn) endFlight(state flightState) {
 	c.state = state
 	if c.out != nil {
@@ -130,8 +130,8 @@ func (c *Conn) loseFlight(errno unix.Errno) {
 	c.tellRead()
 }
 
-// tellRead has who waits for bytes told of an error that the socket does not tell, or
-// no longer. Called with mu held.
+// tellRead wakes a Read that waits for bytes if there is an error that the socket does
+// not report, or no longer does. Called with mu held.
 func (c *Conn) tellRead() {
 	switch {
 	case c.untold == 0 || !c.r.waiting || c.r.raw:

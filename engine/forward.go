@@ -69,8 +69,8 @@ func (c *Conn) newRelay(src *Conn) *relay {
 			if src.acquire() {
 				r := &relay{src: src, dst: c}
 				halt := r.halt
-				src.rmu.lent.Store(&halt)
-				c.wmu.lent.Store(&halt)
+				src.rmu.halt.Store(&halt)
+				c.wmu.halt.Store(&halt)
 				return r
 			}
 			src.rmu.Unlock()
@@ -82,7 +82,7 @@ func (c *Conn) newRelay(src *Conn) *relay {
 }
 
 // mayRelay reports whether c can be sent to: what Write has accepted is in the
-// kernel, and all of it. Who writes next meets what is in the way. Called with wmu
+// kernel, and all of it. The next Write meets what is in the way. Called with wmu
 // held.
 func (c *Conn) mayRelay() bool {
 	if c.wmu.wanted.Load() > 0 || !c.flush(false) {
@@ -149,8 +149,8 @@ func (r *relay) woken() error {
 // or one of dst.
 func (r *relay) end(err error) (int64, error) {
 	src, dst := r.src, r.dst
-	src.rmu.lent.Store(nil)
-	dst.wmu.lent.Store(nil)
+	src.rmu.halt.Store(nil)
+	dst.wmu.halt.Store(nil)
 	src.rmu.Unlock()
 	src.drop()
 	if werr := dst.writeRest(r); werr != nil {
@@ -188,5 +188,5 @@ func (c *Conn) owe(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.keep(se.Err.(unix.Errno))
-	c.tellRead() // who has waited since end let go of rmu
+	c.tellRead() // a Read that has waited since end let go of rmu
 }

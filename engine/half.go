@@ -27,7 +27,7 @@ type half struct {
 	state   waitState
 	kicked  bool // the netpoller was told to end the wait, and not yet to go on
 
-	// The owner's, but for err while it waits; raw others may see then.
+	// The owner's. While the owner waits, wake writes err, and holders of mu read raw.
 	raw    bool                  // others' code asks the socket, and has its errors
 	failed bool                  // err is why attempt gave up
 	parked bool                  // attempt left the half waiting

@@ -28,10 +28,10 @@ type loop struct {
 	backlog  []ring.CQE
 	batch    [128]ring.CQE
 	todo     []ring.CQE // completions taken from the ring and not yet handled
-	readied  bool       // a goroutine was woken since the last rest
+	woke     bool       // a goroutine, since the last rest
 	wakes    wakes
 	relays   relays
-	yielded  uint64 // e.readied when it last did
+	yielded  uint64 // e.readied at the last yield
 	stopping bool
 	failed   bool // the ring has: nothing more goes into it
 	turns    uint64
@@ -85,8 +85,8 @@ func (l *loop) isIdle() bool {
 	return e.idle.Load() && e.posted.Load() == nil && l.wakes.empty() && l.slots.used() <= 1
 }
 
-// retire ends the ring and the thread, for whose need comes next to begin others
-// (Engine.rouse): from there on the loop is theirs.
+// retire ends the ring and the thread. The caller that needs them next begins new ones
+// (Engine.rouse), to which the loop then belongs.
 func (l *loop) retire() {
 	e := l.e
 	l.wake.flying = 0 // it ends with the ring
@@ -144,8 +144,8 @@ func (l *loop) turn() {
 	l.relay()
 	l.wakeNext()
 	l.e.gear.Turned()
-	if l.readied {
-		l.readied = false
+	if l.woke {
+		l.woke = false
 		l.rest()
 	}
 	l.serve()
@@ -161,21 +161,21 @@ const moreReaps = 16
 
 const restTime = 400 * time.Microsecond
 
-// rest sleeps until the callers that were woken have run, those included whom
-// others wake meanwhile: they are in the same queue. Otherwise they would sit in this thread's run queue, stranded there until the scheduler notices
-// that the thread is blocked in the kernel; and what they ask for is submitted
-// together. Gosched would do neither for certain: every 61st time the
-// scheduler looks first at those who yielded, whoever else waits.
+// rest sleeps until the callers that were woken have run, and those that they wake
+// meanwhile, which are in the same queue. Otherwise they would sit in this thread's run
+// queue until the scheduler notices that the thread is blocked in the kernel; and what
+// they ask for is submitted together. Gosched would do neither for certain: every 61st
+// time the scheduler looks first at goroutines that have yielded.
 //
-// But what the first of them wrote must not wait for long because others keep
-// the CPUs busy, so that restTime after it began who runs next ends the rest.
+// Busy CPUs must not delay what the first caller wrote: from restTime on, the next
+// caller that runs ends the rest.
 func (l *loop) rest() {
 	e := l.e
 	n := e.readied.Load()
 	e.restEnd.Store(l.k.Now() + int64(restTime))
 	e.awaited.Store(n)
 	if e.ran.Load() >= n && e.awaited.CompareAndSwap(n, 0) {
-		runtime.Gosched() // for those who are not counted
+		runtime.Gosched() // for those that are not counted
 		return
 	}
 	<-e.rested
@@ -294,7 +294,7 @@ type relayer interface {
 	forward(l *loop, space []byte) int
 	sent(res int32)
 	park(l *loop)
-	drop()
+	giveBack()
 }
 
 const (
@@ -360,10 +360,10 @@ func (l *loop) enter() {
 	l.check(err)
 }
 
-// yield lets those run who wait in Go's other queue: who was in the netpoller,
-// whose conns are not on the ring, and whatever else the process does. A processor
-// that the engine keeps busy gives them every 61st place. So an engine that never
-// sleeps goes to the end of that queue once it has woken as many as it has conns.
+// yield lets the goroutines of Go's global run queue run: callers that were in the
+// netpoller, and whatever else the process does. A processor that the engine keeps busy
+// takes one of them every 61st time only. So an engine that never sleeps goes to the end
+// of that queue once it has woken as many as it has conns.
 func (l *loop) yield() {
 	if n := l.e.readied.Load(); n-l.yielded >= uint64(l.e.Load()) {
 		l.yielded = n
@@ -428,7 +428,8 @@ func (l *loop) sqe() *ring.SQE {
 	panic(fatal{errors.New("engine: submission queue stays full")})
 }
 
-// start puts request k of n in flight; prep fills the entry.
+// start puts request k of n in flight. The caller fills the entry that it returns, with
+// the user_data that it returns.
 func (l *loop) start(n *node, k kind) (*ring.SQE, ring.UserData) {
 	l.slots.assign(n)
 	n.flying |= 1 << k
@@ -462,15 +463,15 @@ func (l *loop) armWake() {
 // on the eventfd, which ends with it.
 func (l *loop) done() bool { return l.stopping && l.slots.used() <= 1 }
 
-// die ends the ring, which failed with err. Its conns go on in the netpoller: who
-// is in a slot, who is posted, and who will be. What was on its way through the
-// ring is lost, for nobody can say how far it came.
+// die ends the ring, which failed with err. Its conns go on in the netpoller: those that
+// have a slot, those that are posted, and those that will be. What was on its way through
+// the ring is lost, for nobody can say how far it came.
 func (l *loop) die(err error) {
 	e := l.e
 	e.gear.End()
 	e.dead.Store(&err)
 	for _, r := range l.relays.taken[l.relays.parked:] {
-		r.drop()
+		r.giveBack()
 	}
 	for i := range l.slots.all {
 		if n := l.slots.all[i].n; n != nil && n != &l.wake {

@@ -75,7 +75,7 @@ type node struct {
 
 	// Callers and the engine.
 	wants wants
-	next  *node // owned by whom add has told to post, then by the engine
+	next  *node // owned by the caller for which add reported true, then by the engine
 
 	// Engine thread only.
 	slot   uint32 // index plus one; 0: none

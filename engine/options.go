@@ -8,7 +8,8 @@ import (
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
-// Options size an engine. All fields must be set.
+// Options size an engine. There are no defaults: Entries and Share are 1 or more, CPU is
+// -1 for none. The functions may be nil.
 type Options struct {
 	Entries  int // submission queue, requests, a power of two
 	Gear     Mode

@@ -44,8 +44,8 @@ const (
 	// relayRead is the most that one recv(2) of a relay asks for.
 	relayRead = 16 << 10
 
-	// Who receives relayStep bytes at once, or more than bulkBytes in bulkSteps
-	// turns, is better served by splice(2).
+	// A relay that receives relayStep bytes at once, or more than bulkBytes in
+	// bulkSteps turns, is better served by splice(2).
 	bulkBytes = bulkSteps * 8 << 10
 	bulkSteps = 16
 )
@@ -147,10 +147,10 @@ func (r *relay) park(l *loop) {
 	l.wakes.push(wakeup{ch: c.r.ch})
 }
 
-// drop has the caller of a relay that is taken waiting again, until the Conn is told
+// giveBack has the caller of a relay that is taken waiting again, until the Conn is told
 // that there is no ring any more. What was received may have been sent, in part: nothing
 // may follow it. Engine thread.
-func (r *relay) drop() {
+func (r *relay) giveBack() {
 	if len(r.part) > 0 {
 		r.fault = unix.EIO
 		r.dst.breakOff()

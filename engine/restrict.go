@@ -10,9 +10,9 @@ import (
 )
 
 // restrict has r, which is not enabled yet, take the requests that the engine makes
-// and no others, for good, and enables it: who gets hold of the ring, or of the memory
-// of its queues, has the kernel refuse the rest. It costs a request nothing that can be
-// measured.
+// and no others, for good, and enables it: code that gets hold of the ring, or of its
+// queues' memory, has its other requests refused by the kernel. It costs a request
+// nothing that can be measured.
 func restrict(r *ring.Ring) error {
 	err := r.RegisterRestrictions(
 		ring.AllowOp(ring.OpPollAdd),

@@ -51,7 +51,7 @@ func setupRing(cfg Options) (*ring.Ring, error) {
 }
 
 // fit shrinks a ring to its share of half of RLIMIT_MEMLOCK, which all rings of
-// a user share. Who is exempt from the limit has no need of one that small.
+// a user share. A user exempt from the limit has no need of one that small.
 func fit(entries, share int) int {
 	var lim unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &lim) != nil {
@@ -95,8 +95,8 @@ func usable(r *ring.Ring) error {
 	return err
 }
 
-// newRing sets up a ring that is restricted if that is possible. Who refuses only that,
-// such as a security module, does not keep the ring from being made.
+// newRing sets up a ring that is restricted if that is possible. A refusal of only that,
+// such as a security module's, does not keep the ring from being made.
 func newRing(entries int, flags ring.SetupFlags) (*ring.Ring, error) {
 	p := ring.Params{Entries: uint32(entries), CQEntries: min(uint32(entries)*cqPerSQ, 65536), Flags: flags}
 	if mayRestrict() {

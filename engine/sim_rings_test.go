@@ -27,7 +27,7 @@ func newSimEngine(k *simKernel, i int) *Engine {
 	}}
 	r.loop = e.attach(r)
 	e.stays = k.plan.stays
-	e.Reload()
+	e.TellLoad()
 	r.loop.wakes.most = uint64(k.plan.woken)
 	var calls uint8
 	for range gear.TrialCalls - 1 {

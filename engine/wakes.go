@@ -53,7 +53,7 @@ func (l *loop) wakeNext() {
 			u.read.wakeRead(l)
 		} else {
 			l.e.ready(u.ch)
-			l.readied = true
+			l.woke = true
 		}
 	}
 }

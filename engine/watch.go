@@ -28,8 +28,8 @@ func (c *Conn) readable(l *loop, cqe *ring.CQE) {
 	switch {
 	case cqe.More():
 		c.poll = pollTold
-		// Who waited in the netpoller last, for a splice or in a cold engine, has
-		// no use for the poll, which wakes this thread for each segment.
+		// A reader that waited in the netpoller last, for a splice or in a cold
+		// engine, has no use for the poll, which wakes this thread for each segment.
 		if c.relay == nil && (c.r.state == waitPoll || !c.mayWatch()) {
 			l.cancel(&c.node, kindPoll)
 		}
@@ -50,7 +50,7 @@ func (c *Conn) wakeRead(l *loop) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.r.state == waitRing && c.poll != pollArmed {
-		l.readied = c.r.wake(nil) || l.readied
+		l.woke = c.r.wake(nil) || l.woke
 	}
 }
 

@@ -24,8 +24,8 @@ const (
 
 // Write writes p and returns when the kernel has it all, or, on a hot engine,
 // when the conn has copied it, see mayBatch. On an error it returns how many bytes
-// the peer will get. Concurrent Writes do not interleave. p is not used after Write
-// has returned.
+// the kernel took. Concurrent Writes do not interleave. p is not used after Write has
+// returned.
 func (c *Conn) Write(p []byte) (int, error) {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()

@@ -8,7 +8,7 @@
 //
 // It also has addresses in package net's form, what steers connections to one of
 // several listening sockets without eBPF, and memory shared with the kernel, for
-// those who do it with.
+// steering with eBPF.
 package sock
 
 import (

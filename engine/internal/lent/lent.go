@@ -30,12 +30,12 @@ var fail = func(why string) {
 	select {}
 }
 
-// Mark says of what it is a field of whether that was given back. The zero Mark says
-// that it was not. It takes no room but in a build that checks. It is safe for
+// Mark is a field of something lent, and says whether that was given back. The zero Mark
+// says that it was not. It takes no room but in a build that checks. It is safe for
 // concurrent use.
 type Mark [marks]atomic.Bool
 
-// Use fails if what is given back already. what names it.
+// Use fails if the Mark says that it was given back. what names it.
 func (m *Mark) Use(what string) {
 	for i := range m {
 		if m[i].Load() {
@@ -44,7 +44,7 @@ func (m *Mark) Use(what string) {
 	}
 }
 
-// End notes that what is given back, and fails if it was.
+// End notes that it is given back, and fails if it was. what names it.
 func (m *Mark) End(what string) {
 	for i := range m {
 		if m[i].Swap(true) {
@@ -89,7 +89,7 @@ type Pool[T any] struct {
 	held []*T // in a build that checks: what was given back lately
 }
 
-// heldMost is how many the Ts are that a check looks at.
+// heldMost is how many Ts a check looks at.
 const heldMost = 16
 
 // Get lends a T, which has whatever its last user left there.
