@@ -48,6 +48,7 @@ test-shipped:
 	rc=0; \
 	go test -p 1 $(TESTFLAGS) $(SHIPPED) || rc=1; \
 	go test -p 1 -run '$(EVERYGEAR)' $(TESTFLAGS) ./internal/behaviour ./internal/nethttp ./internal/pitfalls || rc=1; \
+	(cd conformance && go test -run '$(EVERYGEAR)' $(TESTFLAGS) .) || rc=1; \
 	exit $$rc
 
 # What moves bytes, with memory that is used again poisoned meanwhile: see
@@ -94,12 +95,14 @@ test-gears:
 # And with several rings, which one listener hands its conns to, or, as it ships, which
 # have a socket each. SO_REUSEPORT changes what the skipped ones look at: addresses in
 # use, its own option, the order of conns, and how often Control is called.
-SHARED = ^TestBehaviour(Zone|Options|SetOptions|InUse|Relisten|EarlyReset|ListenContext)$$
+SHARED = ^TestBehaviour(Zone|Options|SetOptions|FileOptions|InUse|Relisten|EarlyReset|ListenContext)$$
 test-rings:
 	@rc=0; \
 	echo "== go test -race, 3 rings"; \
 	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=flip \
 		go test -race -count=1 -p 1 -skip '$(EVERYGEAR)' $(TESTFLAGS) $(GEARED) || rc=1; \
+	(cd conformance && QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=flip \
+		go test -race -count=1 -skip '$(EVERYGEAR)' $(TESTFLAGS) .) || rc=1; \
 	echo "== go test, 3 rings, a socket each"; \
 	QUOIT_TEST_RINGS=3 QUOIT_TEST_GEAR=ring QUOIT_TEST_STEERING=hash \
 		go test -count=1 -p 1 -skip '$(SHARED)|$(EVERYGEAR)' $(TESTFLAGS) $(GEARED) || rc=1; \

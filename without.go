@@ -2,7 +2,11 @@
 
 package quoit
 
-import "io"
+import (
+	"errors"
+	"io"
+	"syscall"
+)
 
 // connWithoutReadFrom has all methods of a Conn but ReadFrom, for io.Copy, which would
 // call it again.
@@ -17,6 +21,10 @@ type connWithoutWriteTo struct {
 	*Conn
 	hidesWriteTo
 }
+
+// SyscallConn is refused: package net's ReadFrom would try sendfile(2) by it, in vain, and
+// the Conn would be one that others may reach.
+func (connWithoutWriteTo) SyscallConn() (syscall.RawConn, error) { return nil, errors.ErrUnsupported }
 
 // A struct with two methods of one name has none of that name.
 type (

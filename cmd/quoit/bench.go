@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 )
 
 const modulePath = "github.com/quoit-go/quoit"
@@ -76,14 +75,6 @@ func benchBinary(ctx context.Context, dir string, stderr io.Writer) (binary stri
 		return "", nil, fmt.Errorf("building %s: %w", src, err)
 	}
 	return binary, remove, nil
-}
-
-// ends are the signals that end this program: under nohup a hangup does not.
-func ends() []os.Signal {
-	if signal.Ignored(syscall.SIGHUP) {
-		return []os.Signal{os.Interrupt, syscall.SIGTERM}
-	}
-	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
 }
 
 // runToEnd outlives an interrupt, for the child's report of what it has.
