@@ -74,6 +74,9 @@
 //   - Taking over: [NewListener] and [NewConn] refuse what is not package net's own.
 //   - Networks: only tcp, tcp4, tcp6 and unix are on the ring. Others go to package net
 //     as they are.
+//   - Dialers: [Dialer] and [ListenConfig] are types of their own, with package net's
+//     fields but for Cancel and DualStack, and without DialTCP, DialUDP, DialIP, DialUnix
+//     and ListenPacket. The context that a ControlContext gets ends with the dial.
 //
 // In [GearRing], also while [GearAuto] has chosen it:
 //

@@ -106,13 +106,13 @@ func (e *Engine) start() error {
 func (e *Engine) transport() *transport {
 	t := e.t.Load()
 	if t == nil && e.again.claim() {
-		e.tries.begin(func() {
+		e.tries.begin(func() (report func()) {
 			e.retries.Add(1)
 			if err := e.start(); err != nil {
-				e.cfg.logger().Warn("quoit: package net serves on", "reason", err)
-			} else {
-				e.cfg.logger().Info("quoit: io_uring serves now", "rings", e.t.Load().size())
+				return func() { e.cfg.logger().Warn("quoit: package net serves on", "reason", err) }
 			}
+			rings := e.t.Load().size()
+			return func() { e.cfg.logger().Info("quoit: io_uring serves now", "rings", rings) }
 		})
 	}
 	return t

@@ -41,10 +41,11 @@ func (lc *ListenConfig) Listen(ctx context.Context, network, address string) (ne
 	if lc.Steering != nil {
 		return t.listenSteered(ctx, network, address, lc)
 	}
-	nlc.Control = t.control(lc)
+	control, each := t.control(lc)
+	nlc.Control = control
 	ln, err := nlc.Listen(ctx, network, address)
 	if err != nil {
 		return nil, err
 	}
-	return t.listener(network, ln, lc)
+	return t.listener(network, ln, lc, *each)
 }

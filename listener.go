@@ -4,6 +4,7 @@ package quoit
 
 import (
 	"errors"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -47,6 +48,9 @@ func newListener(network string, nl netListener, lc *ListenConfig) *Listener {
 	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
 	return l
 }
+
+// setEach has each accepted conn get its options, since the socket does not have them.
+func (l *Listener) setEach() { l.backlog.Store(math.MaxInt64) }
 
 // begin ends the making of a listener that has its engine's.
 func (l *Listener) begin() {

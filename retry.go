@@ -44,20 +44,28 @@ func (b *backoff) claim() bool {
 	return true
 }
 
-// tries runs attempts on goroutines of their own, one at a time, until end.
+// tries runs attempts on goroutines of their own, one at a time, until end. What an
+// attempt returns is called with no lock held: a Logger may ask the engine, or close it.
 type tries struct {
 	mu    sync.Mutex // held during an attempt
 	ended bool
 }
 
-func (t *tries) begin(attempt func()) {
+func (t *tries) begin(attempt func() (report func())) {
 	go func() {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		if !t.ended {
-			attempt()
+		if report := t.do(attempt); report != nil {
+			report()
 		}
 	}()
+}
+
+func (t *tries) do(attempt func() (report func())) (report func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		return nil
+	}
+	return attempt()
 }
 
 // end waits for the attempt under way.

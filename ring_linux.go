@@ -73,24 +73,24 @@ func (r *ring) next() (*engine.Engine, error) {
 	return e, err
 }
 
-// replace sets up another engine in place of one that has failed.
-func (r *ring) replace() {
+// replace sets up another engine in place of one that has failed. It returns what logs
+// that.
+func (r *ring) replace() (report func()) {
 	e, err := r.next()
 	r.again.begin()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.retries++
 	if err != nil {
-		r.log.Warn("quoit: no ring in place of the one that failed", "error", err)
 		r.err = err
-		return
+		return func() { r.log.Warn("quoit: no ring in place of the one that failed", "error", err) }
 	}
-	r.log.Info("quoit: another ring in place of the one that failed")
 	dead := r.now.Swap(e)
 	e.TellLoad()
 	r.sweep()
 	r.before, r.err = append(r.before, dead), dead.Death()
 	r.lost++
+	return func() { r.log.Info("quoit: another ring in place of the one that failed") }
 }
 
 // compared logs what a comparison of the gears found.

@@ -3,6 +3,7 @@
 package quoit
 
 import (
+	"cmp"
 	"math"
 	"net"
 	"os"
@@ -167,14 +168,15 @@ func (c *Conn) MultipathTCP() (bool, error) {
 	return err != syscall.EOPNOTSUPP && err != syscall.ENOPROTOOPT, nil
 }
 
-// setOptions sets what net sets on an accepted conn, which does not care
-// about errors either.
-func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) {
-	_ = setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
+// setOptions sets what net sets on an accepted conn, and reports whether all could be
+// set, which net does not ask.
+func setOptions(fd int, idle time.Duration, ka net.KeepAliveConfig) bool {
+	err := setInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	if !ka.Enable && idle >= 0 {
 		ka = net.KeepAliveConfig{Enable: true, Idle: idle}
 	}
 	if ka.Enable {
-		_ = setKeepAliveConfig(fd, ka)
+		err = cmp.Or(setKeepAliveConfig(fd, ka), err)
 	}
+	return err == nil
 }

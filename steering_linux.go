@@ -26,10 +26,14 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 			group.close()
 		}
 	}()
-	if err := t.openGroup(ctx, network, address, lc, &group); err != nil {
+	each, err := t.openGroup(ctx, network, address, lc, &group)
+	if err != nil {
 		return nil, err
 	}
 	l := newListener(network, group[0], lc)
+	if each {
+		l.setEach()
+	}
 	s := &steered{Steering: lc.Steering, t: t, addr: l.addr, log: engineOr(lc.Engine).cfg.loud()}
 	fds, err := group.descriptors()
 	if err == nil {
@@ -57,11 +61,11 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 type group []netListener
 
 // openGroup adds a socket for each ring to g, whose sockets the caller closes if that
-// fails.
-func (t *transport) openGroup(ctx context.Context, network, address string, lc *ListenConfig, g *group) error {
+// fails. each is listener's.
+func (t *transport) openGroup(ctx context.Context, network, address string, lc *ListenConfig, g *group) (each bool, err error) {
 	nlc := lc.netConfig()
 	nlc.SetMultipathTCP(false) // an eBPF socket array takes plain TCP only
-	options := t.control(lc)
+	options, failed := t.control(lc)
 	nlc.Control = func(network, address string, rc syscall.RawConn) error {
 		if err := options(network, address, rc); err != nil {
 			return err
@@ -73,12 +77,13 @@ func (t *transport) openGroup(ctx context.Context, network, address string, lc *
 	for range t.rings {
 		ln, err := nlc.Listen(ctx, network, address)
 		if err != nil {
-			return err
+			return false, err
 		}
 		*g = append(*g, ln.(netListener))
 		address = ln.Addr().String() // for :0 a port has been chosen
+		each = each || *failed
 	}
-	return nil
+	return each, nil
 }
 
 func (g group) descriptors() ([]int, error) {

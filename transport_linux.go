@@ -3,7 +3,6 @@
 package quoit
 
 import (
-	"math"
 	"net"
 	"strings"
 	"syscall"
@@ -12,9 +11,11 @@ import (
 )
 
 // control returns the hook that gives a socket, before it listens, the options
-// that net sets on every conn it accepts. Accepted conns inherit them.
-func (t *transport) control(lc *ListenConfig) func(network, address string, rc syscall.RawConn) error {
-	hook := lc.hook()
+// that net sets on every conn it accepts. Accepted conns inherit them, unless the hook
+// finds that each needs its own: an MPTCP socket takes those of keep-alive since Linux 6.10,
+// and some older ones, only.
+func (t *transport) control(lc *ListenConfig) (control func(network, address string, rc syscall.RawConn) error, each *bool) {
+	hook, each := lc.hook(), new(bool)
 	return func(network, address string, rc syscall.RawConn) error {
 		if hook != nil {
 			if err := hook(network, address, rc); err != nil {
@@ -24,17 +25,20 @@ func (t *transport) control(lc *ListenConfig) func(network, address string, rc s
 		if network == "unix" {
 			return nil
 		}
-		return rc.Control(func(fd uintptr) { setOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig) })
-	}
+		return rc.Control(func(fd uintptr) { *each = !setOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig) })
+	}, each
 }
 
 // listener takes over ln, or returns it where it is not a stream listener of
-// package net. Its socket has been through control.
-func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig) (net.Listener, error) {
+// package net. each says that its socket does not have the options of accepted conns.
+func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig, each bool) (net.Listener, error) {
 	if !streamListener(ln) {
 		return ln, nil
 	}
 	l := newListener(network, ln.(netListener), lc)
+	if each {
+		l.setEach()
+	}
 	fd, err := descriptor(l.nl)
 	if err == nil {
 		e := t.forListener()
@@ -69,14 +73,7 @@ func (t *transport) adopt(ln net.Listener) (net.Listener, error) {
 		network, _, _ = strings.Cut(f.Name(), ":") // "tcp4", where Addr says "tcp"
 		f.Close()
 	}
-	out, err := t.listener(network, ln, &ListenConfig{})
-	if err != nil {
-		return nil, err
-	}
-	if network != "unix" {
-		out.(*Listener).backlog.Store(math.MaxInt64)
-	}
-	return out, nil
+	return t.listener(network, ln, &ListenConfig{}, network != "unix")
 }
 
 // takeOver takes over a listener that package net has just made with lc, or, if
@@ -85,7 +82,7 @@ func (t *transport) takeOver(network string, ln net.Listener, lc *net.ListenConf
 	if lc == nil {
 		return t.adopt(ln)
 	}
-	out, err := t.listener(network, ln, &ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig})
+	out, err := t.listener(network, ln, &ListenConfig{Control: lc.Control, KeepAlive: lc.KeepAlive, KeepAliveConfig: lc.KeepAliveConfig}, false)
 	if err != nil || network == "unix" {
 		return out, err
 	}
@@ -93,7 +90,10 @@ func (t *transport) takeOver(network string, ln net.Listener, lc *net.ListenConf
 	rc, err := l.nl.SyscallConn()
 	if err == nil {
 		err = rc.Control(func(fd uintptr) {
-			setOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig)
+			if !setOptions(int(fd), lc.KeepAlive, lc.KeepAliveConfig) {
+				l.setEach()
+				return
+			}
 			waiting, _, _ := engine.Backlog(int(fd))
 			l.backlog.Store(int64(waiting))
 		})

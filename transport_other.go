@@ -37,15 +37,15 @@ func startTransport(*Config) (*transport, error) {
 	return nil, &UnsupportedError{Feature: "io_uring", Err: errors.New("not Linux")}
 }
 
-func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig) (net.Listener, error) {
+func (*transport) listener(_ string, ln net.Listener, _ *ListenConfig, _ bool) (net.Listener, error) {
 	return ln, nil
 }
 func (*transport) adopt(ln net.Listener) (net.Listener, error) { return ln, nil }
 func (*transport) takeOver(_ string, ln net.Listener, _ *net.ListenConfig) (net.Listener, error) {
 	return ln, nil
 }
-func (*transport) control(*ListenConfig) func(string, string, syscall.RawConn) error {
-	return nil
+func (*transport) control(*ListenConfig) (func(string, string, syscall.RawConn) error, *bool) {
+	return nil, new(bool)
 }
 func (*transport) conn(_ string, c net.Conn, _ bool) (net.Conn, error) { return c, nil }
 func (*transport) listenSteered(context.Context, string, string, *ListenConfig) (net.Listener, error) {

@@ -121,6 +121,10 @@ func (l *Listener) check() error {
 func (l *Listener) Accept() (*Conn, net.Addr, error) {
 	a, err := l.next()
 	if err != nil {
+		_, accepting := err.(*os.SyscallError)
+		if failed := l.e.cfg.AcceptFailed; failed != nil && accepting {
+			failed(err) // with no lock held, for it may close the listener
+		}
 		return nil, nil, err
 	}
 	e := l.place(a.socket)
@@ -172,11 +176,7 @@ func (l *Listener) accept(fd int) (a accepted, err error) {
 		default:
 			l.e.stats.AcceptFailures.Add(1)
 			l.counted.failures.Add(1)
-			err = os.NewSyscallError("accept4", err)
-			if failed := l.e.cfg.AcceptFailed; failed != nil {
-				failed(err)
-			}
-			return a, err
+			return a, os.NewSyscallError("accept4", err)
 		}
 	}
 }

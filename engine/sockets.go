@@ -60,6 +60,10 @@ func (s *sockets) accept(k kernel, set int) (accepted, error) {
 			}
 		}
 		i := s.ready.pop()
+		if !isReady(s.fds[i]) {
+			s.spread.Drained(i)
+			continue
+		}
 		fd, peer, err := k.Accept(s.fds[i])
 		if err == unix.EAGAIN {
 			s.spread.Drained(i)
@@ -68,6 +72,14 @@ func (s *sockets) accept(k kernel, set int) (accepted, error) {
 		s.ready.push(i)
 		return accepted{fd, peer, i}, err
 	}
+}
+
+// isReady reports whether a conn waits in the socket's queue. accept4(2) would wait for one
+// where a copy of the socket has been set to blocking mode, and with it all other sockets.
+func isReady(fd int) bool {
+	polled := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	n, _ := unix.Poll(polled, 0)
+	return n > 0
 }
 
 func (s *sockets) fill(set int) error {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -79,6 +80,66 @@ func TestLogger(t *testing.T) {
 		pfDial(t, lt.tr, lt.echo).Close()
 		return log.has("level=INFO", "another ring", "ring=0")
 	})
+}
+
+// asking is a handler that asks the engine with each record.
+type asking struct {
+	slog.Handler
+	ask func()
+}
+
+func (h asking) Handle(ctx context.Context, r slog.Record) error {
+	h.ask()
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h asking) WithAttrs(a []slog.Attr) slog.Handler { return asking{h.Handler.WithAttrs(a), h.ask} }
+
+// A Logger may ask the engine, whatever it is told of: a ring that failed, the one in its
+// place, and an Accept that failed, whose listener it may close.
+func TestLoggerAsks(t *testing.T) {
+	testenv.Watch(t, 2*testenv.Bound)
+	var log recorder
+	var engine atomic.Pointer[quoit.Engine]
+	var shut atomic.Pointer[net.Listener]
+	ask := func() {
+		if e := engine.Load(); e != nil {
+			_ = e.Stats()
+		}
+		if ln := shut.Load(); ln != nil {
+			(*ln).Close()
+		}
+	}
+	e := enginetest.New(t, quoit.Config{Rings: 1, Gear: quoit.GearRing, Logger: slog.New(asking{slog.NewTextHandler(&log, nil), ask})})
+	engine.Store(e)
+	lt := &lossTest{T: t, e: e, tr: enginetest.On(e)}
+	lt.echo = lt.serve()
+	lt.fail()
+	testenv.Poll(t, "the new ring in the log", func() bool {
+		pfDial(t, lt.tr, lt.echo).Close()
+		return log.has("level=INFO", "another ring", "ring=0")
+	})
+	ln, err := e.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	shut.Store(&ln)
+	c := testenv.Dial(t, ln.Addr().String())
+	defer c.Close()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: limit.Max}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ln.Accept(); !errors.Is(err, unix.EMFILE) {
+		t.Errorf("Accept without descriptors: %v", err)
+	}
+	if !log.has("level=WARN", "an Accept failed") {
+		t.Errorf("not in the log:\n%s", &log)
+	}
 }
 
 var labelled = regexp.MustCompile(`(?m)^(\d+) @ .*\n# labels: \{"quoit":"ring"\}$`)

@@ -529,3 +529,37 @@ func TestRingsClose(t *testing.T) {
 		group.Wait()
 	}
 }
+
+// A copy of one of a group's sockets is set to blocking mode, as for a child: the others' conns
+// are accepted all the same, and Close ends an Accept.
+func TestRingsBlockingSocket(t *testing.T) {
+	testenv.Watch(t, 2*testenv.Bound)
+	e := enginetest.New(t, quoit.Config{Rings: 4})
+	lc := quoit.ListenConfig{Engine: e, Steering: quoit.SteerByHash()}
+	ln, err := lc.Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	f, err := ln.(*quoit.Listener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	f.Fd() // sets the mode
+	for range 64 {
+		c := testenv.Dial(t, ln.Addr().String())
+		s, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		c.Close()
+	}
+	done := testenv.Go(func() error { _, err := ln.Accept(); return err })
+	time.Sleep(20 * time.Millisecond) // it mostly waits by then, and need not
+	ln.Close()
+	if err := testenv.Recv(t, done, "Accept"); !errors.Is(err, net.ErrClosed) {
+		t.Error(err)
+	}
+}

@@ -12,20 +12,21 @@ import (
 	"net"
 	"os"
 	"sync"
+	"sync/atomic"
 )
 
 // on is set before main, by Enable.
-var on bool
+var on atomic.Bool
 
 // Enable has marks count from now on. It is called before anything listens or
 // dials.
-func Enable() { on = true }
+func Enable() { on.Store(true) }
 
 type mark struct{}
 
 // Context returns ctx with the mark.
 func Context(ctx context.Context) context.Context {
-	if !on || ctx == nil {
+	if !on.Load() || ctx == nil {
 		return ctx
 	}
 	return context.WithValue(ctx, mark{}, true)
@@ -39,7 +40,7 @@ var files sync.Map
 
 // FileConn is net.FileConn of a marked file.
 func FileConn(f *os.File) (net.Conn, error) {
-	if on {
+	if on.Load() {
 		files.Store(f, true)
 		defer files.Delete(f)
 	}
@@ -48,7 +49,7 @@ func FileConn(f *os.File) (net.Conn, error) {
 
 // FileListener is net.FileListener of a marked file.
 func FileListener(f *os.File) (net.Listener, error) {
-	if on {
+	if on.Load() {
 		files.Store(f, true)
 		defer files.Delete(f)
 	}

@@ -14,7 +14,7 @@ func TestContext(t *testing.T) {
 	if got := Context(ctx); got != ctx || Marked(got) {
 		t.Error("a context is marked in a program that has not asked for it")
 	}
-	defer func() { on = false }()
+	defer func() { on.Store(false) }()
 	Enable()
 	marked := Context(ctx)
 	if !Marked(marked) || Marked(ctx) {
@@ -36,7 +36,7 @@ func TestContext(t *testing.T) {
 }
 
 func TestFiles(t *testing.T) {
-	defer func() { on = false }()
+	defer func() { on.Store(false) }()
 	Enable()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
