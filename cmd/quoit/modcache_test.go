@@ -167,7 +167,9 @@ func TestBuildVendor(t *testing.T) {
 		t.Errorf("with GOFLAGS it says %q, want %q", got, want)
 	}
 	t.Setenv("GOFLAGS", "")
-	if _, stderr, code := tool(t, t.TempDir(), "build", "-mod=vendor"); code != 1 || !strings.Contains(stderr, "there is no vendor/modules.txt") {
+	bare := t.TempDir()
+	writeFiles(t, bare, map[string]string{"go.mod": "module example.com/bare\n\ngo 1.20\n", "main.go": "package main\n\nfunc main() {}\n"})
+	if _, stderr, code := tool(t, bare, "build", "-mod=vendor"); code != 1 || !strings.Contains(stderr, "there is no vendor/modules.txt") {
 		t.Errorf("without a vendor directory: exit code %d\n%s", code, stderr)
 	}
 }
