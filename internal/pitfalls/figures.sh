@@ -31,7 +31,7 @@ fi
 		/^== Fuzz/ { flush(); name = $2; sub(/,$/, "", name); next }
 		/^fuzz: elapsed: / { time = $3; sub(/,$/, "", time); text = $5 " executions in " time; next }
 		/^ +[a-z_]+_test\.go:[0-9]+: +[0-9]+ / && !/ schedules, / && name == "TestSim" { next }
-		/^ +[a-z_]+_test\.go:[0-9]+: none: / { next } # what the test's last line says as well
+		/^ +[a-z_]+_test\.go:[0-9]+: none: / { next } # the last line of the test says it as well
 		/^ +[a-z_]+_test\.go:[0-9]+: / { flush(); sub(/^ +[a-z_]+_test\.go:[0-9]+: /, ""); text = $0; next }
 		text != "" && /^        [^ ]/ { sub(/^ +/, ""); text = text "; " $0 }
 	' "$log"
