@@ -38,8 +38,9 @@ type Config struct {
 	AnyArch bool
 
 	// Rings is the number of rings. Each has a thread and connections of its
-	// own, and a connection stays on its ring. Fewer are set up where the limit on memory leaves room for fewer, or that on
-	// descriptors: one for each 32 of RLIMIT_NOFILE.
+	// own, and a connection stays on its ring. Fewer are set up where the limit on
+	// memory leaves room for fewer, or that on descriptors: one for each 32 of
+	// RLIMIT_NOFILE.
 	// Default: as many as Affinity names, or QUOIT_RINGS has, or a third of
 	// GOMAXPROCS, rounded up; 1 to 256.
 	Rings int

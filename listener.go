@@ -40,12 +40,17 @@ type Listener struct {
 	keepAliveConfig net.KeepAliveConfig
 }
 
-func newListener(network string, nl netListener, lc *ListenConfig) *Listener {
+// newListener begins to make a listener. each says that nl's socket does not have the
+// options of accepted conns.
+func newListener(network string, nl netListener, lc *ListenConfig, each bool) *Listener {
 	l := &Listener{nl: nl, addr: nl.Addr(), network: network}
 	if _, tcp := l.addr.(*net.TCPAddr); !tcp {
 		l.local = l.addr
 	}
 	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
+	if each {
+		l.setEach()
+	}
 	return l
 }
 

@@ -30,10 +30,7 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 	if err != nil {
 		return nil, err
 	}
-	l := newListener(network, group[0], lc)
-	if each {
-		l.setEach()
-	}
+	l := newListener(network, group[0], lc, each)
 	s := &steered{Steering: lc.Steering, t: t, addr: l.addr, log: engineOr(lc.Engine).cfg.loud()}
 	fds, err := group.descriptors()
 	if err == nil {
@@ -61,7 +58,7 @@ func (t *transport) listenSteered(ctx context.Context, network, address string, 
 type group []netListener
 
 // openGroup adds a socket for each ring to g, whose sockets the caller closes if that
-// fails. each is listener's.
+// fails. each is newListener's.
 func (t *transport) openGroup(ctx context.Context, network, address string, lc *ListenConfig, g *group) (each bool, err error) {
 	nlc := lc.netConfig()
 	nlc.SetMultipathTCP(false) // an eBPF socket array takes plain TCP only

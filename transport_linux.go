@@ -30,15 +30,12 @@ func (t *transport) control(lc *ListenConfig) (control func(network, address str
 }
 
 // listener takes over ln, or returns it where it is not a stream listener of
-// package net. each says that its socket does not have the options of accepted conns.
+// package net. each is newListener's.
 func (t *transport) listener(network string, ln net.Listener, lc *ListenConfig, each bool) (net.Listener, error) {
 	if !streamListener(ln) {
 		return ln, nil
 	}
-	l := newListener(network, ln.(netListener), lc)
-	if each {
-		l.setEach()
-	}
+	l := newListener(network, ln.(netListener), lc, each)
 	fd, err := descriptor(l.nl)
 	if err == nil {
 		e := t.forListener()

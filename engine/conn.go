@@ -49,8 +49,8 @@ type descriptor struct {
 	refs  fdRef
 	polls atomic.Pointer[poller] // what owns fd once it is in Go's netpoller
 
-	// entering is held by the caller that puts fd there, which is a system call: mu, which the
-	// engine's thread waits for, is not.
+	// entering is held by the caller that puts fd there, which is a system call: mu,
+	// which the engine's thread waits for, is not.
 	entering sync.Mutex
 
 	idle chan struct{} // Close waits here for the last reference; guarded by Conn.mu

@@ -84,6 +84,7 @@ type File struct {
 	f    func(fd uintptr) bool
 }
 
+// Write calls f until it returns true, waiting for room in between. One call at a time.
 func (s *File) Write(f func(fd uintptr) bool) error {
 	s.f, s.full = f, false
 	err := s.RawConn.Write(s.once)
