@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"sync"
@@ -97,10 +96,9 @@ func New(cfg Options) (*Engine, error) {
 	return e, nil
 }
 
-// setupAndRun runs on a thread of its own, for a ring belongs to the thread that sets
-// it up. ready, of the first one, is told whether there is one.
+// setupAndRun is what a thread does. ready, of the first one, is told whether there is
+// a ring.
 func (e *Engine) setupAndRun(ready chan<- error) {
-	runtime.LockOSThread() // for life; the thread ends with the goroutine
 	pprof.SetGoroutineLabels(pprof.WithLabels(context.Background(), pprof.Labels("quoit", "ring")))
 	switch {
 	case ready != nil:

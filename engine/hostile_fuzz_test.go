@@ -353,11 +353,8 @@ func (h *hostile) startRead(c *hostileConn, n int) {
 		defer h.mu.Unlock()
 		c.n, c.err = int64(n), err
 		c.reading = false
-		for i, b := range p[:n] {
-			if b != c.s.in(c.read+i) {
-				h.fail("socket %d: a wrong byte at %d", c.s.id, c.read+i)
-				break
-			}
+		if i := c.s.in().wrong(p[:n], c.read); i >= 0 {
+			h.fail("socket %d: a wrong byte at %d", c.s.id, c.read+i)
 		}
 		c.read += n
 	}()
@@ -369,9 +366,7 @@ func (h *hostile) startWrite(c *hostileConn, n int) {
 	}
 	c.writing = true
 	p := make([]byte, n)
-	for i := range p {
-		p[i] = c.s.out(c.written + i)
-	}
+	c.s.out().fill(p, c.written)
 	c.written += n
 	go func() {
 		c.pace.proven.Store(0) // as if it had read on soon, and so had all
@@ -437,22 +432,18 @@ func (h *hostile) shiftOrForward(c *hostileConn, arg byte) {
 // owns reports whether p is of what conn c has written, or of what is forwarded to it.
 // Called with mu held.
 func (h *hostile) owns(c *hostileConn, p []byte) bool {
-	if len(p) == 0 || has(p, c.s.out, c.written) {
+	if len(p) == 0 || has(p, c.s.out(), c.written) {
 		return true
 	}
 	return slices.ContainsFunc(h.conns, func(o *hostileConn) bool {
-		return o.into == c && has(p, o.s.in, o.s.taken)
+		return o.into == c && has(p, o.s.in(), o.s.taken)
 	})
 }
 
 // has reports whether p is somewhere in the first n bytes of a stream.
-func has(p []byte, stream func(int) byte, n int) bool {
+func has(p []byte, stream simStream, n int) bool {
 	for at := 0; at+len(p) <= n; at++ {
-		i := 0
-		for i < len(p) && p[i] == stream(at+i) {
-			i++
-		}
-		if i == len(p) {
+		if stream.wrong(p, at) < 0 {
 			return true
 		}
 	}

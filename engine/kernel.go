@@ -5,6 +5,7 @@ package engine
 import (
 	"encoding/binary"
 	"os"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 // can take its place, completions and time included.
 type kernel interface {
 	// The ring. Engine thread only; see package ring. Open sets one up, at first and
-	// after Close.
+	// after Close, and the goroutine keeps its thread from then on.
 	Open() error
 	NextSQE() *ring.SQE
 	SQPending() uint32
@@ -85,6 +86,7 @@ func newOSKernel(cfg Options) (*osKernel, error) {
 }
 
 func (k *osKernel) Open() error {
+	runtime.LockOSThread() // for life; the thread ends with the goroutine
 	if n := k.cfg.CPU; n >= 0 {
 		var set unix.CPUSet
 		set.Set(n)

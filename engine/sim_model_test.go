@@ -337,11 +337,8 @@ func (u *simConn) judgeRead(op *simOp, err error) {
 
 // got checks bytes that a reader was given.
 func (u *simConn) got(op *simOp, p []byte) {
-	for i, b := range p {
-		if b != u.s.in(u.read+i) {
-			u.r.fail("%s of %v: wrong byte %#x at %d", op.name, u, b, u.read+i)
-			break
-		}
+	if i := u.s.in().wrong(p, u.read); i >= 0 {
+		u.r.fail("%s of %v: wrong byte %#x at %d", op.name, u, p[i], u.read+i)
 	}
 	u.mu.Lock()
 	u.read += len(p)

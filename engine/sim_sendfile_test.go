@@ -64,9 +64,7 @@ func (k *simKernel) sendFile(s *simSock, f *simSource, n int) (int, error) {
 		end = f.bad
 	}
 	p := make([]byte, min(n, end-f.at))
-	for i := range p {
-		p[i] = s.out(f.from + f.at + i)
-	}
+	s.out().fill(p, f.from+f.at)
 	n, err := k.put(s, p, nil)
 	f.at += max(n, 0)
 	if err == unix.EAGAIN {

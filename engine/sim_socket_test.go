@@ -73,28 +73,13 @@ type simSock struct {
 	sentRST        bool
 }
 
-// simByte is the byte at an offset of a stream.
-func simByte(id, off int) byte {
-	x := uint32(off)*2654435761 + uint32(id)*40503
-	return byte(x >> 13)
-}
-
-// A byte from a peer says so, also where it is forwarded to another one.
-const simFromPeer = 0x80
-
-// Streams to the peer have numbers of their own.
-func (s *simSock) in(off int) byte  { return simByte(s.id, off) | simFromPeer }
-func (s *simSock) out(off int) byte { return simByte(s.id+1000, off) &^ simFromPeer }
-
 func (s *simSock) unread() int    { return s.arrived - s.taken }
 func (s *simSock) ended() bool    { return s.fin || s.rst || s.shutRd }
 func (s *simSock) readable() bool { return s.unread() > 0 || s.ended() || s.soErr != 0 }
 func (s *simSock) writable() bool { return s.room > 0 || s.rst || s.shutWr || s.soErr != 0 }
 
 func (s *simSock) take(p []byte) {
-	for i := range p {
-		p[i] = s.in(s.taken + i)
-	}
+	s.in().fill(p, s.taken)
 	s.taken += len(p)
 }
 
@@ -324,11 +309,8 @@ func (k *simKernel) put(s *simSock, p []byte, f *simForward) (int, error) {
 }
 
 func (k *simKernel) putOwn(s *simSock, p []byte) {
-	for i, b := range p {
-		if b != s.out(s.wrote+i) {
-			k.fail("socket %d was given a wrong byte at %d", s.id, s.wrote+i)
-			break
-		}
+	if i := s.out().wrong(p, s.wrote); i >= 0 {
+		k.fail("socket %d was given a wrong byte at %d", s.id, s.wrote+i)
 	}
 	s.wrote += len(p)
 }

@@ -323,9 +323,7 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 	case 8:
 		p = make([]byte, 1+rnd.IntN(2*n))
 	}
-	for i := range p {
-		p[i] = u.s.out(u.written + i)
-	}
+	u.s.out().fill(p, u.written)
 	u.enterGate()
 	defer u.leaveGate()
 	u.setWriting()
@@ -382,9 +380,7 @@ func (u *simConn) rawWrite() error {
 	err := u.c.RawWrite(func(fd uintptr) bool {
 		u.checkRaw()
 		p := make([]byte, 10)
-		for i := range p {
-			p[i] = u.s.out(u.written + i)
-		}
+		u.s.out().fill(p, u.written)
 		for {
 			n, werr = u.r.k.Write(int(fd), p)
 			if werr != unix.EINTR {
