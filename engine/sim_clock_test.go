@@ -90,6 +90,7 @@ func (t *simTimer) Stop() bool {
 }
 
 func (c *simClock) run() {
+	t := time.NewTimer(time.Hour)
 	for {
 		wait := time.Hour
 		for {
@@ -106,13 +107,13 @@ func (c *simClock) run() {
 			c.mu.Unlock()
 			a.ring()
 		}
-		t := time.NewTimer(wait)
+		t.Reset(wait)
 		select {
 		case <-t.C:
 		case <-c.poke:
 		case <-c.quit:
+			t.Stop()
 			return
 		}
-		t.Stop()
 	}
 }

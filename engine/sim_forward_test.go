@@ -151,7 +151,7 @@ func (p *simPipe) Fill(from int, n int64) (int64, error) {
 	k.mu.Lock()
 	p.f = k.file(from, "splice").forward
 	p.f.checkWoken()
-	n = int64(k.short(int(min(n, simMost))))
+	n = int64(k.short(int(min(n, max(1, int64(p.f.src.s.unread()))))))
 	passed, first := false, false
 	if p.f.src.s.readable() {
 		passed, first = k.passGate(p.f)
@@ -212,9 +212,6 @@ func (p *simPipe) Discard() {
 		p.f.ungate()
 	}
 }
-
-// simMost is more than a socket ever holds.
-const simMost = 1 << 16
 
 // forward forwards to a conn of its choice, or to itself.
 func (u *simConn) forward(rnd *rand.Rand) error {

@@ -41,7 +41,7 @@ func TestSim(t *testing.T) {
 	}
 	procs := runtime.GOMAXPROCS(0)
 	defer runtime.GOMAXPROCS(procs)
-	defer debug.SetGCPercent(debug.SetGCPercent(400)) // schedules leave little, and much of it is garbage
+	defer debug.SetGCPercent(debug.SetGCPercent(1600)) // schedules leave little, and much of it is garbage
 	// The engine makes its channels here, in the simulation's bubble.
 	bubbled := inBubble
 	inBubble = func() bool { return false }
