@@ -172,21 +172,13 @@ bench-full:
 		-json $(BENCHOUT)/bench.json -html $(BENCHOUT)/bench.html \
 		-markdown $(BENCHOUT)/bench.md -readme $(BENCHOUT)/readme.md -chart $(BENCHOUT)/ratios.svg
 
-# Each fuzz target for so long, one after the other. What it finds is kept in
-# testdata/fuzz beside it, and is a test from then on. What is found to be new is made
-# smaller only a little: that of schedules differs from run to run, and it would take all
-# of the time.
+# Each fuzz target for so long, as many at a time as there are CPUs. What it finds is kept
+# in testdata/fuzz beside it, and is a test from then on.
 FUZZTIME ?= 10s
 fuzz:
-	@rc=0; \
-	for f in $$(grep -rl --include='*_test.go' '^func Fuzz' .); do \
-		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' $$f); do \
-			echo "== $$target, $${f%/*}, $(FUZZTIME)"; \
-			go test -C $${f%/*} -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x . 2>&1 | \
-				$(CURDIR)/internal/pitfalls/fuzzed.sh || rc=1; \
-		done; \
-	done; \
-	exit $$rc
+	@grep -r --include='*_test.go' '^func Fuzz' . | \
+		sed 's|/[^/]*:func \(Fuzz[A-Za-z0-9_]*\)(.*| \1|' | \
+		xargs -P $$(nproc) -L 1 internal/pitfalls/fuzz.sh $(FUZZTIME)
 
 soak:
 	QUOIT_SOAK=$(SOAK) go test -race -run '^TestSoak' -v -count=1 -timeout 0 ./internal/pitfalls
