@@ -42,7 +42,7 @@ test:
 
 # What moves bytes once more, as it ships, and what the race detector makes too slow:
 # the rest is the same without it. Tests that test-gears runs as it ships are left to that.
-SHIPPED = . ./engine/... ./internal/sock ./cmd/quoit/internal/doctor ./internal/tidy
+SHIPPED = . ./engine/... ./internal/sock ./cmd/quoit/internal/doctor
 test-shipped:
 	@$(require); \
 	rc=0; \

@@ -7,11 +7,14 @@ import (
 	"go/parser"
 	"go/token"
 	"go/types"
+	"io"
 	"maps"
+	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -39,22 +42,31 @@ const maxConnFlags = 6
 
 // checker type-checks the packages of this module for linux/amd64.
 type checker struct {
+	ctx  build.Context
 	fset *token.FileSet
 	imp  types.Importer
 }
 
-// newChecker skips the test under the race detector, which has nothing to find
-// here and makes a minute of what it takes to check package net and its like.
+// newChecker has packages imported from what the go command's cache has compiled.
 func newChecker(t *testing.T) checker {
 	t.Helper()
-	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		t.Skip("make test RACE= has it")
+	ctx := build.Default
+	ctx.GOOS, ctx.GOARCH, ctx.CgoEnabled = "linux", "amd64", false
+	list := exec.Command("go", "list", "-deps", "-export", "-f", "{{.ImportPath}} {{.Export}}", "./...")
+	list.Env = append(os.Environ(), "GOOS="+ctx.GOOS, "GOARCH="+ctx.GOARCH, "CGO_ENABLED=0")
+	list.Stderr = os.Stderr
+	out, err := list.Output()
+	if err != nil {
+		t.Fatalf("%v: %v", list, err)
 	}
-	old := build.Default // which the importer uses
-	t.Cleanup(func() { build.Default = old })
-	build.Default.GOOS, build.Default.GOARCH, build.Default.CgoEnabled = "linux", "amd64", false
+	exports := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		name, file, _ := strings.Cut(strings.TrimSpace(line), " ")
+		exports[name] = file
+	}
 	fset := token.NewFileSet()
-	return checker{fset, importer.ForCompiler(fset, "source", nil)}
+	open := func(name string) (io.ReadCloser, error) { return os.Open(exports[name]) }
+	return checker{ctx, fset, importer.ForCompiler(fset, "gc", open)}
 }
 
 // check returns what the non-test files of a directory define and use, or nil
@@ -70,7 +82,7 @@ func (c checker) check(t *testing.T, dir string) (*types.Package, []*ast.File, *
 		if (goFile{path: name}).isTest() {
 			continue
 		}
-		if match, err := build.Default.MatchFile(dir, filepath.Base(name)); err != nil {
+		if match, err := c.ctx.MatchFile(dir, filepath.Base(name)); err != nil {
 			t.Fatal(err)
 		} else if !match {
 			continue
