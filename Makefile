@@ -122,7 +122,8 @@ test-transparent:
 
 # Under older kernels in QEMU, and the newest one's verifier; internal/kernels
 # says what it takes, and what else can be chosen: ARCH=arm64, GEARS="ring poll".
-# TESTFLAGS are those of the binaries, such as -test.run=TestNop.
+# TESTFLAGS are those of the binaries, such as -test.run=TestNop. UPDATE=1 writes the
+# table of kernels in docs/reliability.md.
 test-kernels:
 	internal/kernels/run.sh
 

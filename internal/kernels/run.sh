@@ -10,6 +10,7 @@
 #	TESTFLAGS flags for the tests of BINARIES, such as -test.run=TestNop
 #	OUTPUT    directory that keeps the whole output; without it, it is printed
 #	          where a test fails
+#	UPDATE    if not empty, the results go to the table of docs/reliability.md
 #
 # Each kernel boots in QEMU with an initramfs that has the binaries, the
 # sources, busybox, two modules, and nothing else. It takes Debian or the like on
@@ -24,6 +25,7 @@ GEARS=${GEARS-ring}
 VERIFIER=${VERIFIER-newest}
 TESTFLAGS=${TESTFLAGS-}
 OUTPUT=${OUTPUT-}
+UPDATE=${UPDATE-}
 
 limit=3600 # seconds that a machine may take
 modules="sch_netem veth"
@@ -236,24 +238,48 @@ choose_accelerator() {
 
 failed=0
 
+# result prints what became of command $1 of the machine's /tests, by what init said:
+# how many tests passed, failed and were skipped, the seconds, the exit status, and the
+# names of those that failed.
+result() {
+	awk -v name="$1" '
+		$2 == name && $1 == "failed" { failed = failed " " $3 }
+		$2 == name && $1 == "result" && NF == 7 { counts = $4 " " $5 " " $6 " " $7 " " $3 }
+		END { print (counts == "" ? "0 0 0 0 none" : counts) failed }
+	' "$work/lines"
+}
+
+# row prints the line of the table for command $1, of package directory $2, whose
+# result is in the other arguments.
+row() {
+	gear= of="\`$2\`" passed=$3 failed=$4 skipped=$5 seconds=$6 status=$7 by=TCG
+	case $1 in *,*) gear=${1#*,} ;; esac
+	[ "$2" != . ] || of=root
+	case $accelerator in *kvm*) by=KVM ;; esac
+	shift 7
+	case $status,$# in
+	0,0) ;;
+	*,0) failed="$failed, exit status $status" ;;
+	*) failed="$failed: $*" ;;
+	esac
+	echo "| ${release%-cloud-*} | $ARCH | $of | $gear | $passed | $failed | $skipped | $seconds | $(date -u +%F), $by |"
+}
+
 # run_tests boots $release and reports on each command of the machine's /tests.
 run_tests() {
 	began=$(date +%s)
 	boot_tests
 	said >"$work/lines"
+	: >"$work/rows"
 	ok=1
-	while read -r name _; do
-		line=$(grep "^result $name " "$work/lines" || :)
-		set -- $line
-		if [ $# = 7 ]; then
-			echo "$release $name: $4 passed, $5 failed, $6 skipped in $7 s, status $3"
-			[ "$3" = 0 ] && [ "$5" = 0 ] && [ "$4" != 0 ] || ok=0
-		else
-			echo "$release $name: no result"
-			ok=0
-		fi
+	while read -r name dir _; do
+		set -- $(result "$name")
+		echo "$release $name: $1 passed, $2 failed, $3 skipped in $4 s, status $5"
+		[ "$5" = 0 ] && [ "$2" = 0 ] && [ "$1" != 0 ] || ok=0
+		row "$name" "$dir" "$@" >>"$work/rows"
 	done <"$work/root/tests"
 	echo "$release took $(($(date +%s) - began)) s"
+	[ -z "$UPDATE" ] || "$here/figures.sh" <"$work/rows"
 	if [ -n "$OUTPUT" ]; then
 		tr -d '\r' <"$work/whole" >>"$OUTPUT/$release.log"
 	elif [ $ok = 0 ]; then
@@ -262,6 +288,7 @@ run_tests() {
 	[ $ok = 1 ] || failed=1
 }
 
+[ -z "$UPDATE" ] || [ -z "$TESTFLAGS" ] || fail "the table is of whole packages: UPDATE without TESTFLAGS"
 choose_machine
 install_missing
 list_kernels
