@@ -111,21 +111,33 @@ list_kernels() {
 }
 
 # find_kernel leaves the release that $1 names in $release, and its image and
-# modules in $cache/$release.
+# modules in $cache/$release. Of some releases Debian has the image alone, and tests
+# that need a module fail.
 find_kernel() {
 	case $1 in
 	newest) release=$(tail -n 1 "$work/releases") ;;
 	*) release=$(grep -F "$1." "$work/releases" | grep "^$1\." | tail -n 1) ;;
 	esac
 	[ -n "$release" ] || fail "no kernel $1 among $(tr '\n' ' ' <"$work/releases")"
-	[ ! -e "$cache/$release" ] || return 0
-	# Since 6.19 the image has a package of its own, and since 7.2 the modules do.
+	[ -e "$cache/$release" ] || fetch_kernel
+	[ -e "$cache/$release/veth.ko" ] || echo "Debian has no modules of $release"
+}
+
+# fetch_kernel fills $cache/$release. Since Linux 6.19 the image and the modules
+# have a package each; that of the modules is not signed, and goes when another
+# release replaces it, while the image stays.
+fetch_kernel() {
 	packages=$(grep -xF -e "linux-binary-$release" -e "linux-image-$release" -e "linux-modules-$release" "$work/names") ||
 		packages=linux-image-$release-unsigned
 	unpack $packages
 	mkdir "$work/kernel"
 	cp "$(find "$work/deb" -name 'vmlinu[xz]*' -type f)" "$work/kernel/vmlinuz"
-	for module in $modules; do
+	wanted=$modules
+	case $packages in
+	*linux-modules-*) ;;
+	*linux-binary-*) wanted= ;;
+	esac
+	for module in $wanted; do
 		found=$(find "$work/deb" -name "$module.ko*" -type f)
 		case $found in
 		*.xz) xz -dc "$found" >"$work/kernel/$module.ko" ;;
@@ -201,8 +213,9 @@ commands_for() {
 # Its serial line goes to $work/whole. Where emulation is slow the kernel may find
 # that its timer does not work, without no_timer_check.
 boot() {
-	mkdir -p "$work/root/modules"
-	cp "$cache/$release"/*.ko "$work/root/modules"
+	rm -rf "$work/root/modules"
+	mkdir "$work/root/modules"
+	find "$cache/$release" -name '*.ko' -exec cp -t "$work/root/modules" {} +
 	(cd "$work/root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$work/initrd"
 	: >"$work/whole"
 	timeout "$1" "$qemu" $machine $accelerator -m 3G -smp 2 -nodefaults -nic none -display none \
