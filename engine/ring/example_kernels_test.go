@@ -21,7 +21,7 @@ var exampleKernels = map[string]string{
 	"Example_epoll":        "5.2",
 	"Example_futex":        "6.7",
 	"Example_incremental":  "6.12",
-	"Example_links":        "5.6",
+	"Example_links":        "5.18", // until then a request whose file is missing ends with hard links, too
 	"Example_msgRing":      "5.18",
 	"Example_poll":         "5.18",
 	"Example_registered":   "5.5",

@@ -162,7 +162,7 @@ type TimeoutFlags uint32
 
 // IORING_TIMEOUT_*.
 const (
-	TimeoutAbs          TimeoutFlags = 1 << 0 // IORING_TIMEOUT_ABS: a point in time, not a span; until Linux 6.18 at least the initial time namespace's
+	TimeoutAbs          TimeoutFlags = 1 << 0 // IORING_TIMEOUT_ABS: a point in time, not a span; before Linux 7.1 the initial time namespace's
 	TimeoutBoottime     TimeoutFlags = 1 << 2 // IORING_TIMEOUT_BOOTTIME, Linux 5.15
 	TimeoutRealtime     TimeoutFlags = 1 << 3 // IORING_TIMEOUT_REALTIME, Linux 5.15
 	TimeoutETimeSuccess TimeoutFlags = 1 << 5 // IORING_TIMEOUT_ETIME_SUCCESS, Linux 5.16

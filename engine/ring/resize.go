@@ -12,7 +12,7 @@ import "unsafe"
 // EINVAL also that the body of a loop over CQEs calls it. Linux 6.13.
 //
 // Of a SetupSQE128 or SetupCQE32 ring, kernels lose what the queues hold: seen with
-// 6.16.12, 6.17.13 and 6.18.15, not with 6.18.44 and 7.3.4.
+// 6.16.12, 6.17.13, 6.18.15 and 6.19.14, not with 6.18.44, 7.0.13 and later.
 func (r *Ring) ResizeRings(entries, cqEntries uint32) error {
 	r.owner.use()
 	r.cq.notVisiting("ResizeRings")

@@ -102,7 +102,7 @@ type WaitOptions struct {
 	Timeout time.Duration
 
 	// Deadline, if not nil, ends the wait at a time of the ring's clock, see
-	// RegisterClock; until Linux 6.18 at least that of the initial time namespace. It
+	// RegisterClock; before Linux 7.1 that of the initial time namespace. It
 	// excludes Timeout. Linux 6.12.
 	Deadline *Timespec
 
