@@ -12,8 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/cpu"
-
 	"github.com/quoit-go/quoit/engine/internal/gear"
 )
 
@@ -35,7 +33,7 @@ type Engine struct {
 	closing atomic.Bool           // set before control is posted
 	control node                  // posted to stop the loop
 
-	_       cpu.CacheLinePad     // what callers and the engine write all the time
+	_       gear.Pad             // what callers and the engine write all the time
 	posted  atomic.Pointer[node] // stack of nodes with wants
 	asleep  atomic.Bool          // the thread waits, or is about to, or has retired
 	retired atomic.Bool          // there is neither thread nor ring; set before asleep
@@ -44,11 +42,11 @@ type Engine struct {
 	// Callers that were woken, and those of them that have run since. While
 	// awaited is not 0 the engine sleeps until they are as many, or until one of
 	// them runs after restEnd.
-	_                     cpu.CacheLinePad
+	_                     gear.Pad
 	readied, ran, awaited atomic.Uint64
 	restEnd               atomic.Int64
 
-	_    cpu.CacheLinePad
+	_    gear.Pad
 	gear gear.Box
 	busy atomic.Bool // somebody is in busyRead
 	late lateness    // of Reads behind Writes that were to leave with them
@@ -66,7 +64,7 @@ type Engine struct {
 	lingers bool          // linger runs
 	needed  bool          // there was a conn meanwhile
 
-	_      cpu.CacheLinePad // what the engine counts, and now and then a caller
+	_      gear.Pad // what the engine counts, and now and then a caller
 	stats  Counters[atomic.Uint64]
 	turns  histogram // of completions in a turn
 	delays delays    // of what Write accepted: from the return of the first Write of a batch until its send

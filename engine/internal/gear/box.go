@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/cpu"
-
 	"github.com/quoit-go/quoit/engine/internal/clock"
 )
 
@@ -72,19 +70,19 @@ type Box struct {
 	ended  atomic.Bool // never hot again
 	looks  look
 
-	_      cpu.CacheLinePad // hot is read by every call
-	calls  atomic.Uint64    // in Poll, by callsCounted
-	marked atomic.Int64     // when calls last reached a multiple of TrialCalls
-	rest   atomic.Int64     // no trial before
+	_      Pad           // hot is read by every call
+	calls  atomic.Uint64 // in Poll, by callsCounted
+	marked atomic.Int64  // when calls last reached a multiple of TrialCalls
+	rest   atomic.Int64  // no trial before
 
 	changes atomic.Uint64
 	since   atomic.Int64 // of the present gear
 	ringed  atomic.Int64 // time in Ring before that
 
-	_     cpu.CacheLinePad
+	_     Pad
 	trial trial
 
-	_     cpu.CacheLinePad
+	_     Pad
 	tally tally
 }
 

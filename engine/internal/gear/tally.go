@@ -2,17 +2,19 @@
 
 package gear
 
-import (
-	"sync/atomic"
-
-	"golang.org/x/sys/cpu"
-)
+import "sync/atomic"
 
 // tally counts what Reads and Writes move, in either gear.
 type tally struct {
 	conns  atomic.Uint32
 	meters [8]Meter
 }
+
+// Pad keeps what stands before it off the cache line of what stands behind it: 64 bytes on
+// amd64 and arm64. It is not that of x/sys/cpu, which on arm64 reads a file when the
+// program starts, and so opens Go's netpoller: without descriptors for that the
+// program ends, though none of its calls needs it.
+type Pad [64]byte
 
 // Meter is some conns' part of it, on a cache line of its own.
 type Meter struct {
@@ -21,7 +23,7 @@ type Meter struct {
 	uncounted   atomic.Uint64 // of those two, what is not the tally's
 	directReads atomic.Uint64 // that did not wait on the ring
 	ringReads   atomic.Uint64 // that did
-	_           cpu.CacheLinePad
+	_           Pad
 }
 
 // maxTallied keeps a few large transfers from outweighing many small ones.
