@@ -281,6 +281,7 @@ row() {
 	shift 7
 	case $status,$# in
 	0,0) ;;
+	none,*) failed="did not end" ;;
 	*,0) failed="$failed, exit status $status" ;;
 	*) failed="$failed: $*" ;;
 	esac
