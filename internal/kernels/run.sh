@@ -13,7 +13,8 @@
 #	UPDATE    if not empty, the results go to the table of docs/reliability.md
 #
 # Each kernel boots in QEMU with an initramfs that has the binaries, the
-# sources, busybox, two modules, and nothing else. It takes Debian or the like on
+# sources, busybox, two modules, and nothing else. As many machines run at a time as
+# there are CPUs: each has two, and most tests wait. It takes Debian or the like on
 # amd64 with go and apt, and root to install QEMU if it is missing. Kernels and
 # busybox stay in the user's cache; the machine's package sources are left alone.
 set -eu
@@ -28,6 +29,7 @@ OUTPUT=${OUTPUT-}
 UPDATE=${UPDATE-}
 
 limit=3600 # seconds that a machine may take
+machines=0 # that there have been
 modules="sch_netem veth"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 here=$(cd "$(dirname "$0")" && pwd)
@@ -35,8 +37,14 @@ source=$(cd "$here/../.." && pwd)
 cache=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/quoit-kernels
 work=$(mktemp -d)
 mkdir -p "$cache"
-trap 'rm -rf "$work"' EXIT
+trap clean_up EXIT
 trap 'exit 130' INT TERM
+
+# clean_up leaves no machine and no file, whenever the script ends.
+clean_up() {
+	kill $(jobs -p) $(cat "$work"/vm*/pid 2>/dev/null) 2>/dev/null || :
+	rm -rf "$work"
+}
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -178,7 +186,7 @@ binary() {
 	esac
 }
 
-# build fills the root directory of the machines.
+# build makes what all machines have in their root directories.
 build() {
 	mkdir -p "$work/root/bin" "$work/root/etc" "$work/root/src"
 	printf '%s localhost\n' 127.0.0.1 ::1 >"$work/root/etc/hosts"
@@ -188,7 +196,13 @@ build() {
 	for dir in $BINARIES ${VERIFIER:+engine/steering}; do
 		(cd "$source" && CGO_ENABLED=0 GOARCH=$ARCH go test -c -o "$work/root/bin/$(binary "$dir")" "./$dir")
 	done
+	archive "$work/root" >"$work/root.cpio"
 }
+
+archive() (
+	cd "$1"
+	find . | busybox cpio -o -H newc 2>/dev/null
+)
 
 # commands_for prints lines of the machine's /tests, for package directory $1
 # and more flags: one for each gear, where that matters. Tests of many conns are
@@ -218,32 +232,43 @@ commands_for() {
 	esac
 }
 
+# new_machine has $vm be the directory of one more: own is what only this one has in its
+# root directory, whole its serial line.
+new_machine() {
+	machines=$((machines + 1))
+	vm=$work/vm$machines
+	mkdir -p "$vm/own/modules"
+}
+
 # boot boots $release, and returns when it has powered off, or after $1 seconds.
-# Its serial line goes to $work/whole. Where emulation is slow the kernel may find
-# that its timer does not work, without no_timer_check.
+# Where emulation is slow the kernel may find that its timer does not work, without
+# no_timer_check.
 boot() {
-	rm -rf "$work/root/modules"
-	mkdir "$work/root/modules"
-	find "$cache/$release" -name '*.ko' -exec cp -t "$work/root/modules" {} +
-	(cd "$work/root" && find . | busybox cpio -o -H newc 2>/dev/null) >"$work/initrd"
-	: >"$work/whole"
+	find "$cache/$release" -name '*.ko' -exec cp -t "$vm/own/modules" {} +
+	{ cat "$work/root.cpio" && archive "$vm/own"; } >"$vm/initrd"
+	: >"$vm/whole"
 	timeout "$1" "$qemu" $machine $accelerator -m 3G -smp 2 -nodefaults -nic none -display none \
-		-no-reboot -kernel "$cache/$release/vmlinuz" -initrd "$work/initrd" \
+		-no-reboot -kernel "$cache/$release/vmlinuz" -initrd "$vm/initrd" \
 		-append "console=$serial quiet no_timer_check panic=-1" \
-		-serial "file:$work/whole" </dev/null >"$work/qemu.log" 2>&1
+		-serial "file:$vm/whole" </dev/null >"$vm/qemu.log" 2>&1 &
+	echo $! >"$vm/pid"
+	status=0
+	wait $! 2>/dev/null || status=$? # without a word on signals
+	rm "$vm/pid"
+	return $status
 }
 
 # said has init's own lines among those of the machine.
-said() { tr -d '\r' <"$work/whole" | sed -n 's/^@@ //p'; }
+said() { tr -d '\r' <"$vm/whole" | sed -n 's/^@@ //p'; }
 
 # boot_tests is boot for as long as tests may take, again if the kernel does not
 # come as far as to run any.
 boot_tests() {
 	for attempt in 1 2 3; do
-		boot "$limit" || echo "QEMU ended with status $?: $(cat "$work/qemu.log")"
+		boot "$limit" || echo "QEMU ended with status $?: $(cat "$vm/qemu.log")"
 		! said | grep -q "^booted" || return 0
 		echo "attempt $attempt: $release does not boot"
-		tail -n 20 "$work/whole"
+		tail -n 20 "$vm/whole"
 	done
 }
 
@@ -252,13 +277,12 @@ boot_tests() {
 choose_accelerator() {
 	if [ "$ARCH" = "$(dpkg --print-architecture)" ] && [ -w /dev/kvm ]; then
 		accelerator="-accel kvm -cpu host"
-		: >"$work/root/tests"
+		new_machine
+		: >"$vm/own/tests"
 		! boot 20 || ! said | grep -q "^powering off" || return 0
 	fi
 	accelerator="-accel tcg,thread=multi -cpu max"
 }
-
-failed=0
 
 # result prints what became of command $1 of the machine's /tests, by what init said:
 # how many tests passed, failed and were skipped, the seconds, the exit status, and the
@@ -268,7 +292,7 @@ result() {
 		$2 == name && $1 == "failed" { failed = failed " " $3 }
 		$2 == name && $1 == "result" && NF == 7 { counts = $4 " " $5 " " $6 " " $7 " " $3 }
 		END { print (counts == "" ? "0 0 0 0 none" : counts) failed }
-	' "$work/lines"
+	' "$vm/lines"
 }
 
 # row prints the line of the table for command $1, of package directory $2, whose
@@ -288,27 +312,38 @@ row() {
 	echo "| ${release%-cloud-*} | $ARCH | $of | $gear | $passed | $failed | $skipped | $seconds | $(date -u +%F), $by |"
 }
 
-# run_tests boots $release and reports on each command of the machine's /tests.
+# run_tests boots $release, reports on each command of the machine's /tests, and fails if
+# one did.
 run_tests() {
 	began=$(date +%s)
 	boot_tests
-	said >"$work/lines"
-	: >"$work/rows"
+	said >"$vm/lines"
+	: >"$vm/rows"
 	ok=1
 	while read -r name dir _; do
 		set -- $(result "$name")
 		echo "$release $name: $1 passed, $2 failed, $3 skipped in $4 s, status $5"
 		[ "$5" = 0 ] && [ "$2" = 0 ] && [ "$1" != 0 ] || ok=0
-		row "$name" "$dir" "$@" >>"$work/rows"
-	done <"$work/root/tests"
+		row "$name" "$dir" "$@" >>"$vm/rows"
+	done <"$vm/own/tests"
 	echo "$release took $(($(date +%s) - began)) s"
-	[ -z "$UPDATE" ] || "$here/figures.sh" <"$work/rows"
 	if [ -n "$OUTPUT" ]; then
-		tr -d '\r' <"$work/whole" >>"$OUTPUT/$release.log"
+		tr -d '\r' <"$vm/whole" >>"$OUTPUT/$release.log"
 	elif [ $ok = 0 ]; then
-		tr -d '\r' <"$work/whole"
+		tr -d '\r' <"$vm/whole"
 	fi
-	[ $ok = 1 ] || failed=1
+	[ $ok = 1 ]
+}
+
+# start_tests waits for a turn, and has run_tests run in the background.
+start_tests() {
+	read -r turn <&3
+	step "Linux $release, $accelerator${1+, $1}"
+	{
+		! run_tests >"$vm/report" 2>&1 || : >"$vm/passed"
+		cat "$vm/report"
+		echo turn >&3
+	} &
 }
 
 [ -z "$UPDATE" ] || [ -z "$TESTFLAGS" ] || fail "the table is of whole packages: UPDATE without TESTFLAGS"
@@ -321,18 +356,28 @@ build
 [ -z "$OUTPUT" ] || mkdir -p "$OUTPUT"
 find_kernel newest
 choose_accelerator
+mkfifo "$work/turns"
+exec 3<>"$work/turns"
+yes turn | head -n "$(nproc)" >&3
+first=$((machines + 1))
 for kernel in $KERNELS; do
 	find_kernel "$kernel"
-	step "Linux $release, $accelerator"
+	new_machine
 	for dir in $BINARIES; do
 		commands_for "$dir" $TESTFLAGS
-	done >"$work/root/tests"
-	run_tests
+	done >"$vm/own/tests"
+	start_tests
 done
 for kernel in $VERIFIER; do
 	find_kernel "$kernel"
-	step "Linux $release, $accelerator, the verifier"
-	commands_for engine/steering -test.run=^TestVerifier$ >"$work/root/tests"
-	run_tests
+	new_machine
+	commands_for engine/steering -test.run=^TestVerifier$ >"$vm/own/tests"
+	start_tests "the verifier"
+done
+wait
+failed=0
+for n in $(seq "$first" "$machines"); do
+	[ -e "$work/vm$n/passed" ] || failed=1
+	[ -z "$UPDATE" ] || "$here/figures.sh" <"$work/vm$n/rows"
 done
 exit $failed
