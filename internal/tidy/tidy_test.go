@@ -258,7 +258,7 @@ func TestTidyDependencies(t *testing.T) {
 		want      string
 		without   []string
 	}{
-		{"linux", ".", module, []string{"net/http", ebpf, steering}},
+		{"linux", ".", module, []string{"net/http", ebpf, steering, "golang.org/x/sys/cpu"}}, // see gear.Pad
 		{"linux", "./cmd/...", module, []string{ebpf, steering}},
 		{"linux", "./engine/...", ebpf, []string{"net/http"}},
 		{"linux", "./debug", module, []string{"expvar", ebpf, steering}}, // which registers a handler
