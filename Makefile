@@ -186,10 +186,10 @@ soak:
 
 # At full size what is shorter in make test, and more of what finds faults by chance.
 # Each part writes its figures to docs/reliability.md. Schedules are shared among as many
-# processes as there are CPUs; SCHEDULES=1000000 takes an hour of two.
+# processes as there are CPUs; a million takes two some twenty minutes.
 LONG = ^Test(Shutdown|Restart|Lifetime|Attack)
 FIGURES = internal/pitfalls/figures.sh
-SCHEDULES ?= 100000
+SCHEDULES ?= 1000000
 test-full: test-long test-schedules
 	make --no-print-directory fuzz FUZZTIME=20s 2>&1 | $(FIGURES) fuzzing
 	make --no-print-directory soak SOAK=3m 2>&1 | $(FIGURES) soaking
