@@ -68,7 +68,7 @@ func excepted(test, label string) string {
 }
 
 // behaviourLimit bounds one run of a behaviour. A run that exceeds it hangs.
-const behaviourLimit = time.Minute
+var behaviourLimit = 2 * testenv.Bound
 
 // impl is one implementation of net's calls.
 type impl struct {

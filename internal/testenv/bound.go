@@ -9,8 +9,20 @@ import (
 )
 
 // Bound is the longest that one step of a test may take. It is a guard
-// against hangs, not an expectation.
-const Bound = 30 * time.Second
+// against hangs, not an expectation: a machine that is slow has a longer one in
+// QUOIT_TEST_BOUND.
+var Bound = bound(os.Getenv("QUOIT_TEST_BOUND"))
+
+func bound(s string) time.Duration {
+	if s == "" {
+		return 30 * time.Second
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		panic("QUOIT_TEST_BOUND: " + err.Error())
+	}
+	return d
+}
 
 // Watch ends the process with all stacks if the test, its cleanup included,
 // is not over after d.
