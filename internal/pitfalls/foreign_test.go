@@ -27,17 +27,16 @@ import (
 // which get the numbers as they become free, find theirs open, the same, and with
 // the bytes they put there, also while rings fail.
 func TestLifetimeForeignDescriptors(t *testing.T) {
-	conns := 300
-	if pfLong() {
-		conns = 20000
-	}
 	gears := map[string]quoit.Gear{"ring": quoit.GearRing, "poll": quoit.GearPoll, "auto": quoit.GearAuto}
 	for _, server := range pfServers {
 		t.Run(server, func(t *testing.T) {
 			testenv.Watch(t, 4*testenv.Bound)
-			tr := testenv.Net
+			tr, conns := testenv.Net, 300
 			var e *quoit.Engine
 			if server != "net" {
+				if pfLong() {
+					conns = 20000
+				}
 				enginetest.NeedRing(t)
 				e = enginetest.New(t, quoit.Config{Gear: gears[server], Rings: 2})
 				tr = enginetest.On(e)
