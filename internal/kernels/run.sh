@@ -10,11 +10,11 @@
 #	TESTFLAGS flags for the tests of BINARIES, such as -test.run=TestNop
 #	OUTPUT    directory that keeps the whole output; without it, it is printed
 #	          where a test fails
+#	JOBS      machines at a time: more than one is for tests that do not mind the time
 #	UPDATE    if not empty, the results go to the table of docs/reliability.md
 #
 # Each kernel boots in QEMU with an initramfs that has the binaries, the
-# sources, busybox, two modules, and nothing else. As many machines run at a time as
-# there are CPUs: each has two, and most tests wait. It takes Debian or the like on
+# sources, busybox, two modules, and nothing else. It takes Debian or the like on
 # amd64 with go and apt, and root to install QEMU if it is missing. Kernels and
 # busybox stay in the user's cache; the machine's package sources are left alone.
 set -eu
@@ -26,6 +26,7 @@ GEARS=${GEARS-ring}
 VERIFIER=${VERIFIER-newest}
 TESTFLAGS=${TESTFLAGS-}
 OUTPUT=${OUTPUT-}
+JOBS=${JOBS-1}
 UPDATE=${UPDATE-}
 
 limit=3600 # seconds that a machine may take
@@ -358,7 +359,7 @@ find_kernel newest
 choose_accelerator
 mkfifo "$work/turns"
 exec 3<>"$work/turns"
-yes turn | head -n "$(nproc)" >&3
+yes turn | head -n "$JOBS" >&3
 first=$((machines + 1))
 for kernel in $KERNELS; do
 	find_kernel "$kernel"
