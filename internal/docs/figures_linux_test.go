@@ -31,11 +31,7 @@ func writeFigures(t *testing.T, script, page, input string, args ...string) (str
 	if err != nil {
 		t.Logf("%s", out)
 	}
-	b, rerr := os.ReadFile(filepath.Join(dir, reliability))
-	if rerr != nil {
-		t.Fatal(rerr)
-	}
-	return string(b), err
+	return read(t, filepath.Join(dir, reliability)), err
 }
 
 // between returns the lines of a table's body.

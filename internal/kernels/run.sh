@@ -103,18 +103,20 @@ list_kernels() {
 	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
 		sed -n 's|/debian/\{0,1\}$||p' | sort -u | head -n 1)
 	[ -n "$mirror" ] || fail "apt has no Debian mirror: apt-get update first"
-	while read -r url suite; do
+	{
+		# One as old as this may go, so that only runs that need it ask for it.
+		case " $KERNELS " in
+		*" 5."*) echo debian-security bullseye-security ;;
+		esac
+		cat <<-LIST
+			debian-security bookworm-security
+			debian-security trixie-security
+			debian trixie-backports
+			debian trixie
+		LIST
+	} | while read -r url suite; do
 		echo "deb [target=Packages signed-by=$keyring] $mirror/$url $suite main"
-	done >"$work/apt/sources.list" <<-LIST
-		debian-security bookworm-security
-		debian-security trixie-security
-		debian trixie-backports
-		debian trixie
-	LIST
-	# A suite as old as this may go, so that only runs that need it ask for it.
-	case " $KERNELS " in
-	*" 5."*) echo "deb [target=Packages signed-by=$keyring] $mirror/debian-security bullseye-security main" ;;
-	esac >>"$work/apt/sources.list"
+	done >"$work/apt/sources.list"
 	debian apt-get update >/dev/null
 	debian apt-cache pkgnames linux- >"$work/names"
 	# An image is signed or not. Names with fewer numbers depend on the newest of a
@@ -208,8 +210,9 @@ archive() (
 # commands_for prints lines of the machine's /tests, for package directory $1
 # and more flags: one for each gear, where that matters. An emulated machine has
 # longer until a test counts as hung, tests of many conns are made shorter where it
-# would not be done in time, and one that encrypts 17 MB, which cannot be, is left out. Before Linux 6.1 package net
-# serves: tests pass all the same, or skip what needs the ring.
+# would not be done in time, and one that encrypts 17 MB, which cannot be, is left out.
+# Before Linux 6.1 package net serves: tests pass all the same, or skip what needs the
+# ring.
 commands_for() {
 	vars="QUOIT_TEST_GUEST=1 QUOIT_SOAK=5s"
 	case $release in
@@ -338,7 +341,7 @@ run_tests() {
 
 # start_tests waits for a turn, and has run_tests run in the background.
 start_tests() {
-	read -r turn <&3
+	read -r _ <&3
 	step "Linux $release, $accelerator${1+, $1}"
 	{
 		! run_tests >"$vm/report" 2>&1 || : >"$vm/passed"
