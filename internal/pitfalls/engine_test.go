@@ -304,8 +304,8 @@ func TestEngineAllocs(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
-		s, c := pfPair(t, server, client)
 		for _, size := range []int{1, 1000, 100_000} {
+			s, c := pfPair(t, server, client)
 			b, echo := make([]byte, size), make([]byte, size)
 			go func() {
 				for {
@@ -330,7 +330,6 @@ func TestEngineAllocs(t *testing.T) {
 			}
 			s.Close()
 			c.Close()
-			s, c = pfPair(t, server, client)
 		}
 	})
 }
