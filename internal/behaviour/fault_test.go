@@ -134,13 +134,17 @@ func TestBehaviourFaultWrite(t *testing.T) {
 				s.rec("Write", "%d %s", n, s.describe(err))
 			}
 		}
-		for range 100 { // for long enough that it falls into a turn of the engine's
+		tries := 100
+		if testing.Short() {
+			tries /= 5
+		}
+		for range tries { // for long enough that it falls into a turn of the engine's
 			for range 100 {
 				tryBad()
 			}
 			runtime.Gosched()
 		}
-		for range 100 { // among others that are in a batch
+		for range tries { // among others that are in a batch
 			s.must(writeWhole(s.peer, "q"))
 			s.must(writeWhole(s.conn, "A"))
 			tryBad()

@@ -22,7 +22,7 @@ import (
 
 // allGears are the ways in which the engine of a behaviour may run. The last
 // is GearAuto under a load that has made it choose the ring.
-var allGears = []string{"poll", "ring", "auto", "hot"}
+var allGears = enginetest.Gears("poll", "ring", "auto", "hot")
 
 // gearImpl starts an engine in a gear, until the test ends.
 func gearImpl(t *testing.T, gear string) *impl {

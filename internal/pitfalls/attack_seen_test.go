@@ -65,7 +65,8 @@ var pfFaults = map[string]func(c pfStream, attacks bool) pfStream{
 	"spins": func(c pfStream, attacks bool) pfStream {
 		stalling.Lock()
 		defer stalling.Unlock()
-		for end := pfCPU() + 30*time.Millisecond; attacks && pfCPU() < end; {
+		// Where all takes longer it is more.
+		for end := pfCPU() + testenv.Bound/1000; attacks && pfCPU() < end; {
 		}
 		return c
 	},

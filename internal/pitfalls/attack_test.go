@@ -40,8 +40,11 @@ const (
 func TestAttack(t *testing.T) {
 	for _, peer := range pfAttacks {
 		n := peer.few
-		if pfLong() {
+		switch {
+		case pfLong():
 			n = peer.many
+		case testing.Short():
+			n /= 4
 		}
 		t.Run(peer.name, func(t *testing.T) {
 			var others attackCost

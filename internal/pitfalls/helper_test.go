@@ -217,7 +217,7 @@ func pfChild(t *testing.T, args ...string) (cmd *exec.Cmd, stderr *bytes.Buffer)
 func pfLong() bool { return os.Getenv("QUOIT_LONG") == "1" }
 
 // pfServers are what a server can be served by: package net, and each gear.
-var pfServers = []string{"net", "ring", "poll", "auto"}
+var pfServers = append([]string{"net"}, enginetest.Gears("ring", "poll", "auto")...)
 
 // pfServing is what serves: an engine, or package net in its place.
 type pfServing struct {

@@ -49,6 +49,15 @@ func init() {
 // Forced reports whether the environment asks for a gear, or a number of rings.
 func Forced() bool { return testGear != "" || forced.Rings > 0 }
 
+// Gears are those of all that a test has to go through: the one that the environment
+// asks for, which all engines are in then.
+func Gears(all ...string) []string {
+	if forced.Gear != 0 {
+		return []string{testGear}
+	}
+	return all
+}
+
 // Main is testenv.Main for tests that use the default engine, which it closes
 // in the end.
 func Main(m *testing.M, lasting ...string) int {
