@@ -400,6 +400,7 @@ func TestBehaviourEarlyReset(t *testing.T) {
 		ln := s.listen()
 		for i := range 3 {
 			p := s.dialPlain(ln)
+			s.queued(ln, p)
 			if i == 1 {
 				s.must(writeWhole(p, "data"))
 				s.arrived(p)

@@ -47,16 +47,29 @@ func (s *scene) burst(ln net.Listener) {
 }
 
 // clients connects n of them to ln, and waits until the kernel has had time to
-// give them to who asked for them.
+// give them to who asked for them, in this order.
 func (s *scene) clients(ln net.Listener, n int) (peers []net.Conn) {
 	for range n {
 		c, err := net.Dial(s.network, ln.Addr().String())
 		s.must(err)
 		s.closeLater(c)
 		peers = append(peers, c)
+		s.queued(ln, c)
 	}
 	s.still()
 	return peers
+}
+
+// queued waits until c is in ln's queue, or was. Its client may have it before, and the
+// next one's acknowledgement overtake that which puts it there.
+func (s *scene) queued(ln net.Listener, c net.Conn) {
+	if s.network != "tcp4" {
+		return
+	}
+	s.until("the conn queued", func() bool {
+		r, _ := s.row(ln.Addr().String(), c.LocalAddr().String())
+		return r.state != unix.BPF_TCP_SYN_RECV
+	})
 }
 
 // serveAll accepts the peers, in the order in which they came, and answers.

@@ -263,11 +263,15 @@ func (a *attacked) answer(what string, answer ...*int64) {
 // worst is the 99th percentile of round trips on the healthy conns.
 func (a *attacked) worst() time.Duration {
 	took := make([][]time.Duration, len(a.healthy))
+	trips := 100
+	if testing.Short() {
+		trips = 25
+	}
 	var wg sync.WaitGroup
 	for i, c := range a.healthy {
 		wg.Go(func() {
 			br := bufio.NewReader(c)
-			for range 100 {
+			for range trips {
 				begin := time.Now()
 				c.SetDeadline(begin.Add(testenv.Bound))
 				if err := a.trip(c, br); err != nil {

@@ -26,8 +26,11 @@ import (
 func TestLifetimeEngines(t *testing.T) {
 	enginetest.NeedRing(t)
 	engines := 200
-	if pfLong() {
+	switch {
+	case pfLong():
 		engines = 1000
+	case testing.Short():
+		engines = 50
 	}
 	users := map[string]*syscall.SysProcAttr{"": nil}
 	if os.Getuid() == 0 {

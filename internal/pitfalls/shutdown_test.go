@@ -30,8 +30,11 @@ import (
 // for is whole.
 func TestShutdownTransfers(t *testing.T) {
 	conns := 200
-	if pfLong() {
+	switch {
+	case pfLong():
 		conns = 1000
+	case testing.Short():
+		conns = 50
 	}
 	for _, server := range pfServers {
 		t.Run(server, func(t *testing.T) {
