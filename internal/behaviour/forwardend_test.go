@@ -405,12 +405,16 @@ var forwardFulls = []struct {
 
 // Something happens while dst is full. The copy relays, or has spliced before.
 func TestBehaviourForwardFull(t *testing.T) {
+	names := "tcp_tcp unix_tcp tcp_ringengine"
+	if testing.Short() {
+		names = "tcp_tcp"
+	}
 	for _, v := range forwardFulls {
 		t.Run(v.name, func(t *testing.T) {
 			for _, stream := range []bool{false, true} {
 				t.Run(map[bool]string{false: "message", true: "stream"}[stream], func(t *testing.T) {
 					warm := []warmup{warmups[0], warmups[2]}
-					compareWarm(t, "tcp_tcp unix_tcp tcp_ringengine", warm, func(w *way) {
+					compareWarm(t, names, warm, func(w *way) {
 						f := &full{way: w}
 						// The kernel would make more room by and by.
 						f.must(f.to.(streamConn).SetReadBuffer(64 << 10))

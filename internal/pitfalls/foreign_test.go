@@ -35,7 +35,7 @@ func TestLifetimeForeignDescriptors(t *testing.T) {
 			var e *quoit.Engine
 			if server != "net" {
 				if pfLong() {
-					conns = 20000
+					conns = 8000
 				}
 				enginetest.NeedRing(t)
 				e = enginetest.New(t, quoit.Config{Gear: gears[server], Rings: 2})

@@ -222,6 +222,9 @@ func pfUp(name string) error {
 // The collector runs at each of its chances while conns carry data: what the kernel
 // was told of must not move nor go.
 func TestLifetimeCollector(t *testing.T) {
+	if testing.Short() {
+		t.Skip("those tests once more, slowly")
+	}
 	testenv.Watch(t, 4*testenv.Bound)
 	cmd, stderr := testenv.Command(t, "GOGC=1", "QUOIT_SOAK=2s")
 	cmd.Args = append(cmd.Args, "-test.short", "-test.run=^(TestPitfall0[1235].*|TestForwardInterrupted|TestSoak)$")
