@@ -192,7 +192,7 @@ FIGURES = internal/pitfalls/figures.sh
 SCHEDULES ?= 1000000
 test-full: test-long test-schedules
 	make --no-print-directory fuzz FUZZTIME=10s 2>&1 | $(FIGURES) fuzzing
-	make --no-print-directory soak SOAK=2m 2>&1 | $(FIGURES) soaking
+	make --no-print-directory soak SOAK=1m 2>&1 | $(FIGURES) soaking
 
 test-long:
 	QUOIT_LONG=1 go test -run '$(LONG)' -v -count=1 -timeout 0 ./internal/pitfalls | $(FIGURES) 'long tests'
