@@ -368,7 +368,7 @@ func TestBatchedWritesArrive(t *testing.T) {
 	// engine whose conns were late does not batch for long: now and then there is another.
 	end := time.Now().Add(time.Minute)
 	var e *Engine
-	batched := uint64(0)
+	batched, tried, quick := uint64(0), 0, 0
 	for round := 0; round < 100 || batched == 0 && time.Now().Before(end); round++ {
 		if round%10 == 0 {
 			e = gearEngine(t, Config{Gear: GearRing})
@@ -384,8 +384,12 @@ func TestBatchedWritesArrive(t *testing.T) {
 			if _, err := server.Read(make([]byte, 1)); err != nil {
 				t.Fatal(err)
 			}
+			began := time.Now()
 			for part := range 3 { // the first is never batched
 				fmt.Fprintf(io.MultiWriter(want, server), "%d %d %d;", round, n, part)
+			}
+			if tried++; time.Since(began) < 250*time.Microsecond {
+				quick++
 			}
 		}
 		if err := finish[round%len(finish)](server.(*Conn)); err != nil {
@@ -398,6 +402,9 @@ func TestBatchedWritesArrive(t *testing.T) {
 		client.Close()
 		server.Close()
 		batched = max(batched, e.Stats().WritesBatched)
+	}
+	if batched == 0 && quick < tried/2 {
+		t.Skipf("this machine takes too long for three Writes: %d times of %d it was quick enough", quick, tried)
 	}
 	if batched == 0 {
 		t.Errorf("no Write was batched: %+v", e.Stats())

@@ -17,6 +17,7 @@ import (
 	"github.com/quoit-go/quoit"
 	"github.com/quoit-go/quoit/internal/testenv"
 	"github.com/quoit-go/quoit/internal/testenv/enginetest"
+	"golang.org/x/sys/unix"
 )
 
 // After the peer's RST getpeername(2) fails, and net/http panics on a nil
@@ -148,7 +149,7 @@ func pfMultipath(t *testing.T, listen func(context.Context, string, string) (net
 		s := pfAccept(t, ln)
 		up := testenv.Go(func() error { return errors.Join(pfSend(c, 28, total), c.CloseWrite()) })
 		down := testenv.Go(func() error { return errors.Join(pfSend(s, 29, total), s.CloseWrite()) })
-		got := testenv.Go(func() error { return pfExpect(c, 29, total) })
+		got := testenv.Go(func() error { return pfExpect(pfFallen{c}, 29, total) })
 		if err := pfExpect(s, 28, total); err != nil {
 			t.Error(err)
 		}
@@ -162,6 +163,18 @@ func pfMultipath(t *testing.T, listen func(context.Context, string, string) (net
 		uses = append(uses, used)
 	}
 	return uses
+}
+
+// pfFallen is a conn that may have fallen back to TCP. On Linux 6.18 one in some hundred
+// thousand of package net's that both ends close has ENOTCONN for its end of file.
+type pfFallen struct{ io.Reader }
+
+func (r pfFallen) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if errors.Is(err, unix.ENOTCONN) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // A descriptor without close-on-exec goes to every child, which then holds
