@@ -10,7 +10,7 @@
 #	TESTFLAGS flags for the tests of BINARIES, such as -test.run=TestNop
 #	OUTPUT    directory that keeps the whole output; without it, it is printed
 #	          where a test fails
-#	JOBS      machines at a time, which wait for much of it: two, or one to see who is slow
+#	JOBS      machines at a time: more than one is for tests that do not mind the time
 #	UPDATE    if not empty, the results go to the table of docs/reliability.md
 #
 # Each kernel boots in QEMU with an initramfs that has the binaries, the
@@ -26,7 +26,7 @@ GEARS=${GEARS-ring}
 VERIFIER=${VERIFIER-newest}
 TESTFLAGS=${TESTFLAGS-}
 OUTPUT=${OUTPUT-}
-JOBS=${JOBS-2}
+JOBS=${JOBS-1}
 UPDATE=${UPDATE-}
 
 limit=3600 # seconds that a machine may take
