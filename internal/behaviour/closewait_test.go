@@ -112,8 +112,10 @@ func (s *scene) closeIsDone(waiting []func() string, how int) {
 	if how == 3 {
 		s.must(s.tcp().SetLinger(0))
 	}
+	looking.RLock()
 	err := s.conn.Close()
 	after, ok := s.own()
+	looking.RUnlock()
 	n := s.holders(before.inode)
 	s.err("Close", err)
 	s.rec("established", "%t", ok && after.state == unix.BPF_TCP_ESTABLISHED)
@@ -258,8 +260,10 @@ func TestBehaviourListenerCloseIsDone(t *testing.T) {
 						c.blocked("parked")
 					}
 					before, _ := s.row(ln.Addr().String(), noRemote)
+					looking.RLock()
 					err := ln.Close()
 					_, ok := s.row(ln.Addr().String(), noRemote)
+					looking.RUnlock()
 					n := s.holders(before.inode)
 					s.err("Close", err)
 					s.rec("listening", "%t", ok)

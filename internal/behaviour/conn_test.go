@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -217,10 +218,14 @@ func TestBehaviourEOF(t *testing.T) {
 // on after them, whether or not anything else comes.
 func TestBehaviourUrgent(t *testing.T) {
 	compareConns(t, "tcp4 tcp6", func(s *scene) {
+		defer unpreempted()()
 		urgent := func(data string) { // the last of them
 			s.control(s.peer, func(fd int) { s.must(unix.Sendto(fd, []byte(data), unix.MSG_OOB, nil)) })
 		}
-		parked := s.start(func() string { return s.doRead(100) })
+		parked := s.start(func() string {
+			defer unpreempted()()
+			return s.doRead(100)
+		})
 		parked.asleep()
 		urgent("!")
 		parked.blocked("urgent byte alone")
@@ -231,6 +236,7 @@ func TestBehaviourUrgent(t *testing.T) {
 			s.peerWrite("after")
 			s.readFull("both", len("beforeafter"))
 			two := s.start(func() string { // each may find a part
+				defer unpreempted()()
 				b := make([]byte, 100)
 				n := 0
 				for n < len("beforeafter") {
@@ -248,6 +254,23 @@ func TestBehaviourUrgent(t *testing.T) {
 			two.result("both, parked")
 		}
 	})
+}
+
+// unpreempted keeps Go's SIGURG from the caller's thread until what it returns is
+// called. At an urgent byte, recv(2) with any signal pending says EAGAIN although more
+// has come (tcp_recvmsg_locked), and no poll tells of that again: one Read in some
+// thousands of package net's waits forever, too.
+func unpreempted() func() {
+	runtime.LockOSThread()
+	var urg, old unix.Sigset_t
+	urg.Val[0] = 1 << (unix.SIGURG - 1)
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &urg, &old); err != nil {
+		panic(err)
+	}
+	return func() {
+		_ = unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+		runtime.UnlockOSThread()
+	}
 }
 
 func TestBehaviourZeroLength(t *testing.T) {

@@ -223,8 +223,15 @@ func (s *scene) gone(state uint8) {
 	})
 }
 
+// looking is held for reading by who closes a descriptor and looks at what is left
+// of it. Who reads the links of /proc/self/fd holds the file of each for a moment, so
+// that close(2) is not its end: package net's conns stay established, too.
+var looking sync.RWMutex
+
 // holders counts the process's descriptors of the socket with this inode.
 func (s *scene) holders(inode string) (n int) {
+	looking.Lock()
+	defer looking.Unlock()
 	entries, err := os.ReadDir("/proc/self/fd")
 	s.must(err)
 	for _, e := range entries {
