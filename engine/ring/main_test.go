@@ -177,6 +177,13 @@ func signalEvent(t testing.TB, fd int32) {
 	}
 }
 
+// readEvent sets an eventfd to zero.
+func readEvent(t testing.TB, fd int32) {
+	if _, err := unix.Read(int(fd), make([]byte, 8)); err != nil {
+		t.Error(err)
+	}
+}
+
 // unbroken repeats a wait that a signal ended: Go sends one to whom it wants
 // to preempt, which may be in the kernel when it comes.
 func unbroken[N any](wait func() (N, error)) (n N, err error) {

@@ -26,6 +26,7 @@ func TestSharedPollUpdate(t *testing.T) {
 	if c := collect(t, s, 1)[0]; c.UserData != 7 || c.ID != poll {
 		t.Errorf("before: %+v", c)
 	}
+	readEvent(t, ev) // the update would have the poll tell of it again, at any time
 	add(t, s, func(e *SQE) { e.PrepPollUpdate(poll, PollUpdate{UserData: 9, NewUserData: true}, 1) }, nil)
 	if c := collect(t, s, 1)[0]; c.UserData != 1 || c.Err() != nil {
 		t.Errorf("update: %+v", c)
