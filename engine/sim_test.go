@@ -170,7 +170,11 @@ func (g *simLog) fail(format string, args ...any) {
 	for _, e := range g.events[max(0, len(g.events)-simTrace):] {
 		fmt.Fprintf(&b, "%12v  %s\n", e.at, fmt.Sprintf(e.format, e.args...))
 	}
-	g.failed = fmt.Sprintf("QUOIT_SIM_SEED=%d: %s\n%s", g.seed, fmt.Sprintf(format, args...), b.String())
+	again := "" // how it comes again: a scenario, or what a fuzzer made, always does
+	if g.seed != 0 {
+		again = fmt.Sprintf("QUOIT_SIM_SEED=%d: ", g.seed)
+	}
+	g.failed = fmt.Sprintf("%s%s\n%s", again, fmt.Sprintf(format, args...), b.String())
 }
 
 func (g *simLog) failure() string {
