@@ -29,7 +29,7 @@ import (
 // decides, and compares what callers see with a model of package net.
 //
 // QUOIT_SIM is the number of schedules, QUOIT_SIM_SEED the first seed. A
-// failure names its seed; without -race one that is no multiple of four comes
+// failure names its seed; without -race one that is no multiple of eight comes
 // again, three times out of four (the rest is the Go scheduler's).
 func TestSim(t *testing.T) {
 	n := 5000
@@ -59,7 +59,14 @@ func TestSim(t *testing.T) {
 	for seed := first; seed < first+uint64(n) && !t.Failed(); seed++ {
 		// One processor makes a seed repeatable; with more, which take twice as long,
 		// goroutines meet where no call of the kernel's lets them, too.
-		runtime.GOMAXPROCS([]int{2, 1, 1, 1, 4, 1, 1, 1}[seed%8])
+		switch seed % 16 {
+		case 0:
+			runtime.GOMAXPROCS(2)
+		case 8:
+			runtime.GOMAXPROCS(4)
+		default:
+			runtime.GOMAXPROCS(1)
+		}
 		simulate(t, seed, hits)
 		done++
 	}

@@ -80,6 +80,7 @@ var waits = []struct {
 func TestBehaviourCloseWaits(t *testing.T) {
 	for _, w := range waits {
 		t.Run(strings.ReplaceAll(w.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
 			compareGearConns(t, "tcp4", func(s *scene) {
 				for i := range 4 {
 					if i > 0 {

@@ -411,8 +411,10 @@ func TestBehaviourForwardFull(t *testing.T) {
 	}
 	for _, v := range forwardFulls {
 		t.Run(v.name, func(t *testing.T) {
+			t.Parallel() // for they mostly wait
 			for _, stream := range []bool{false, true} {
 				t.Run(map[bool]string{false: "message", true: "stream"}[stream], func(t *testing.T) {
+					t.Parallel()
 					warm := []warmup{warmups[0], warmups[2]}
 					compareWarm(t, names, warm, func(w *way) {
 						f := &full{way: w}

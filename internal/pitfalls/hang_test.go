@@ -287,8 +287,11 @@ func TestPitfall22SignalStorm(t *testing.T) {
 			testenv.Pace(50 * time.Microsecond)
 		}
 	})
+	total, rounds := int64(4<<20), 2000
+	if testing.Short() {
+		total, rounds = 1<<20, 500
+	}
 	pfEach(t, quoit.Config{}, func(t *testing.T, server, client testenv.Transport) {
-		const total = 4 << 20
 		var wg sync.WaitGroup
 		for i := range uint64(4) {
 			s, c := pfPair(t, server, client)
@@ -304,7 +307,7 @@ func TestPitfall22SignalStorm(t *testing.T) {
 			})
 		}
 		s, c := pfPair(t, server, client)
-		if n, err := pfPingPong(s, c, func(i int) bool { return i == 2000 }); err != nil {
+		if n, err := pfPingPong(s, c, func(i int) bool { return i == rounds }); err != nil {
 			t.Errorf("after %d rounds: %v", n, err)
 		}
 		wg.Wait()

@@ -244,6 +244,27 @@ func pfChildFiles([]string) error {
 	return nil
 }
 
+// pfTaken sends a byte and waits until the peer's kernel has it, and so has queued the
+// conn for Accept, or has ended it. A reset on another processor may overtake what
+// completes the handshake, and then nobody ever accepts the conn.
+func pfTaken(t *testing.T, c *net.TCPConn) {
+	t.Helper()
+	if _, err := c.Write([]byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	rc, err := c.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	testenv.Poll(t, "acknowledged", func() (done bool) {
+		err := rc.Control(func(fd uintptr) {
+			info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
+			done = err == nil && (info.Unacked == 0 || info.State != unix.BPF_TCP_ESTABLISHED)
+		})
+		return done && err == nil
+	})
+}
+
 // A conn that its peer has reset before anybody accepted it still says whose
 // it was.
 func TestPitfall25EarlyResetPeer(t *testing.T) {
@@ -270,6 +291,7 @@ func TestPitfall25EarlyResetPeer(t *testing.T) {
 					t.Fatal(err)
 				}
 				want[c.LocalAddr().String()] = true
+				pfTaken(t, c.(*net.TCPConn))
 				c.(*net.TCPConn).SetLinger(0)
 				c.Close()
 			}

@@ -69,6 +69,7 @@ func TestRefused(t *testing.T) {
 			if testenv.Race && strings.HasPrefix(tt.words, "noproc ") {
 				t.Skip("the race detector takes a second to start a process without /proc; make test RACE= has it")
 			}
+			t.Parallel()
 			testenv.Watch(t, 2*testenv.Bound)
 			out, status := run(t, tt.words)
 			checkReport(t, out, status, tt.status, tt.want...)
