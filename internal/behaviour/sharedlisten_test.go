@@ -33,16 +33,20 @@ func (s *scene) burst(ln net.Listener) {
 			accepted <- err
 		}
 	}()
+	var clients []net.Conn
 	for range conns {
 		c, err := net.Dial(s.network, ln.Addr().String())
 		s.must(err)
+		clients = append(clients, c)
+	}
+	for range conns {
+		s.must(<-accepted)
+	}
+	for _, c := range clients { // not before: a reset may overtake the handshake
 		if tc, ok := c.(*net.TCPConn); ok {
 			s.must(tc.SetLinger(0))
 		}
 		c.Close()
-	}
-	for range conns {
-		s.must(<-accepted)
 	}
 }
 
