@@ -154,9 +154,7 @@ func TestHTTPConnState(t *testing.T) {
 		want string
 	}{
 		{"nothing", func(c *net.TCPConn, _ *bufio.Reader) error { return c.Close() }, "[new closed]"},
-		{"reset", func(c *net.TCPConn, br *bufio.Reader) error { // once it is known: it may overtake the handshake
-			return errors.Join(webtest.RoundTrip(c, br, get), c.SetLinger(0), c.Close())
-		}, "[new active idle closed]"},
+		{"reset", func(c *net.TCPConn, _ *bufio.Reader) error { c.SetLinger(0); return c.Close() }, "[new closed]"},
 		{"garbage", func(c *net.TCPConn, _ *bufio.Reader) error {
 			_, err := io.WriteString(c, "garbage\r\n\r\n")
 			return err
@@ -190,6 +188,8 @@ func TestHTTPConnState(t *testing.T) {
 					}),
 				})
 				c := testenv.Dial(t, addr)
+				// A reset may overtake the handshake, and then nobody accepts the conn.
+				testenv.Poll(t, "accepted", func() bool { return len(states.of(c)) > 0 })
 				if err := tt.do(c, bufio.NewReader(c)); err != nil {
 					t.Fatal(err)
 				}
