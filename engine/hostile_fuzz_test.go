@@ -493,7 +493,7 @@ func (h *hostile) finish() {
 	if !closed {
 		panic("Engine.Close does not return: " + h.failure())
 	}
-	close(h.clock.quit)
+	h.clock.stop()
 	if f := h.failure(); f != "" {
 		h.t.Error(f)
 	}

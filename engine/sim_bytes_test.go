@@ -45,6 +45,17 @@ func (st simStream) fill(p []byte, off int) {
 	}
 }
 
+// simPoison is what a slice is full of when its call has returned.
+var simPoison = bytes.Repeat([]byte{0xA5}, 4096)
+
+func poison(p []byte) {
+	for len(p) > 0 {
+		p = p[copy(p, simPoison):]
+	}
+}
+
+func isPoisoned(p []byte) bool { return bytes.Count(p, simPoison[:1]) == len(p) }
+
 // wrong returns the first of p that is not what is at off of the stream, or -1.
 func (st simStream) wrong(p []byte, off int) int {
 	for at := 0; at < len(p); {

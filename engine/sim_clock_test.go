@@ -13,9 +13,8 @@ import (
 // off in a random order where they are due at the same time, on purpose.
 type simClock struct {
 	mu     sync.Mutex
-	alarms []simAlarm // by time, then in the order they were set
-	poke   chan struct{}
-	quit   chan struct{}
+	alarms []simAlarm  // by time, then in the order they were set
+	first  *time.Timer // runs them when the first is due
 }
 
 type simAlarm struct {
@@ -24,15 +23,18 @@ type simAlarm struct {
 }
 
 func newSimClock() *simClock {
-	c := &simClock{poke: make(chan struct{}, 1), quit: make(chan struct{})}
-	go c.run()
+	c := new(simClock)
+	c.first = time.AfterFunc(time.Hour, c.run)
 	return c
 }
+
+func (c *simClock) stop() { c.first.Stop() }
 
 // after has f called, which must not block.
 func (c *simClock) after(d time.Duration, f func()) {
 	at := time.Now().Add(d)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	i, _ := slices.BinarySearchFunc(c.alarms, at, func(a simAlarm, t time.Time) int {
 		if a.at.After(t) {
 			return 1
@@ -40,12 +42,12 @@ func (c *simClock) after(d time.Duration, f func()) {
 		return -1
 	})
 	c.alarms = slices.Insert(c.alarms, i, simAlarm{at, f})
-	c.mu.Unlock()
-	if i == 0 {
-		select {
-		case c.poke <- struct{}{}:
-		default:
-		}
+	switch {
+	case i > 0:
+	case d > 0:
+		c.first.Reset(d)
+	default: // a timer would wait until everybody sleeps
+		go c.run()
 	}
 }
 
@@ -89,31 +91,22 @@ func (t *simTimer) Stop() bool {
 	return true
 }
 
+// run rings what is due.
 func (c *simClock) run() {
-	t := time.NewTimer(time.Hour)
 	for {
-		wait := time.Hour
-		for {
-			c.mu.Lock()
-			if len(c.alarms) > 0 {
-				wait = time.Until(c.alarms[0].at)
-			}
-			if len(c.alarms) == 0 || wait > 0 {
-				c.mu.Unlock()
-				break
-			}
-			a := c.alarms[0]
-			c.alarms = c.alarms[1:]
+		c.mu.Lock()
+		if len(c.alarms) == 0 {
 			c.mu.Unlock()
-			a.ring()
-		}
-		t.Reset(wait)
-		select {
-		case <-t.C:
-		case <-c.poke:
-		case <-c.quit:
-			t.Stop()
 			return
 		}
+		a := c.alarms[0]
+		if wait := time.Until(a.at); wait > 0 {
+			c.first.Reset(wait)
+			c.mu.Unlock()
+			return
+		}
+		c.alarms = c.alarms[1:]
+		c.mu.Unlock()
+		a.ring()
 	}
 }

@@ -148,8 +148,6 @@ type simConn struct {
 	writes        [][2]int // offsets of what each write has written
 }
 
-const simPoison = 0xA5
-
 func (u *simConn) String() string {
 	if u == nil {
 		return "nobody"
@@ -408,10 +406,8 @@ func (u *simConn) checkEnd() {
 	u.checkTold()
 	u.checkTorn()
 	for _, p := range u.kept {
-		for _, b := range p {
-			if b != simPoison {
-				u.r.fail("a slice was written to after its Read of %v had returned", u)
-			}
+		if !isPoisoned(p) {
+			u.r.fail("a slice was written to after its Read of %v had returned", u)
 		}
 	}
 	if u.closes == 0 && u.closed.before(u.r.closing) {

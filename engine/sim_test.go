@@ -344,7 +344,7 @@ func (r *simRun) run() {
 	r.start("closer", r.close)
 	r.k.clock.sleep(time.Hour)
 	synctest.Wait()
-	close(r.k.clock.quit)
+	r.k.clock.stop()
 	r.checkEnd()
 }
 

@@ -222,9 +222,7 @@ func (u *simConn) readOnce(rnd *rand.Rand) error {
 	u.got(op, p[:n])
 	u.judgeRead(op, err)
 	u.setReading(false)
-	for i := range p {
-		p[i] = simPoison
-	}
+	poison(p)
 	u.kept = append(u.kept, p)
 	return err
 }
@@ -348,9 +346,7 @@ func (u *simConn) writeOnce(rnd *rand.Rand) error {
 		u.r.hit("partial write")
 	}
 	u.wrote(op, n, err)
-	for i := range p {
-		p[i] = simPoison
-	}
+	poison(p)
 	return err
 }
 
