@@ -4,14 +4,15 @@ package behaviour
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -175,12 +176,15 @@ func (s *scene) until(what string, cond func() bool) {
 	}
 }
 
-// brief shows data, or its length and hash if it is long.
+// castagnoli is what processors have an instruction for, emulated ones too.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// brief shows data, or its length and checksum if it is long.
 func brief(b []byte) string {
 	if len(b) <= 40 {
 		return fmt.Sprintf("%q", b)
 	}
-	return fmt.Sprintf("%d bytes %x", len(b), sha256.Sum256(b))
+	return fmt.Sprintf("%d bytes %08x", len(b), crc32.Checksum(b, castagnoli))
 }
 
 func (s *scene) transferred(n int, b []byte, err error) string {
@@ -214,11 +218,14 @@ func (s *scene) drain(c net.Conn) string {
 }
 
 func drain(r io.Reader) ([]byte, error) {
+	const most = 64 << 10
 	var data []byte
-	b := make([]byte, 64<<10)
 	for {
-		n, err := r.Read(b)
-		data = append(data, b[:n]...)
+		if cap(data)-len(data) < most {
+			data = slices.Grow(data, cap(data)+most) // append would copy it more often
+		}
+		n, err := r.Read(data[len(data):][:most])
+		data = data[:len(data)+n]
 		if err != nil {
 			return data, err
 		}
