@@ -92,7 +92,7 @@ func TestForwardBulkWakesNobody(t *testing.T) {
 // and gets everything when it reads on. What is in flight the kernel has, and the
 // engine no more than one turn's for each.
 func TestForwardStalled(t *testing.T) {
-	const size = 4 << 20
+	const size = 1 << 20
 	pairs := 200
 	if testing.Short() {
 		pairs = 50
@@ -129,7 +129,7 @@ func TestForwardStalled(t *testing.T) {
 		testenv.Pace(100 * time.Millisecond)
 		return was > 0 && total.Load() == was
 	})
-	if n := total.Load(); n > int64(pairs)*2<<20 {
+	if n := total.Load(); n > int64(pairs)*size/2 {
 		t.Errorf("%d pairs took %d bytes that nobody reads", pairs, n)
 	}
 	runtime.GC()
