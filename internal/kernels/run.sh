@@ -14,7 +14,7 @@
 #	UPDATE    if not empty, the results go to the table of docs/reliability.md
 #
 # Each kernel boots in QEMU with an initramfs that has the binaries, the
-# sources, busybox, two modules, and nothing else. It takes Debian or the like on
+# sources, busybox, a few modules, and nothing else. It takes Debian or the like on
 # amd64 with go and apt, and root to install QEMU if it is missing. Kernels and
 # busybox stay in the user's cache; the machine's package sources are left alone.
 set -eu
@@ -31,7 +31,7 @@ UPDATE=${UPDATE-}
 
 limit=3600 # seconds that a machine may take
 machines=0 # that there have been
-modules="sch_netem veth"
+modules="inet_diag sch_netem tcp_diag veth"
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 here=$(cd "$(dirname "$0")" && pwd)
 source=$(cd "$here/../.." && pwd)
@@ -63,11 +63,11 @@ choose_machine() {
 	case $ARCH in
 	amd64)
 		qemu=qemu-system-x86_64 package=qemu-system-x86
-		serial=ttyS0 machine=
+		serial=ttyS0 machine= emulated=max,-erms # QEMU moves rep movsb byte by byte
 		;;
 	arm64)
 		qemu=qemu-system-aarch64 package=qemu-system-arm
-		serial=ttyAMA0 machine="-machine virt"
+		serial=ttyAMA0 machine="-machine virt" emulated=max
 		;;
 	*) fail "ARCH is $ARCH, want amd64 or arm64" ;;
 	esac
@@ -287,7 +287,7 @@ choose_accelerator() {
 		: >"$vm/own/tests"
 		! boot 20 || ! said | grep -q "^powering off" || return 0
 	fi
-	accelerator="-accel tcg,thread=multi -cpu max"
+	accelerator="-accel tcg,thread=multi -cpu $emulated"
 }
 
 # result prints what became of command $1 of the machine's /tests, by what init said:
