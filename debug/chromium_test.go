@@ -35,8 +35,10 @@ type message struct {
 	Method string          `json:"method"`
 	Params json.RawMessage `json:"params"`
 	Result json.RawMessage `json:"result"`
-	Error  *struct{ Message string }
+	Error  *protocolError
 }
+
+type protocolError struct{ Message string }
 
 // startBrowser skips the test where there is no browser.
 func startBrowser(t *testing.T) *browser {
@@ -94,8 +96,16 @@ func startBrowser(t *testing.T) *browser {
 	return b
 }
 
-// listen takes what the browser says, until it ends.
+// listen takes what the browser says, until it ends, which calls are told.
 func (b *browser) listen(out *os.File) {
+	defer func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		for _, c := range b.calls {
+			c <- message{Error: &protocolError{"the browser has ended"}}
+		}
+		clear(b.calls)
+	}()
 	r := bufio.NewReader(out)
 	for {
 		line, err := r.ReadBytes(0)
