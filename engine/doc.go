@@ -2,8 +2,8 @@
 // for the sockets in Go's netpoller as package net does, or on one io_uring.
 //
 // An [Engine] owns a ring and a goroutine locked to its thread, the only one
-// that touches it; both end when nobody needs them, see loop.retire. [Conn] and
-// [Listener] are used from any goroutine.
+// that touches it; both end when nobody needs them, see loop.retire, and the Go
+// runtime has the thread back. [Conn] and [Listener] are used from any goroutine.
 //
 // # Two gears
 //

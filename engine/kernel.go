@@ -20,7 +20,7 @@ import (
 // can take its place, completions and time included.
 type kernel interface {
 	// The ring. Engine thread only; see package ring. Open sets one up, at first and
-	// after Close, and the goroutine keeps its thread from then on.
+	// after Close, and the goroutine keeps its thread until then.
 	Open() error
 	NextSQE() *ring.SQE
 	SQPending() uint32
@@ -73,8 +73,9 @@ type timer interface {
 // osKernel is the real one.
 type osKernel struct {
 	*ring.Ring
-	cfg  Options
-	wake int // eventfd
+	cfg    Options
+	wake   int         // eventfd
+	before unix.CPUSet // what the thread might run on before it was pinned
 }
 
 func newOSKernel(cfg Options) (*osKernel, error) {
@@ -86,19 +87,41 @@ func newOSKernel(cfg Options) (*osKernel, error) {
 }
 
 func (k *osKernel) Open() error {
-	runtime.LockOSThread() // for life; the thread ends with the goroutine
+	runtime.LockOSThread()
+	r, err := k.openHere()
+	if err != nil {
+		k.leaveThread()
+		return err
+	}
+	k.Ring = r
+	return nil
+}
+
+func (k *osKernel) openHere() (*ring.Ring, error) {
 	if n := k.cfg.CPU; n >= 0 {
 		var set unix.CPUSet
 		set.Set(n)
+		_ = unix.SchedGetaffinity(0, &k.before)
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			return &AffinityError{n, os.NewSyscallError("sched_setaffinity", err)}
+			return nil, &AffinityError{n, os.NewSyscallError("sched_setaffinity", err)}
 		}
 	}
-	r, err := setupRing(k.cfg)
-	if err == nil {
-		k.Ring = r
-	}
+	return setupRing(k.cfg)
+}
+
+func (k *osKernel) Close() error {
+	err := k.Ring.Close()
+	k.leaveThread()
 	return err
+}
+
+// leaveThread gives the thread back to the Go runtime. If it ended, so would children
+// that were started on it with a Pdeathsig.
+func (k *osKernel) leaveThread() {
+	if k.cfg.CPU >= 0 && unix.SchedSetaffinity(0, &k.before) != nil {
+		return // nobody else may run on a pinned one: it ends with the goroutine
+	}
+	runtime.UnlockOSThread()
 }
 
 func (k *osKernel) WakeFD() int32 { return int32(k.wake) }

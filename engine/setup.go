@@ -127,8 +127,9 @@ type Found struct {
 // Probe sets up what New(cfg) would, looks at it and takes it down.
 func Probe(cfg Options) Found {
 	done := make(chan Found, 1)
-	go func() { // a thread of its own, which ends with its ring
+	go func() { // not on a thread that the caller has changed
 		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		done <- probe(cfg)
 	}()
 	return <-done

@@ -4,7 +4,12 @@ package pitfalls
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"os/exec"
+	"runtime"
+	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -122,7 +127,7 @@ func TestLeftBehindRaces(t *testing.T) {
 	}
 }
 
-func pfTrip(c pfStream) error {
+func pfTrip(c io.ReadWriter) error {
 	_, err := c.Write([]byte("x"))
 	if err == nil {
 		_, err = io.ReadFull(c, make([]byte, 1))
@@ -144,5 +149,67 @@ func TestLeftBehindBubble(t *testing.T) {
 				t.Error(err)
 			}
 		})
+	}
+}
+
+// pfCat starts a process that answers what it is sent, and that Linux ends when the
+// calling thread ends.
+func pfCat(t *testing.T) io.ReadWriter {
+	cmd := exec.Command("cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	in, err := cmd.StdinPipe()
+	out, oerr := cmd.StdoutPipe()
+	if err := errors.Join(err, oerr, cmd.Start()); err != nil {
+		t.Error(err)
+		return nil
+	}
+	t.Cleanup(func() {
+		in.Close()
+		cmd.Wait()
+	})
+	return struct {
+		io.Writer
+		io.Reader
+	}{in, out}
+}
+
+// Children that were started with a Pdeathsig live on when rings end: a ring may run on
+// any of Go's threads, which would end with it.
+func TestLeftBehindChildren(t *testing.T) {
+	enginetest.NeedRing(t)
+	testenv.Watch(t, 2*testenv.Bound)
+	children := make([]io.ReadWriter, 16)
+	var started, ended sync.WaitGroup
+	started.Add(len(children))
+	for i := range children {
+		ended.Go(func() {
+			runtime.LockOSThread() // so that each has a thread of its own
+			defer runtime.UnlockOSThread()
+			children[i] = pfCat(t)
+			started.Done()
+			started.Wait()
+		})
+	}
+	ended.Wait()
+	for _, cfg := range []quoit.Config{{Gear: quoit.GearRing, Rings: 2}, {Gear: quoit.GearPoll}, {Affinity: []int{rgCPUs(t)[0]}}} {
+		for range 15 {
+			e := enginetest.New(t, cfg)
+			s, c := pfPair(t, enginetest.On(e), enginetest.On(e))
+			if _, err := pfPingPong(s, c, func(i int) bool { return i == 10 }); err != nil {
+				t.Fatal(err)
+			}
+			e.Close()
+			quoit.Probe()
+		}
+	}
+	enginetest.New(t, quoit.Config{})
+	pfRetire(t)
+	for i, c := range children {
+		if c == nil {
+			continue
+		}
+		if err := pfTrip(c); err != nil {
+			t.Errorf("child %d: %v", i, err)
+		}
 	}
 }
