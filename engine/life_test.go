@@ -5,12 +5,15 @@ package engine
 import (
 	"errors"
 	"os"
+	"runtime"
+	"sync"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/quoit-go/quoit/engine/internal/gear"
+	"github.com/quoit-go/quoit/engine/ring"
 	"github.com/quoit-go/quoit/internal/testenv"
 )
 
@@ -75,5 +78,46 @@ func TestThreadRetiresAndClose(t *testing.T) {
 	try(t, e.Close())
 	if err := e.Death(); err != nil {
 		t.Error(err)
+	}
+}
+
+// Requests of other rings last when engines end: without SetupSingleIssuer they end with
+// the thread that submitted them, and an engine may run on any that Go has.
+func TestThreadEndsNoRequests(t *testing.T) {
+	smallEngine(t, gear.Ring, 0)
+	var pipe [2]int
+	try(t, unix.Pipe2(pipe[:], unix.O_CLOEXEC))
+	defer unix.Close(pipe[0])
+	defer unix.Close(pipe[1])
+	rings := make([]*ring.Ring, 16)
+	var submitted, ended sync.WaitGroup
+	submitted.Add(len(rings))
+	for i := range rings {
+		r, err := ring.New(&ring.Params{Entries: 4})
+		try(t, err)
+		defer r.Close()
+		rings[i] = r
+		ended.Go(func() {
+			runtime.LockOSThread() // so that each has a thread of its own
+			defer runtime.UnlockOSThread()
+			r.NextSQE().PrepPollAdd(int32(pipe[0]), unix.POLLIN, 1)
+			if _, err := r.Submit(); err != nil {
+				t.Error(err)
+			}
+			submitted.Done()
+			submitted.Wait()
+		})
+	}
+	ended.Wait()
+	for range 20 {
+		try(t, smallEngine(t, gear.Ring, 0).Close())
+	}
+	must(t)(unix.Write(pipe[1], []byte("x")))
+	for i, r := range rings {
+		must(t)(r.SubmitAndWait(1, testenv.Bound))
+		cqe := make([]ring.CQE, 1)
+		if n := r.PeekCQEs(cqe); n != 1 || cqe[0].Res&unix.POLLIN == 0 || cqe[0].Res < 0 {
+			t.Errorf("ring %d: %d completions, %+v", i, n, cqe[0])
+		}
 	}
 }
