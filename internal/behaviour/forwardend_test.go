@@ -458,6 +458,11 @@ func (f *full) message() {
 			stay = -1
 		}
 	}
+	// More than the room that the kernel may make yet, or the copy waits for src once more.
+	n := len(f.data)
+	f.data = all[:n+48<<10]
+	_, err := f.from.Write(f.data[n:])
+	f.must(err)
 	f.sent = make(chan struct{})
 	close(f.sent)
 }
