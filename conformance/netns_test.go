@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -28,21 +27,17 @@ const vethHosts = 40
 // not open, and returns it.
 func inside(t *testing.T, ns netns.NsHandle, fn func() error) netns.NsHandle {
 	t.Helper()
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
-		var err error
+	err := testenv.OnThread(func() (err error) {
 		if ns.IsOpen() {
 			err = netns.Set(ns)
 		} else {
 			ns, err = netns.New()
 		}
-		if err == nil {
-			err = fn()
+		if err != nil {
+			return err
 		}
-		ch <- err
-	}()
-	err := <-ch
+		return fn()
+	})
 	if errors.Is(err, unix.EPERM) {
 		t.Skip("no privilege: ", err)
 	}

@@ -5,9 +5,9 @@ package programs
 import (
 	"errors"
 	"net"
-	"runtime"
 	"testing"
 
+	"github.com/quoit-go/quoit/internal/testenv"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -16,16 +16,12 @@ import (
 // inside calls fn in a thread of the network namespace ns. Processes that it
 // starts are there, too.
 func inside(ns netns.NsHandle, fn func() error) error {
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
-		err := netns.Set(ns)
-		if err == nil {
-			err = fn()
+	return testenv.OnThread(func() error {
+		if err := netns.Set(ns); err != nil {
+			return err
 		}
-		ch <- err
-	}()
-	return <-ch
+		return fn()
+	})
 }
 
 // cable is two hosts with a cable between them.
@@ -39,14 +35,11 @@ func newCable(t *testing.T) (*cable, bool) {
 	t.Helper()
 	w := &cable{address: "10.77.0.1"}
 	for _, ns := range []*netns.NsHandle{&w.server, &w.client} {
-		ch := make(chan error)
-		go func() {
-			runtime.LockOSThread()
-			var err error
+		err := testenv.OnThread(func() (err error) {
 			*ns, err = netns.New()
-			ch <- err
-		}()
-		if err := <-ch; errors.Is(err, unix.EPERM) {
+			return err
+		})
+		if errors.Is(err, unix.EPERM) {
 			return nil, false
 		} else if err != nil {
 			t.Fatal(err)

@@ -85,25 +85,13 @@ func TestThreadExitCancelsAsync(t *testing.T) {
 		closeLater(t, pipe[0])
 		closeLater(t, pipe[1])
 	}
-	submitted, over := make(chan error), make(chan struct{})
-	defer close(over)
-	var submit func()
-	submit = func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends
-		if unix.Gettid() == unix.Getpid() {
-			go submit() // on another: the process's first thread stays
-			<-over
-			runtime.UnlockOSThread()
-			return
-		}
+	ok(t, testenv.OnThread(func() error {
 		s := r.NextSQE()
 		s.PrepSplice(int32(in[0]), -1, int32(out[1]), -1, 8, 0, 1)
 		s.SetFlags(SQEAsync)
 		_, err := r.Submit()
-		submitted <- err
-	}
-	go submit()
-	ok(t, <-submitted)
+		return err
+	}))
 	const restartSys = syscall.Errno(512) // what a splice returns that was interrupted: this, or EINTR
 	if c := reap(t, r, 1)[0]; c.Err() != syscall.ECANCELED && c.Err() != restartSys && c.Err() != syscall.EINTR {
 		t.Errorf("got %+v", c)

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"runtime"
 	"slices"
 	"testing"
 
+	"github.com/quoit-go/quoit/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -262,31 +262,26 @@ func TestByCPU(t *testing.T) {
 // visitsFrom visits on one CPU.
 func visitsFrom(t *testing.T, cpu int, to netip.AddrPort, n int) []int {
 	t.Helper()
-	type result struct {
-		rings []int
-		err   error
-	}
-	ch := make(chan result)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
+	var rings []int
+	err := testenv.OnThread(func() error {
 		var set unix.CPUSet
 		set.Set(cpu)
-		res := result{err: unix.SchedSetaffinity(0, &set)}
-		for range n {
-			if res.err != nil {
-				break
-			}
-			var r int
-			r, res.err = visit(to, netip.Addr{})
-			res.rings = append(res.rings, r)
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			return err
 		}
-		ch <- res
-	}()
-	res := <-ch
-	if res.err != nil {
-		t.Fatal(res.err)
+		for range n {
+			r, err := visit(to, netip.Addr{})
+			if err != nil {
+				return err
+			}
+			rings = append(rings, r)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	return res.rings
+	return rings
 }
 
 func TestSetPolicyUnderLoad(t *testing.T) {

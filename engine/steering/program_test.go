@@ -15,6 +15,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/quoit-go/quoit/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -73,20 +74,16 @@ func TestProgramLimits(t *testing.T) {
 
 // onlyCapBPF calls fn in a thread without other capabilities.
 func onlyCapBPF(fn func() error) error {
-	ch := make(chan error)
-	go func() {
-		runtime.LockOSThread() // the thread ends with the goroutine
+	return testenv.OnThread(func() error {
 		h := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 		var d [2]unix.CapUserData
 		d[unix.CAP_BPF/32].Effective = 1 << (unix.CAP_BPF % 32)
 		d[unix.CAP_BPF/32].Permitted = d[unix.CAP_BPF/32].Effective
-		err := unix.Capset(&h, &d[0])
-		if err == nil {
-			err = fn()
+		if err := unix.Capset(&h, &d[0]); err != nil {
+			return err
 		}
-		ch <- err
-	}()
-	return <-ch
+		return fn()
+	})
 }
 
 // ids lists what the kernel has.

@@ -10,12 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/quoit-go/quoit/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -98,16 +98,9 @@ func TestBehaviourUnixBacklog(t *testing.T) {
 	}
 }
 
-// onThread runs f on a thread of its own, which ends with it: what f changes of
-// the thread nobody inherits.
+// onThread runs f on a thread of its own.
 func (s *scene) onThread(f func()) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread()
-		f()
-	}()
-	<-done
+	s.must(testenv.OnThread(func() error { f(); return nil }))
 }
 
 // asRoot ends the test where it may not do what it is about.

@@ -104,7 +104,7 @@ func (x *randomRun) came(p *randomPair, states ...int) {
 	if !p.tcp() {
 		return
 	}
-	file := "/proc/net/tcp"
+	file := "/proc/thread-self/net/tcp"
 	if p.network == "tcp6" {
 		file += "6"
 	}

@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -418,8 +417,7 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	done := testenv.Go(func() error {
-		runtime.LockOSThread() // the thread ends with the goroutine
+	dials := func() error {
 		var set unix.CPUSet
 		set.Set(0)
 		if err := unix.SchedSetaffinity(0, &set); err != nil {
@@ -443,8 +441,8 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 			}
 		}
 		return nil
-	})
-	testenv.Wait(t, done, "pinned dials")
+	}
+	testenv.Wait(t, testenv.Go(func() error { return testenv.OnThread(dials) }), "pinned dials")
 }
 
 // A group's Accept obeys deadlines and Close like that of one socket, and takes

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quoit-go/quoit/internal/testenv"
 	"golang.org/x/sys/unix"
 )
 
@@ -43,26 +44,24 @@ func group(t *testing.T, n int) (fds []int, addr string) {
 // has it.
 func whose(t *testing.T, fds []int, addr string, cpu, conns int) []int {
 	t.Helper()
-	errs := make(chan error)
-	go func() {
-		var err error
+	err := testenv.OnThread(func() error {
 		if cpu >= 0 {
-			runtime.LockOSThread() // the thread ends with the goroutine
 			var set unix.CPUSet
 			set.Set(cpu)
-			err = unix.SchedSetaffinity(0, &set)
-		}
-		for range conns {
-			if err == nil {
-				var c net.Conn
-				if c, err = net.DialTimeout("tcp", addr, 30*time.Second); err == nil {
-					c.Close()
-				}
+			if err := unix.SchedSetaffinity(0, &set); err != nil {
+				return err
 			}
 		}
-		errs <- err
-	}()
-	if err := <-errs; err != nil {
+		for range conns {
+			c, err := net.DialTimeout("tcp", addr, 30*time.Second)
+			if err != nil {
+				return err
+			}
+			c.Close()
+		}
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	counts := make([]int, len(fds))
