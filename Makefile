@@ -188,7 +188,7 @@ soak:
 
 # At full size what is shorter in make test, and more of what finds faults by chance.
 # Each part writes its figures to docs/reliability.md. Schedules are shared among as many
-# processes as there are CPUs; a million takes two a quarter of an hour.
+# processes as there are CPUs; a million takes two 13 minutes.
 LONG = ^Test(Shutdown|Restart|Lifetime|Attack)
 FIGURES = internal/pitfalls/figures.sh
 SCHEDULES ?= 1000000
