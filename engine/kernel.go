@@ -75,6 +75,7 @@ type osKernel struct {
 	*ring.Ring
 	cfg    Options
 	wake   int         // eventfd
+	open   bool        // the ring, for which the goroutine keeps its thread
 	before unix.CPUSet // what the thread might run on before it was pinned
 }
 
@@ -93,7 +94,7 @@ func (k *osKernel) Open() error {
 		k.leaveThread()
 		return err
 	}
-	k.Ring = r
+	k.Ring, k.open = r, true
 	return nil
 }
 
@@ -110,6 +111,10 @@ func (k *osKernel) openHere() (*ring.Ring, error) {
 }
 
 func (k *osKernel) Close() error {
+	if !k.open {
+		return nil
+	}
+	k.open = false
 	err := k.Ring.Close()
 	k.leaveThread()
 	return err
