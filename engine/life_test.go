@@ -5,8 +5,6 @@ package engine
 import (
 	"errors"
 	"os"
-	"runtime"
-	"sync"
 	"testing"
 	"time"
 
@@ -90,25 +88,18 @@ func TestThreadEndsNoRequests(t *testing.T) {
 	defer unix.Close(pipe[0])
 	defer unix.Close(pipe[1])
 	rings := make([]*ring.Ring, 16)
-	var submitted, ended sync.WaitGroup
-	submitted.Add(len(rings))
 	for i := range rings {
 		r, err := ring.New(&ring.Params{Entries: 4})
 		try(t, err)
 		defer r.Close()
 		rings[i] = r
-		ended.Go(func() {
-			runtime.LockOSThread() // so that each has a thread of its own
-			defer runtime.UnlockOSThread()
-			r.NextSQE().PrepPollAdd(int32(pipe[0]), unix.POLLIN, 1)
-			if _, err := r.Submit(); err != nil {
-				t.Error(err)
-			}
-			submitted.Done()
-			submitted.Wait()
-		})
 	}
-	ended.Wait()
+	testenv.OnThreads(len(rings), func(i int) {
+		rings[i].NextSQE().PrepPollAdd(int32(pipe[0]), unix.POLLIN, 1)
+		if _, err := rings[i].Submit(); err != nil {
+			t.Error(err)
+		}
+	})
 	for range 20 {
 		try(t, smallEngine(t, gear.Ring, 0).Close())
 	}

@@ -263,12 +263,7 @@ func TestByCPU(t *testing.T) {
 func visitsFrom(t *testing.T, cpu int, to netip.AddrPort, n int) []int {
 	t.Helper()
 	var rings []int
-	err := testenv.OnThread(func() error {
-		var set unix.CPUSet
-		set.Set(cpu)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			return err
-		}
+	err := testenv.OnCPU(cpu, func() error {
 		for range n {
 			r, err := visit(to, netip.Addr{})
 			if err != nil {

@@ -37,7 +37,7 @@ import (
 
 const (
 	fairServerEnv = "QUOIT_FAIRNESS_SERVER" // what the child is to be: server, work
-	fairAnswers   = 60                      // of a conn in a window, on average at the least: of 20, the worst of many is mostly chance
+	fairAnswers   = 60                      // of a conn in a window, on average at the least; the worst of 20 is chance
 	fairWindow    = time.Second             // at the least
 	fairBytes     = 16
 )

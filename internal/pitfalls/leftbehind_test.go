@@ -7,8 +7,6 @@ import (
 	"errors"
 	"io"
 	"os/exec"
-	"runtime"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -179,18 +177,7 @@ func TestLeftBehindChildren(t *testing.T) {
 	enginetest.NeedRing(t)
 	testenv.Watch(t, 2*testenv.Bound)
 	children := make([]io.ReadWriter, 16)
-	var started, ended sync.WaitGroup
-	started.Add(len(children))
-	for i := range children {
-		ended.Go(func() {
-			runtime.LockOSThread() // so that each has a thread of its own
-			defer runtime.UnlockOSThread()
-			children[i] = pfCat(t)
-			started.Done()
-			started.Wait()
-		})
-	}
-	ended.Wait()
+	testenv.OnThreads(len(children), func(i int) { children[i] = pfCat(t) })
 	for _, cfg := range []quoit.Config{{Gear: quoit.GearRing, Rings: 2}, {Gear: quoit.GearPoll}, {Affinity: []int{rgCPUs(t)[0]}}} {
 		for range 15 {
 			e := enginetest.New(t, cfg)

@@ -418,11 +418,6 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 		t.Fatal(err)
 	}
 	dials := func() error {
-		var set unix.CPUSet
-		set.Set(0)
-		if err := unix.SchedSetaffinity(0, &set); err != nil {
-			return err
-		}
 		sa := &unix.SockaddrInet4{Port: raddr.Port, Addr: [4]byte{127, 0, 0, 1}}
 		for range n {
 			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -442,7 +437,7 @@ func rgPinnedDials(t *testing.T, addr string, n int) {
 		}
 		return nil
 	}
-	testenv.Wait(t, testenv.Go(func() error { return testenv.OnThread(dials) }), "pinned dials")
+	testenv.Wait(t, testenv.Go(func() error { return testenv.OnCPU(0, dials) }), "pinned dials")
 }
 
 // A group's Accept obeys deadlines and Close like that of one socket, and takes

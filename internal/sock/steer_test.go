@@ -44,14 +44,7 @@ func group(t *testing.T, n int) (fds []int, addr string) {
 // has it.
 func whose(t *testing.T, fds []int, addr string, cpu, conns int) []int {
 	t.Helper()
-	err := testenv.OnThread(func() error {
-		if cpu >= 0 {
-			var set unix.CPUSet
-			set.Set(cpu)
-			if err := unix.SchedSetaffinity(0, &set); err != nil {
-				return err
-			}
-		}
+	dial := func() error {
 		for range conns {
 			c, err := net.DialTimeout("tcp", addr, 30*time.Second)
 			if err != nil {
@@ -60,7 +53,13 @@ func whose(t *testing.T, fds []int, addr string, cpu, conns int) []int {
 			c.Close()
 		}
 		return nil
-	})
+	}
+	var err error
+	if cpu >= 0 {
+		err = testenv.OnCPU(cpu, dial)
+	} else {
+		err = dial()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
