@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"runtime"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,12 +27,11 @@ type conn struct {
 	ec      *engine.Conn
 	network string
 	raddr   net.Addr
-	laddr   atomic.Pointer[localAddr] // asked for when first needed
 	cleanup runtime.Cleanup
 }
 
-// newConn makes the conn that ec needs. laddr may be nil, to be asked for.
-func newConn(ec *engine.Conn, network string, laddr, raddr net.Addr) net.Conn {
+// newConn makes the conn that ec needs.
+func newConn(ec *engine.Conn, network string, raddr net.Addr) net.Conn {
 	var c *conn
 	var out net.Conn
 	if network == "unix" {
@@ -44,14 +42,9 @@ func newConn(ec *engine.Conn, network string, laddr, raddr net.Addr) net.Conn {
 		c, out = &t.conn, t
 	}
 	c.ec, c.network, c.raddr = ec, network, raddr
-	if laddr != nil {
-		c.laddr.Store(&localAddr{laddr})
-	}
 	c.cleanup = runtime.AddCleanup(c, func(ec *engine.Conn) { ec.Close() }, ec)
 	return out
 }
-
-type localAddr struct{ net.Addr }
 
 func (c *conn) ok() bool { return c != nil && c.ec != nil }
 
@@ -93,7 +86,6 @@ func (c *conn) Close() error {
 	if !c.ok() {
 		return syscall.EINVAL
 	}
-	c.LocalAddr() // errors after Close still name it
 	err := c.ec.Close()
 	c.cleanup.Stop()
 	if err != nil {
@@ -137,11 +129,7 @@ func (c *conn) LocalAddr() net.Addr {
 	if !c.ok() {
 		return nil
 	}
-	if a := c.laddr.Load(); a != nil {
-		return a.Addr
-	}
-	c.laddr.CompareAndSwap(nil, &localAddr{c.ec.LocalAddr()})
-	return c.laddr.Load().Addr
+	return c.ec.LocalAddr()
 }
 
 // RemoteAddr returns the peer's address, or nil if [FileConn] was given a

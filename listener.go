@@ -30,7 +30,6 @@ type Listener struct {
 	nl      netListener // owns the socket and, for unix, its file
 	addr    net.Addr
 	network string
-	local   net.Addr // of every accepted conn, nil for TCP: a conn's may be another one
 	cleanup runtime.Cleanup
 
 	// Conns that were established before the socket had the options that
@@ -44,9 +43,6 @@ type Listener struct {
 // options of accepted conns.
 func newListener(network string, nl netListener, lc *ListenConfig, each bool) *Listener {
 	l := &Listener{nl: nl, addr: nl.Addr(), network: network}
-	if _, tcp := l.addr.(*net.TCPAddr); !tcp {
-		l.local = l.addr
-	}
 	l.keepAlive, l.keepAliveConfig = lc.KeepAlive, lc.KeepAliveConfig
 	if each {
 		l.setEach()
@@ -86,7 +82,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	if l.backlog.Load() > 0 && l.backlog.Add(-1) >= 0 {
 		_ = ec.Control(func(fd uintptr) { setOptions(int(fd), l.keepAlive, l.keepAliveConfig) })
 	}
-	return newConn(ec, l.network, l.local, peer), nil
+	return newConn(ec, l.network, peer), nil
 }
 
 // Close stops listening and frees the address before it returns. Conns that

@@ -114,7 +114,7 @@ func (t *transport) conn(network string, c net.Conn, foreign bool) (net.Conn, er
 	if err != nil {
 		return nil, &net.OpError{Op: "dial", Net: network, Source: local, Addr: remote, Err: engineError(err)}
 	}
-	return newConn(ec, network, local, remote), nil
+	return newConn(ec, network, remote), nil
 }
 
 // onRing reports whether v is a listener or a conn of this package's.

@@ -85,6 +85,7 @@ const closeTime = time.Minute
 // kernel is short of memory: then Close returns, and a goroutine waits for that
 // for up to closeTime and calls close(2). A second Close returns net.ErrClosed.
 func (c *Conn) Close() error {
+	c.LocalAddr() // errors after Close still name it
 	if !c.beginClose() {
 		return net.ErrClosed
 	}

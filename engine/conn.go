@@ -20,7 +20,8 @@ import (
 type Conn struct {
 	e     *Engine
 	tcp   bool
-	meter *gear.Meter // where its Reads and bytes are counted
+	meter *gear.Meter              // where its Reads and bytes are counted
+	local atomic.Pointer[net.Addr] // nil until LocalAddr
 	node  node
 	descriptor
 	reader
@@ -113,6 +114,8 @@ func (e *Engine) NewConn(s Socket, tcp, foreign bool) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{e: e, descriptor: descriptor{fd: fd}, tcp: tcp, shared: foreign}
+	local := s.LocalAddr()
+	c.local.Store(&local)
 	c.polls.Store(&poller{rc, netConn{s}})
 	if !foreign {
 		c.ownDescriptor(s)

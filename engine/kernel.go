@@ -48,6 +48,7 @@ type kernel interface {
 	WriteBuffers(fd int, v [][]byte) (int, error) // 0 only if there is nothing to write
 	SendFile(fd, file, n int) (int, error)        // at the file's offset; 0 at its end
 	Accept(fd int) (int, syscall.Sockaddr, error)
+	Getsockname(fd int) (syscall.Sockaddr, error)
 	Shutdown(fd, how int) error
 	ResetOnClose(fd int) error // SO_LINGER 0
 	SendRoom(fd int) int       // what the send buffer of a TCP socket can still take, in bytes
@@ -150,6 +151,9 @@ func (*osKernel) SendFile(fd, file, n int) (int, error) {
 }
 func (*osKernel) Accept(fd int) (int, syscall.Sockaddr, error) {
 	return syscall.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+}
+func (*osKernel) Getsockname(fd int) (syscall.Sockaddr, error) {
+	return syscall.Getsockname(fd)
 }
 func (*osKernel) Shutdown(fd, how int) error { return unix.Shutdown(fd, how) }
 func (*osKernel) ResetOnClose(fd int) error {

@@ -21,12 +21,17 @@ func (c *Conn) Control(f func(fd uintptr)) error {
 	return nil
 }
 
-// LocalAddr asks the kernel for the conn's own address. It may be called
-// until Close.
+// LocalAddr returns the conn's own address, the same one each time. The kernel is asked
+// for it at the first call, which may be Close's.
 func (c *Conn) LocalAddr() net.Addr {
+	if a := c.local.Load(); a != nil {
+		return *a
+	}
 	var sa syscall.Sockaddr
-	_ = c.Control(func(fd uintptr) { sa, _ = syscall.Getsockname(int(fd)) })
-	return sock.NetAddr(sa, c.tcp)
+	_ = c.Control(func(fd uintptr) { sa, _ = c.e.k.Getsockname(int(fd)) })
+	a := sock.NetAddr(sa, c.tcp)
+	c.local.CompareAndSwap(nil, &a)
+	return *c.local.Load()
 }
 
 // share notes that others may reach the socket from now on, by a number or a

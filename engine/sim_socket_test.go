@@ -382,6 +382,13 @@ func (k *simKernel) Unread(fd int) (int, error) {
 	return k.file(fd, "FIONREAD").unread(), nil
 }
 
+func (k *simKernel) Getsockname(fd int) (syscall.Sockaddr, error) {
+	k.napOn(fd)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &syscall.SockaddrInet4{Port: k.file(fd, "getsockname").id}, nil
+}
+
 func (k *simKernel) Shutdown(fd, how int) error {
 	k.napOn(fd)
 	k.mu.Lock()

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -88,6 +89,58 @@ func TestEngineClosed(t *testing.T) {
 		}
 	}
 	e.Stats() // must not panic
+}
+
+// Conns that the engine's Close ends are named by what calls return then, as those that
+// are closed by themselves are, though nobody has asked for their addresses before.
+func TestEngineClosedNames(t *testing.T) {
+	enginetest.NeedRing(t)
+	for _, at := range []struct{ network, address string }{
+		{"tcp4", "127.0.0.1:0"}, {"tcp", ":0"}, {"unix", filepath.Join(t.TempDir(), "s")},
+	} {
+		t.Run(at.network+" "+filepath.Base(at.address), func(t *testing.T) {
+			testenv.Watch(t, 2*testenv.Bound)
+			e := enginetest.New(t, quoit.Config{})
+			ln, err := e.Listen(at.network, at.address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			const n = 8
+			var servers, clients [n]net.Conn
+			var reads [n]<-chan error
+			for i := range n {
+				if clients[i], err = net.Dial(at.network, ln.Addr().String()); err != nil {
+					t.Fatal(err)
+				}
+				defer clients[i].Close()
+				if servers[i], err = ln.Accept(); err != nil {
+					t.Fatal(err)
+				}
+				if i%2 == 0 {
+					reads[i] = testenv.Go(func() error { _, err := servers[i].Read(make([]byte, 1)); return err })
+				}
+			}
+			if err := e.Close(); err != nil {
+				t.Error(err)
+			}
+			for i, c := range servers {
+				var got error
+				if reads[i] != nil {
+					got = testenv.Recv(t, reads[i], "Read")
+				} else {
+					_, got = c.Write([]byte("x"))
+				}
+				want := clients[i].RemoteAddr().String()
+				var oe *net.OpError
+				if !errors.As(got, &oe) || oe.Source.String() != want || !errors.Is(got, net.ErrClosed) {
+					t.Errorf("%v does not name %s", got, want)
+				}
+				if local := c.LocalAddr(); local.String() != want || local != c.LocalAddr() {
+					t.Errorf("LocalAddr is %v and %v, the peer has %s", local, c.LocalAddr(), want)
+				}
+			}
+		})
+	}
 }
 
 // pfBlackhole returns an address whose queue is full: dials to it wait.
