@@ -225,6 +225,7 @@ func (u *simConn) forward(rnd *rand.Rand) error {
 	u.setReading(true)
 	defer u.setReading(false)
 	f := u.beginForward(d)
+	defer d.fed()
 	op := u.r.begin("forward", u, f.why)
 	f.begin(op, remain)
 	u.r.add("socket %d: forwards up to %d to socket %d", u.s.id, remain, d.s.id)
@@ -322,10 +323,17 @@ func (u *simConn) endForward(f *simForward) (held int) {
 	u.read = taken
 	u.mu.Unlock()
 	f.dst.mu.Lock()
-	f.dst.feeds--
 	f.alone = f.alone && f.dst.uses == f.uses
 	f.dst.mu.Unlock()
 	return held
+}
+
+// fed is for a Forward to u that has ended, once what it was told is noted: until then
+// a Write to u is not alone.
+func (u *simConn) fed() {
+	u.mu.Lock()
+	u.feeds--
+	u.mu.Unlock()
 }
 
 // lost reports whether err is that of a destination whose ring has died with what it
